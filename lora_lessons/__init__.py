@@ -1,0 +1,55 @@
+"""LoRA Lessons: low-rank adaptation built from scratch, and the course that teaches it.
+
+The names below are loaded when they are first used, so that `import lora_lessons` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> the module that defines it, in the order of the data flow
+_EXPORTS: dict[str, str] = {
+    # text -> tokens -> base model
+    "seed_everything": "seeding",
+    "generator": "seeding",
+    "load_text": "text",
+    "encode": "tokens",
+    "TokenBatches": "tokens",
+    "blocks": "tokens",
+    "load_base": "base",
+    "is_available": "base",
+    "generate": "base",
+    # LoraConfig -> injected model -> merge and files
+    "LoraConfig": "config",
+    "TaskType": "config",
+    "LoraLinear": "layer",
+    "get_peft_model": "model",
+    "PeftModel": "model",
+    # training
+    "fit": "train.loop",
+    "evaluate": "train.loop",
+    "History": "train.history",
+    "Job": "train.sweep",
+    "train_many": "train.sweep",
+    # the course
+    "lesson": "course",
+    "preset": "course.preset",
+    "show": "course.plots",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])
