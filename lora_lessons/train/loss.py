@@ -1,0 +1,127 @@
+"""The loss of a language model, as a sum over tokens and a count of tokens.
+
+A mean over a batch cannot be averaged with another batch's mean when the batches hold different
+numbers of labels. So every loss here is the pair (sum, count), and the division is done once, when
+all parts are known: after accumulation and over all processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Batch = Mapping[str, torch.Tensor]
+LossFunction = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
+
+IGNORED = -100  # a label that is not predicted, as in transformers
+
+
+def next_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Loss of each prediction of a next token, 0 where the label is ignored.
+
+    logits (B, T, V) and labels (B, T), not shifted: position t predicts label t + 1.
+    Returns (B, T) in float32; the last position predicts nothing and is 0. The labels are shifted,
+    not the logits: shifted logits would be a copy of the largest tensor of the step.
+    """
+    targets = shift(labels)  # (B, T)
+    losses = F.cross_entropy(
+        logits.flatten(0, 1).float() if logits.dtype != torch.float64 else logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    )
+    return losses.view_as(labels)
+
+
+def shift(labels: torch.Tensor) -> torch.Tensor:
+    """(B, T) labels -> (B, T) targets: the label to the right, ignored at the end."""
+    return F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+
+
+def count_targets(labels: torch.Tensor) -> torch.Tensor:
+    """The number of tokens that are predicted, a scalar tensor on the labels' device."""
+    return (labels[:, 1:] != IGNORED).sum()
+
+
+def summed_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The default loss: (sum of losses, count of labels) of a batch with `labels`.
+
+    A causal language model is scored on the next token. Any other model of transformers returns
+    its own mean loss, which is multiplied by its count of labels.
+    """
+    labels = batch["labels"]
+    if is_causal_lm(model):
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        logits = model(**inputs, **without_cache(model)).logits  # (B, T, V)
+        return next_token_losses(logits, labels).sum(), count_targets(labels)
+    count = (labels != IGNORED).sum()
+    return model(**batch).loss * count, count
+
+
+def is_causal_lm(model: nn.Module) -> bool:
+    """Whether the model, or the model inside a wrapper, predicts the next token."""
+    inner = unwrap(model)
+    return any(word in type(inner).__name__ for word in ("CausalLM", "LMHead"))
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The transformers model inside a PEFT wrapper (ours or peft's) or DistributedDataParallel."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def without_cache(model: nn.Module) -> dict[str, bool]:
+    """`use_cache=False` where the model knows it: training needs no keys of earlier steps."""
+    config = getattr(unwrap(model), "config", None)
+    return {"use_cache": False} if hasattr(config, "use_cache") else {}
+
+
+def require_labels(batch: Batch) -> None:
+    """Raise if a batch cannot be scored by the default loss."""
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"a batch is a dict of tensors, got {type(batch).__name__}")
+    if "labels" not in batch:
+        raise ValueError(
+            f"the batch has no 'labels' (it holds: {', '.join(batch) or 'nothing'}). "
+            "For a language model they are a copy of 'input_ids'; or pass loss_fn=."
+        )
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients inside; each module's own mode back after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def evaluate(
+    model: nn.Module, blocks: torch.Tensor, batch_size: int = 32, precision: str = "auto"
+) -> float:
+    """Mean loss in nats per predicted token over `blocks` (n, T), in evaluation mode.
+
+    Every block predicts its T - 1 later tokens from the ones before. The model's mode and the
+    random state are as before afterwards.
+    """
+    from .optim import autocast, device_of
+
+    if blocks.ndim != 2 or not len(blocks):
+        raise ValueError(f"blocks must be (n, T) with n >= 1, got {tuple(blocks.shape)}")
+    device = device_of(model)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    with evaluation_mode(model), autocast(device, precision):
+        for chunk in blocks.split(batch_size):
+            ids = chunk.to(device)
+            logits = model(input_ids=ids, **without_cache(model)).logits
+            total += next_token_losses(logits, ids).sum()
+    return (total / (blocks.shape[0] * (blocks.shape[1] - 1))).item()

@@ -1,0 +1,93 @@
+"""The optimizer, the learning-rate schedule, clipping and precision of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import torch
+from torch import nn
+
+SCHEDULES = ("constant", "linear", "cosine")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise if `value` is not allowed, naming the nearest that is."""
+    if value not in allowed:
+        near = get_close_matches(str(value), allowed, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(allowed)}.{hint}")
+
+
+def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
+    """What the learning rate is multiplied by at `step` (counted from 0) of `steps`.
+
+    Linear warm-up over the first `warmup` steps (Goyal et al. 2017, section 2.2), then constant,
+    or down to 0 in a line or along half a cosine (Loshchilov and Hutter 2017, equation 5).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, steps - warmup)
+    return 1.0 - done if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that require a gradient; an error says how to get some if there are none."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(
+            "the model has no trainable parameters: every requires_grad is False. Add adapters "
+            "with get_peft_model(model, LoraConfig(...)), load them with is_trainable=True, or "
+            "call model.requires_grad_(True) to train all of the model."
+        )
+    return parameters
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0
+) -> torch.optim.AdamW:
+    """PyTorch's AdamW in its fastest form for the parameters' device.
+
+    The fused kernel updates all tensors at once. On CUDA the learning rate is a tensor on the
+    device and the step count stays there too, so that a captured step can read both.
+    """
+    parameters = list(parameters)
+    device = parameters[0].device
+    on_cuda = device.type == "cuda"
+    return torch.optim.AdamW(
+        parameters,
+        lr=torch.tensor(lr, dtype=torch.float32, device=device) if on_cuda else lr,
+        weight_decay=weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+        capturable=on_cuda,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set every group's learning rate; a tensor is filled in place, so a graph sees it."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's first parameter."""
+    return next(model.parameters()).device
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """bf16 matrix products on CUDA ("auto"), or as asked; parameters keep their own dtype."""
+    one_of("precision", precision, PRECISIONS)
+    wanted = precision == "bf16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    if not wanted:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
