@@ -1,0 +1,128 @@
+"""Generate every copy of a lesson from its one source, solutions/NN_topic.py.
+
+    python tools/build_lessons.py all          learner's copies, executed solutions, key
+    python tools/build_lessons.py learner 01   notebooks/01_*.ipynb only
+    python tools/build_lessons.py execute 01   solutions/01_*.ipynb only (takes a minute)
+    python tools/build_lessons.py key          lora_lessons/course/key.json
+    python tools/build_lessons.py release 01   the teacher's course folder, release/
+    python tools/build_lessons.py check        name every copy that differs from its source
+
+Without numbers, all lessons are meant. The key always holds all lessons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from answer_key import key_text
+from executed_solution import PRESET, executed_solution, stored_faults
+from learner_copy import learner_copy
+from nbclient.exceptions import CellExecutionError
+from notebook_source import (
+    KEY,
+    LEARNER_COPIES,
+    LessonError,
+    input_hash,
+    lesson_sources,
+    notebook_text,
+    read_source,
+    write_whole,
+)
+from teacher_release import make_release
+
+
+def write_learner_copy(source: Path) -> None:
+    write_whole(learner_path(source), notebook_text(learner_copy(source)))
+
+
+def write_executed_solution(source: Path) -> None:
+    write_whole(source.with_suffix(".ipynb"), notebook_text(executed_solution(source)))
+
+
+def write_key() -> None:
+    write_whole(KEY, key_text(lesson_sources()))
+
+
+def learner_path(source: Path) -> Path:
+    return LEARNER_COPIES / f"{source.stem}.ipynb"
+
+
+def drift(sources: list[Path]) -> Iterator[str]:
+    """Yield one sentence for each generated copy that is not what its source makes."""
+    for source in sources:
+        learner = learner_path(source)
+        if _text(learner) != notebook_text(learner_copy(source)):
+            yield f"notebooks/{learner.name} differs from solutions/{source.name}"
+        yield from _drift_of_executed(source)
+    if _text(KEY) != key_text(lesson_sources()):
+        yield f"{KEY.name} differs from the sources"
+    expected = {source.stem for source in lesson_sources()}
+    for stray in (*LEARNER_COPIES.glob("*.ipynb"), *lesson_folder().glob("*.ipynb")):
+        if stray.stem not in expected:
+            yield f"{stray.parent.name}/{stray.name} has no source"
+
+
+def _drift_of_executed(source: Path) -> Iterator[str]:
+    path = source.with_suffix(".ipynb")
+    if not path.exists():
+        yield f"solutions/{path.name} is missing"
+        return
+    stored, fresh = nbformat.read(path, as_version=4), read_source(source)
+    key = ("id", "cell_type", "source", "metadata")
+    if [[c[k] for k in key] for c in stored.cells] != [[c[k] for k in key] for c in fresh.cells]:
+        yield f"the cells of solutions/{path.name} differ from solutions/{source.name}"
+    recorded = {"preset": PRESET, "inputs": input_hash(source)}
+    if stored.metadata.get("lora_lessons") != recorded:
+        yield f"solutions/{path.name} was executed before its source, checks or records changed"
+    for fault in stored_faults(stored):
+        yield f"solutions/{path.name}: {fault}"
+
+
+def lesson_folder() -> Path:
+    return lesson_sources()[0].parent
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = ("all", "learner", "execute", "key", "release", "check")
+    parser.add_argument("verb", choices=verbs)
+    parser.add_argument("numbers", nargs="*", metavar="NN", help="lessons, by number: 00 01")
+    options = parser.parse_args(arguments)
+    try:
+        return build(options.verb, lesson_sources(options.numbers))
+    except (LessonError, CellExecutionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def build(verb: str, sources: list[Path]) -> int:
+    """Carry out one verb for these lessons and return the exit code."""
+    if verb == "check":
+        differences = list(drift(sources))
+        print("\n".join(differences) or "every copy agrees with its source")
+        return 1 if differences else 0
+    if verb in ("all", "key"):  # first: a lesson that runs may show its answers
+        write_key()
+    for source in sources:
+        print(f"{source.stem}: {verb}", flush=True)
+        if verb in ("all", "learner"):
+            write_learner_copy(source)
+        if verb in ("all", "execute"):
+            write_executed_solution(source)
+        if verb == "release":
+            make_release(source)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Execute a lesson's source into the notebook with outputs that solutions/ stores.
+
+The stored run is always the small preset on a CPU with one thread, whatever the machine has,
+so that nbval can compare it with a run anywhere else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from lesson_env import lesson_environment
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from notebook_source import input_hash, read_source
+
+CELL_TIMEOUT = 120  # seconds; a dead kernel is not noticed before it runs out
+PRESET = "small"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def execute(notebook: NotebookNode, folder: Path, preset: str) -> NotebookNode:
+    """Run a notebook from top to bottom with `folder` as its working directory.
+
+    Raises nbclient's CellExecutionError at the first cell that fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="lora-lessons-") as home:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            record_timing=False,
+            store_widget_state=False,  # it differs from run to run
+            resources={"metadata": {"path": str(folder)}},
+        )
+        return client.execute(env=lesson_environment(Path(home), preset))
+
+
+def executed_solution(source: Path) -> NotebookNode:
+    """Return the complete, executed notebook of a lesson."""
+    notebook = execute(read_source(source), source.parent, PRESET)
+    notebook.metadata.pop("language_info", None)  # names the Python version of this machine
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["lora_lessons"] = {"preset": PRESET, "inputs": input_hash(source)}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)  # an id that no other kernel knows
+    return notebook
+
+
+def stored_faults(notebook: NotebookNode) -> list[str]:
+    """Name what a stored, executed notebook must not hold.
+
+    nbval compares nothing in a cell without an execution count, and lets a stored error pass as
+    a wanted one: so both are faults, and so is text on stderr, which holds paths and rates.
+    """
+    faults, expected = [], 1
+    for cell in (c for c in notebook.cells if c.cell_type == "code"):
+        if not cell.source.strip():
+            faults.append(f"{cell.id}: an empty code cell")
+            continue
+        if cell.execution_count != expected:
+            faults.append(f"{cell.id}: execution count {cell.execution_count}, not {expected}")
+        expected += 1
+        for output in cell.outputs:
+            if output.output_type == "error":
+                faults.append(f"{cell.id}: a stored error, {output.ename}")
+            elif output.get("name") == "stderr":
+                faults.append(f"{cell.id}: text on stderr: {output.text[:80]!r}")
+    return faults

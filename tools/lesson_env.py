@@ -1,0 +1,32 @@
+"""The environment in which lessons run in tests: the same on every machine.
+
+CPU only, one thread, no hub, warnings are errors, and a home folder of its own, so that neither
+the user's settings nor optional models that happen to be there can change an output.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def lesson_environment(home: Path, preset: str) -> dict[str, str]:
+    """Return the variables for a process that runs lessons with this preset (quick, small)."""
+    home.mkdir(parents=True, exist_ok=True)
+    folders = dict.fromkeys(("HOME", "USERPROFILE"), home)
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA"):
+        folders[name] = home / name.lower()
+    folders |= {"IPYTHONDIR": home / "ipython", "MPLCONFIGDIR": home / "matplotlib"}
+    scripts = str(Path(sys.executable).parent)  # nbgrader calls alembic by its bare name
+    return {
+        **os.environ,
+        **{name: str(folder) for name, folder in folders.items()},
+        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
+        "LORA_LESSONS_PRESET": preset,
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONWARNINGS": "error",
+    }
