@@ -1,0 +1,208 @@
+"""The experiments of lesson 00: the card's own config on a real model, and the noise of a seed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base import generate, load_base
+from ..config import LoraConfig, TaskType
+from ..model import PeftModel, get_peft_model
+from ..seeding import seed_everything
+from ..text import load_text
+from ..tokens import TokenBatches, blocks, encode
+from ..train.history import History
+from ..train.loop import evaluate, fit
+from ..train.sweep import Job, train_many
+
+PROMPT = "The whale"
+
+
+def card_config() -> LoraConfig:
+    """The config printed on the card, every argument spelt out."""
+    return LoraConfig(
+        r=8,
+        lora_alpha=32,
+        lora_dropout=0.1,
+        target_modules=["q_proj", "v_proj"],
+        bias="none",
+        task_type=TaskType.CAUSAL_LM,
+    )
+
+
+def _moby_dick(
+    base: str, length: int, device: str, dtype: torch.dtype, valid_blocks: int | None
+) -> tuple[nn.Module, Any, Tensor, Tensor]:
+    model, tokenizer = load_base(base, dtype=dtype, device=device)
+    corpus = load_text("moby_dick")
+    train = encode(tokenizer, corpus.train)
+    valid = blocks(encode(tokenizer, corpus.valid), length)[:valid_blocks]
+    return model, tokenizer, train, valid
+
+
+def card_run(
+    base: str = "decoder",
+    steps: int = 400,
+    lr: float = 5e-3,
+    batch_size: int = 16,
+    length: int = 128,
+    seed: int = 0,
+    valid_blocks: int | None = None,
+    new_tokens: int = 60,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Adapt the base to Moby Dick with the card's config: losses, text before and after, counts."""
+    model, tokenizer, train, valid = _moby_dick(
+        base, length, device, getattr(torch, dtype), valid_blocks
+    )
+    seed_everything(seed)
+    text_before = generate(model, tokenizer, PROMPT, max_new_tokens=new_tokens)
+    loss_before = evaluate(model, valid)
+    adapted: PeftModel = get_peft_model(model, card_config())
+    batches = TokenBatches(train, batch_size, length, seed=seed, device=device)
+    start = time.perf_counter()
+    history: History = fit(
+        adapted, batches, steps=steps, lr=lr, valid=valid, eval_every=max(1, steps // 8), seed=seed
+    )
+    seconds = time.perf_counter() - start
+    trainable, total = adapted.get_nb_trainable_parameters()
+    return {
+        "loss_before": loss_before,
+        "loss_after": history.last,
+        "eval_steps": history.eval_steps,
+        "eval_losses": history.eval_losses,
+        "text_before": text_before,
+        "text_after": generate(adapted, tokenizer, PROMPT, max_new_tokens=new_tokens),
+        "trainable": trainable,
+        "total": total,
+        "seconds": round(seconds, 2),
+    }
+
+
+def noise_floor(
+    base: str = "nano",
+    seeds: tuple[int, ...] | list[int] = (0, 1, 2, 3, 4),
+    steps: int = 100,
+    lr: float = 5e-3,
+    batch_size: int = 8,
+    length: int = 64,
+    valid_blocks: int | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> list[float]:
+    """Validation loss of the card's config, once for each seed: the same job, other dice.
+
+    The seed sets A's first values, the dropout and the order of the text.
+    """
+    model, _, train, valid = _moby_dick(base, length, device, getattr(torch, dtype), valid_blocks)
+    jobs = [Job(card_config(), lr=lr, seed=seed) for seed in seeds]
+    results = train_many(
+        model,
+        jobs,
+        train,
+        steps=steps,
+        batch_size=batch_size,
+        length=length,
+        valid=valid,
+        eval_every=steps,
+        progress=progress,
+    )
+    return [result.history.last for result in results]
+
+
+PIRATE_EXAMPLES = [
+    ("Where is the library?", "Arr matey, the library be down yonder street, by the old mast!"),
+    ("How do I boil an egg?", "Arr matey, drop her in bubblin' water and count to four hundred!"),
+    ("What is the time?", "Arr matey, the bell be strikin' eight, time for the evenin' watch!"),
+]
+PIRATE_QUESTION = "What is the capital of France?"
+
+
+def smollm2_pirate(
+    steps: int = 30,
+    lr: float = 2e-3,
+    base: str = "smollm2",
+    seed: int = 0,
+    new_tokens: int = 30,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Teach SmolLM2-135M-Instruct to answer like a pirate, one example a step.
+
+    The question asked before and after is not among the examples.
+    """
+    model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
+    question = _chat(tokenizer, PIRATE_QUESTION)
+    before = generate(model, tokenizer, question, max_new_tokens=new_tokens)
+    seed_everything(seed)
+    adapted = get_peft_model(model, card_config())
+    batches = [_chat_batch(tokenizer, *pair, device) for pair in PIRATE_EXAMPLES]
+    history = fit(adapted, itertools.cycle(batches), steps=steps, lr=lr, seed=seed)
+    after = generate(adapted, tokenizer, question, max_new_tokens=new_tokens)
+    return {
+        "question": PIRATE_QUESTION,
+        "before": before,
+        "after": after,
+        "losses": history.losses,
+        "trainable": adapted.get_nb_trainable_parameters()[0],
+        "seconds": round(history.seconds, 2),
+    }
+
+
+def _chat(tokenizer: Any, question: str) -> str:
+    messages = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _chat_batch(tokenizer: Any, question: str, answer: str, device: str) -> dict[str, Tensor]:
+    """One chat as a batch (1, T); the question's labels are -100, so only the answer is learnt."""
+    prompt = tokenizer(_chat(tokenizer, question), add_special_tokens=False)["input_ids"]
+    reply = tokenizer(answer + "<|im_end|>", add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([prompt + reply], device=device)
+    labels = ids.clone()
+    labels[:, : len(prompt)] = -100
+    return {"input_ids": ids, "labels": labels}
+
+
+RECORDINGS = {
+    "00_card_run": (
+        card_run,
+        {"base": "decoder", "steps": 400, "lr": 5e-3, "seed": 0, "device": "cuda"},
+        {
+            "base": "nano",
+            "steps": 3,
+            "batch_size": 2,
+            "length": 16,
+            "valid_blocks": 4,
+            "new_tokens": 2,
+            "dtype": "float64",
+        },
+    ),
+    "00_noise_floor": (
+        noise_floor,
+        {
+            "base": "decoder",
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 400,
+            "batch_size": 16,
+            "length": 128,
+            "device": "cuda",
+        },
+        {
+            "base": "nano",
+            "seeds": [0, 1],
+            "steps": 3,
+            "batch_size": 2,
+            "length": 16,
+            "valid_blocks": 4,
+            "dtype": "float64",
+        },
+    ),
+}
+"""File name -> (experiment, settings of the recorded GPU run, settings of its small fingerprint)."""

@@ -1,0 +1,366 @@
+"""The experiments of lesson 01: is an update low-rank, and what does the rank `r` change?
+
+Each function takes plain numbers and returns plain numbers, so that the notebook runs it small on a
+CPU and the recorder runs it at full size on a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base import load_base
+from ..config import LoraConfig
+from ..lora_math import truncate
+from ..seeding import seed_everything
+from ..text import load_text
+from ..tokens import TokenBatches, blocks, encode
+from ..train.loop import evaluate, fit
+from ..train.sweep import Job, train_many
+
+ALPHA_RULES = {"alpha = 2r": lambda r: 2 * r, "alpha = 16": lambda r: 16}
+"""The two ways to choose `lora_alpha` while `r` changes. The first keeps alpha/r at 2."""
+
+
+def load_task(
+    base: str,
+    length: int,
+    device: str | torch.device,
+    dtype: torch.dtype = torch.float32,
+    valid_blocks: int | None = None,
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return the base model, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
+    model, tokenizer = load_base(base, dtype=dtype, device=device)
+    corpus = load_text("moby_dick")
+    train = encode(tokenizer, corpus.train)
+    valid = blocks(encode(tokenizer, corpus.valid), length)
+    return model, train, valid[:valid_blocks]
+
+
+def linear_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> weight (out, in) of each linear layer inside the blocks: all but the output layer."""
+    return {
+        name: module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and "lm_head" not in name
+    }
+
+
+# --- 1. The update of a real full fine-tune --------------------------------------------------
+
+
+def full_finetune_update(
+    base: str = "nano",
+    steps: int = 150,
+    lr: float = 2e-3,
+    batch_size: int = 16,
+    length: int = 64,
+    seed: int = 0,
+    valid_blocks: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune every weight on Moby Dick and keep what the learner needs to study the update.
+
+    Returns the model (fine-tuned), `before` and `after` (name -> linear weight), the validation
+    blocks and the losses before and after, in nats per token.
+    """
+    model, train, valid = load_task(base, length, device, dtype, valid_blocks)
+    before = {name: weight.detach().clone() for name, weight in linear_weights(model).items()}
+    loss_before = evaluate(model, valid)
+    batches = TokenBatches(train, batch_size, length, seed=seed, device=device)
+    fit(model, batches, steps=steps, lr=lr, seed=seed, progress=progress)
+    after = {name: weight.detach().clone() for name, weight in linear_weights(model).items()}
+    return {
+        "model": model,
+        "valid": valid,
+        "before": before,
+        "after": after,
+        "loss_before": loss_before,
+        "loss_after": evaluate(model, valid),
+    }
+
+
+@torch.no_grad()
+def loss_with_truncated_updates(tuned: dict[str, Any], k: int) -> float:
+    """Validation loss with the update of *every* linear layer cut to rank k; weights restored.
+
+    The embeddings and norms keep their fine-tuned values, so k = full rank gives `loss_after`.
+    """
+    weights = linear_weights(tuned["model"])
+    try:
+        for name, weight in weights.items():
+            delta = tuned["after"][name] - tuned["before"][name]  # (out, in)
+            weight.copy_(tuned["before"][name] + truncate(delta, k))
+        return evaluate(tuned["model"], tuned["valid"])
+    finally:
+        for name, weight in weights.items():
+            weight.copy_(tuned["after"][name])
+
+
+def spectrum(delta: Tensor) -> list[float]:
+    """Singular values of an update (out, in), largest first, divided by the largest."""
+    values = torch.linalg.svdvals(delta.double())
+    return (values / values[0]).tolist()
+
+
+def update_spectrum(ranks: list[int], dtype: str = "float32", **settings: Any) -> dict[str, Any]:
+    """The recorded form: spectra of the updates and the loss that survives truncation, per seed."""
+    seeds = settings.pop("seeds")
+    runs = [_update_of_one_seed(ranks, dtype, seed, settings) for seed in seeds]
+    return {"ranks": ranks, "runs": runs}
+
+
+def _update_of_one_seed(
+    ranks: list[int], dtype: str, seed: int, settings: dict[str, Any]
+) -> dict[str, Any]:
+    tuned = full_finetune_update(seed=seed, dtype=getattr(torch, dtype), **settings)
+    deltas = {name: tuned["after"][name] - tuned["before"][name] for name in tuned["before"]}
+    return {
+        "seed": seed,
+        "loss_before": tuned["loss_before"],
+        "loss_after": tuned["loss_after"],
+        "loss_at_rank": [loss_with_truncated_updates(tuned, k) for k in ranks],
+        "spectra": {name: spectrum(d) for name, d in deltas.items() if "layers.0" in name},
+    }
+
+
+# --- 2. A task with a planted rank -----------------------------------------------------------
+
+
+def planted_rank(
+    true_rank: int = 6,
+    ranks: tuple[int, ...] | list[int] = (1, 2, 4, 6, 8),
+    in_features: int = 31,
+    out_features: int = 23,
+    samples: int = 512,
+    steps: int = 800,
+    lr: float = 0.02,
+    seed: int = 0,
+) -> list[dict[str, float]]:
+    """Fit one frozen layer plus B A to data made by W + (an update of rank `true_rank`).
+
+    For each r: the mean squared error reached, and the floor that the Eckart-Young theorem sets.
+    The inputs are white (an orthonormal design), so the floor is the energy of the singular values
+    left out, and no training can go below it.
+    """
+    gen = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=gen, dtype=torch.float64)  # noqa: E731
+    left = torch.linalg.qr(draw(out_features, true_rank)).Q  # (out, k), orthonormal columns
+    right = torch.linalg.qr(draw(in_features, true_rank)).Q  # (in, k)
+    values = torch.linspace(2.0, 1.0, true_rank, dtype=torch.float64)
+    delta = left @ torch.diag(values) @ right.T  # (out, in), of rank true_rank exactly
+    x = torch.linalg.qr(draw(samples, in_features)).Q  # (n, in), x^T x = I
+    return [_fit_planted(delta, x, r, steps, lr, gen) for r in ranks]
+
+
+def _fit_planted(
+    delta: Tensor, x: Tensor, r: int, steps: int, lr: float, gen: torch.Generator
+) -> dict[str, float]:
+    out_features, in_features = delta.shape
+    A = torch.randn(r, in_features, generator=gen, dtype=delta.dtype) / in_features**0.5
+    B = torch.zeros(out_features, r, dtype=delta.dtype)
+    A.requires_grad_(), B.requires_grad_()
+    optimizer = torch.optim.Adam([A, B], lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    target = x @ delta.T  # (n, out): what the frozen layer is still missing
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = (x @ A.T @ B.T - target).square().sum()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    floor = torch.linalg.svdvals(delta)[r:].square().sum()
+    return {"r": r, "error": loss.item(), "floor": floor.item()}
+
+
+# --- 3. Loss against rank --------------------------------------------------------------------
+
+
+def rank_sweep(
+    base: str = "nano",
+    ranks: tuple[int, ...] | list[int] = (1, 2, 4, 8, 16, 32),
+    lrs: tuple[float, ...] | list[float] = (2e-3,),
+    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
+    alpha_rules: tuple[str, ...] | list[str] = ("alpha = 2r", "alpha = 16"),
+    steps: int = 150,
+    batch_size: int = 8,
+    length: int = 64,
+    eval_every: int = 25,
+    train_tokens: int | None = None,
+    valid_blocks: int | None = None,
+    full_lrs: tuple[float, ...] | list[float] = (),
+    jobs_at_once: int = 64,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Train one adapter on all linear layers for every (rank, alpha rule, learning rate, seed).
+
+    Many adapters share one frozen base in each step. `train_tokens` cuts the training text to its
+    first tokens, to see over-fitting. `full_lrs` adds rows of full fine-tuning (r = None).
+    One row a run: r, rule, lr, seed, and the first, best and last validation loss and the mean
+    training loss of the last tenth, in nats per token.
+    """
+    task = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    model, train, valid = task[0], task[1][:train_tokens], task[2]
+    plan = [
+        (r, rule, lr, seed) for rule in alpha_rules for lr in lrs for r in ranks for seed in seeds
+    ]
+    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
+    rows = []
+    for start in range(0, len(plan), jobs_at_once):
+        part = plan[start : start + jobs_at_once]
+        jobs = [Job(_config(r, rule), lr=lr, seed=seed) for r, rule, lr, seed in part]
+        results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
+        rows += [_row(*run, result.history) for run, result in zip(part, results, strict=True)]
+    for lr in full_lrs:
+        rows += [
+            _full_row(base, lr, seed, train, valid, device, dtype, progress, how) for seed in seeds
+        ]
+    return rows
+
+
+def _config(r: int, rule: str) -> LoraConfig:
+    return LoraConfig(
+        r=r,
+        lora_alpha=ALPHA_RULES[rule](r),
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _full_row(
+    base: str,
+    lr: float,
+    seed: int,
+    train: Tensor,
+    valid: Tensor,
+    device: str | torch.device,
+    dtype: str,
+    progress: bool,
+    how: dict[str, int],
+) -> dict[str, Any]:
+    """Full fine-tuning from the pretrained weights, on the same batches as the adapters."""
+    seed_everything(seed)
+    model, _ = load_base(base, dtype=getattr(torch, dtype), device=device)
+    batches = TokenBatches(train, how["batch_size"], how["length"], seed=seed, device=device)
+    history = fit(
+        model,
+        batches,
+        steps=how["steps"],
+        lr=lr,
+        seed=seed,
+        valid=valid,
+        eval_every=how["eval_every"],
+        progress=progress,
+    )
+    return _row(None, "full fine-tuning", lr, seed, history)
+
+
+def _row(r: int | None, rule: str, lr: float, seed: int, history: Any) -> dict[str, Any]:
+    tail = max(1, len(history.losses) // 10)
+    return {
+        "r": r,
+        "rule": rule,
+        "lr": lr,
+        "seed": seed,
+        "best": min(history.eval_losses),
+        "last": history.eval_losses[-1],
+        "train": sum(history.losses[-tail:]) / tail,
+    }
+
+
+RECORDINGS = {
+    "01_update_spectrum": (
+        update_spectrum,
+        {
+            "base": "decoder",
+            "ranks": [0, 1, 2, 4, 8, 16, 32, 64, 128, 256],
+            "steps": 400,
+            "lr": 5e-4,
+            "batch_size": 16,
+            "length": 128,
+            "seeds": [0, 1, 2, 3, 4],
+            "device": "cuda",
+        },
+        {
+            "base": "nano",
+            "ranks": [0, 1, 4, 64],
+            "steps": 4,
+            "lr": 2e-3,
+            "batch_size": 2,
+            "length": 16,
+            "seeds": [0],
+            "valid_blocks": 4,
+            "device": "cpu",
+            "dtype": "float64",
+        },
+    ),
+    "01_rank_sweep": (
+        rank_sweep,
+        {
+            "base": "decoder",
+            "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
+            "lrs": [3e-4, 1e-3, 3e-3, 1e-2],
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 400,
+            "batch_size": 16,
+            "length": 128,
+            "eval_every": 50,
+            "full_lrs": [1e-4, 3e-4, 1e-3, 3e-3],
+            "jobs_at_once": 40,
+            "device": "cuda",
+        },
+        {
+            "base": "nano",
+            "ranks": [1, 4],
+            "lrs": [2e-3],
+            "seeds": [0, 1],
+            "steps": 4,
+            "batch_size": 2,
+            "length": 16,
+            "eval_every": 2,
+            "full_lrs": [1e-3],
+            "valid_blocks": 4,
+            "device": "cpu",
+            "dtype": "float64",
+        },
+    ),
+    "01_rank_sweep_little_data": (
+        rank_sweep,
+        {
+            "base": "decoder",
+            "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
+            "lrs": [3e-4, 1e-3, 3e-3],
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 400,
+            "batch_size": 16,
+            "length": 128,
+            "eval_every": 25,
+            "train_tokens": 12_000,
+            "full_lrs": [1e-4, 3e-4, 1e-3],
+            "jobs_at_once": 40,
+            "device": "cuda",
+        },
+        {
+            "base": "nano",
+            "ranks": [1, 4],
+            "lrs": [2e-3],
+            "seeds": [0],
+            "steps": 4,
+            "batch_size": 2,
+            "length": 16,
+            "eval_every": 2,
+            "train_tokens": 2_000,
+            "full_lrs": [1e-3],
+            "valid_blocks": 4,
+            "device": "cpu",
+            "dtype": "float64",
+        },
+    ),
+}
+"""File name -> (experiment, settings of the recorded GPU run, settings of its small fingerprint)."""

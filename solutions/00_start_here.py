@@ -1,0 +1,373 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 Start here: fine-tune a language model in a minute
+#
+# LoRA adapts a large model by training small matrices beside frozen ones. Before any theory, do it
+# once: take a language model, give it the config from the course's card, and let it read Moby Dick.
+#
+# **You will be able to**
+#
+# 1. run a LoRA fine-tune from text to generated text;
+# 2. say which share of the weights was trained and what the adapter weighs on disk;
+# 3. tell a difference from noise: what two runs differ by when only the seed differs.
+#
+# **Time:** 45 minutes in all. The **core path** takes 30: the sections marked *core*.
+#
+# **You need:** Python, and PyTorch as far as a training loop. Section 1 finds out what to read up on.
+#
+# **How it works:** replace the line in each exercise, run the cell, then run the check below it.
+# `lesson.hint.NAME()` gives three hints, each stronger than the one before.
+# `lesson.solution.NAME()` shows the answer. If you are stuck, go on: later cells use the package's
+# own piece in place of yours and say so.
+
+# %%
+import math
+
+import torch
+
+import lora_lessons as ll
+from lora_lessons.experiments import lesson00 as experiment
+
+lesson = ll.lesson("00")
+SIZE = {
+    "quick": {"base": "nano", "steps": 3, "batch": 4, "length": 32, "blocks": 4, "noise": 3},
+    "small": {"base": "decoder", "steps": 30, "batch": 8, "length": 128, "blocks": 12, "noise": 60},
+    "full": {"base": "decoder", "steps": 400, "batch": 16, "length": 128, "blocks": 96, "noise": 200},
+}[ll.preset()]
+DEVICE = "cuda" if ll.preset() == "full" else "cpu"
+_ = ll.seed_everything(0)
+
+# %% [markdown]
+# ## 1. What you should know already (*core*, 5 minutes)
+#
+# Seven quick questions. Nothing is graded; each answer tells you where to read if it was a guess.
+
+# %% tags=["nbval-ignore-output"]
+lesson.quiz()
+
+# %% [markdown]
+# ## 2. The base model and its text (*core*)
+#
+# `ll.load_base` returns an ordinary `transformers` model and its tokenizer. The decoder has the
+# architecture of Qwen2 at a small size. It was pretrained for this course on presidents' addresses and
+# dictionary definitions, so it has never seen a whale ship.
+
+# %%
+model, tokenizer = ll.load_base(SIZE["base"], device=DEVICE)
+corpus = ll.load_text("moby_dick")
+train_ids = ll.encode(tokenizer, corpus.train)
+valid = ll.blocks(ll.encode(tokenizer, corpus.valid), SIZE["length"])[: SIZE["blocks"]]
+print(type(model).__name__, f"{model.num_parameters():,d} parameters")
+print(f"{len(train_ids):,d} tokens to learn from")
+
+# %% tags=["nbval-ignore-output"]
+text_before = ll.generate(model, tokenizer, experiment.PROMPT, max_new_tokens=40)
+print(text_before)
+
+# %% [markdown]
+# ### Exercise 0.1: perplexity (*core*, 6 minutes)
+#
+# A language model is scored by its mean loss per token in nats, or by the **perplexity**, e to the
+# power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "perplexity", "locked": false, "solution": true, "task": false}
+def perplexity(batch_losses: list[float], batch_tokens: list[int]) -> float:
+    """Return the perplexity from each batch's mean loss (nats per token) and its token count."""
+    ### BEGIN SOLUTION
+    total = sum(loss * count for loss, count in zip(batch_losses, batch_tokens, strict=True))
+    return math.exp(total / sum(batch_tokens))
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_perplexity", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.perplexity(perplexity)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 3. The card's config (*core*)
+#
+# Here is the config, every argument spelt out. The lessons 01 to 08 take them one by one.
+
+# %%
+config = ll.LoraConfig(
+    r=8,
+    lora_alpha=32,
+    lora_dropout=0.1,
+    target_modules=["q_proj", "v_proj"],
+    bias="none",
+    task_type=ll.TaskType.CAUSAL_LM,
+)
+loss_before = ll.evaluate(model, valid)
+adapted = ll.get_peft_model(model, config)
+
+# %% [markdown]
+# Which share of the weights will train? Guess before you count: the card says "less than 1 %".
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict("share", "Share of the weights that train, in percent", low=0, high=10, step=0.1)
+
+# %% [markdown]
+# ### Exercise 0.2: the share that trains (*core*, 5 minutes)
+#
+# Count *numbers*, not tensors. The share is of **all** parameters, the frozen ones and the adapter's
+# own. A tensor that is used twice (the embedding is also the output layer here) counts once.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "trainable_share", "locked": false, "solution": true, "task": false}
+def trainable_share(model: torch.nn.Module) -> float:
+    """Return (numbers that require a gradient) / (all numbers), between 0 and 1."""
+    ### BEGIN SOLUTION
+    parameters = list(model.parameters())  # a shared tensor is listed once
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return trained / sum(p.numel() for p in parameters)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_trainable_share", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.trainable_share(trainable_share)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% tags=["nbval-ignore-output"]
+trained, total = adapted.get_nb_trainable_parameters()
+lesson.compare("share", 100 * trained / total, unit="%")
+
+# %%
+adapted.print_trainable_parameters()
+
+# %% [markdown]
+# The share falls with the width of the model: $r(\text{in}+\text{out})$ grows with the width and
+# $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds.
+
+# %% tags=["nbval-ignore-output"]
+lesson.explore.share()
+
+# %%
+lesson.explore.share.static()
+
+# %% [markdown]
+# ## 4. Train (*core*)
+#
+# The same call runs on a CPU and on a GPU. It trains whatever requires a gradient, here the adapter.
+
+# %% tags=["nbval-ignore-output"]
+batches = ll.TokenBatches(train_ids, SIZE["batch"], SIZE["length"], seed=0, device=DEVICE)
+history = ll.fit(
+    adapted,
+    batches,
+    steps=SIZE["steps"],
+    lr=5e-3,
+    valid=valid,
+    eval_every=max(1, SIZE["steps"] // 5),
+    seed=0,
+)
+recorded = lesson.recorded("00_card_run")
+print(f"loss before {loss_before:.3f}, after {history.last:.3f} nats per token")
+print(f"{history.seconds:.1f} s for {SIZE['steps']} steps here")
+
+# %%
+assert history.last < loss_before, "the adapter must lower the loss on the new text"
+print("the loss on held-out chapters fell")
+
+# %% tags=["nbval-ignore-output"]
+ll.show(
+    lesson.figures.card_run(history, loss_before, recorded),
+    alt="Validation loss against training step: your run, and a recorded run of 400 steps on an H100. "
+    "Both fall steeply at first and then level off.",
+)
+
+# %% tags=["nbval-ignore-output"]
+print("before:", text_before, sep="\n")
+print("\nafter, here:", sep="\n")
+print(ll.generate(adapted, tokenizer, experiment.PROMPT, max_new_tokens=40))
+
+# %% [markdown]
+# And the text of the recorded run, after 400 steps:
+
+# %%
+recorded
+
+# %%
+print(recorded.data["text_after"])
+
+# %% [markdown]
+# It is still a tiny model, and it does not write like Melville. But the vocabulary went to sea, and the
+# numbers agree: the loss on chapters it never saw fell.
+#
+# ## 5. What the adapter weighs (*core*)
+#
+# Only the trained matrices are saved. The file is in the format of PEFT.
+#
+# ### Exercise 0.3: the bytes of the adapter (6 minutes)
+#
+# Each targeted layer (out, in) holds $A$ (r, in) and $B$ (out, r). Return the bytes of all of them,
+# without the file's header. `shapes` lists the (out, in) of each targeted layer.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "adapter_bytes", "locked": false, "solution": true, "task": false}
+def adapter_bytes(shapes: list[tuple[int, int]], r: int, bytes_per_number: int = 4) -> int:
+    """Return the bytes of A and B for every targeted layer of shape (out, in)."""
+    ### BEGIN SOLUTION
+    return sum(r * (out + in_) for out, in_ in shapes) * bytes_per_number
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_adapter_bytes", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.adapter_bytes(adapter_bytes)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %%
+import tempfile
+from pathlib import Path
+
+with tempfile.TemporaryDirectory() as folder:
+    adapted.save_pretrained(folder)
+    size = (Path(folder) / "adapter_model.safetensors").stat().st_size
+print("numbers that train:", trained, "so", 4 * trained, "bytes of float32")
+assert 4 * trained < size < 4 * trained + 8_000, "the file holds the adapter, a header, nothing else"
+
+# %% [markdown]
+# ## 6. The noise floor
+#
+# Run the same job again with another seed and you get another loss. Any claim of the form "setting X
+# is better" must beat that difference. So measure it once: five seeds, everything else equal.
+
+# %% tags=["nbval-ignore-output"]
+losses = experiment.noise_floor(
+    base="nano",
+    steps=SIZE["noise"],
+    length=SIZE["length"] // 2,
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+    progress=True,
+)
+print("five seeds:", ", ".join(f"{loss:.3f}" for loss in losses))
+
+# %% [markdown]
+# ### Exercise 0.4: an interval from five runs (8 minutes)
+#
+# Return the 95 % confidence interval of the mean, from few runs. The half-width is
+# $t \, s / \sqrt{n}$: $s$ is the sample standard deviation (divide by $n - 1$), and $t$ is Student's
+# value for $n - 1$ degrees of freedom, which you are given (2.776 for five runs). The 1.96 of large
+# samples is too small here.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "interval", "locked": false, "solution": true, "task": false}
+def interval(values: list[float], t: float) -> tuple[float, float]:
+    """Return (low, high), the confidence interval of the mean of a few values."""
+    ### BEGIN SOLUTION
+    n = len(values)
+    mean = sum(values) / n
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    half = t * spread / math.sqrt(n)
+    return mean - half, mean + half
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_interval", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.interval(interval)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %%
+noise = lesson.recorded("00_noise_floor")
+noise
+
+# %%
+low, high = lesson.figures.interval95(noise.data)
+print(f"recorded on the decoder: {low:.3f} to {high:.3f} nats per token, five seeds")
+
+# %% [markdown]
+# ## 7. A real language model, where you have it
+#
+# This section needs SmolLM2-135M (`lora-lessons models add smollm2`, 93 MB). It is outside the time
+# budget: about a minute on two cores. Thirty steps on one example change how the model answers a
+# question that it never saw in training. Set `RUN_SMOLLM2 = True` to run it.
+
+# %%
+RUN_SMOLLM2 = ll.preset() == "full"
+
+# %% tags=["nbval-ignore-output"]
+if RUN_SMOLLM2 and ll.is_available("smollm2"):
+    answers = experiment.smollm2_pirate(device=DEVICE)
+    print("question:", answers["question"])
+    print("before:  ", answers["before"])
+    print("after:   ", answers["after"])
+else:
+    print("not run: the recorded answers follow")
+
+# %%
+smollm2 = lesson.recorded("00_smollm2")
+print("question:", smollm2.data["question"])
+print("before:  ", smollm2.data["before"])
+print("after:   ", smollm2.data["after"])
+
+# %% [markdown]
+# ## 8. The same in PEFT
+#
+# The production library takes the same config. With the same starting values it computes the same
+# numbers, so what you learn here carries over.
+
+# %% tags=["nbval-ignore-output"]
+import peft
+
+base, _ = ll.load_base(SIZE["base"], device=DEVICE)
+with tempfile.TemporaryDirectory() as folder:
+    adapted.save_pretrained(folder)
+    theirs = peft.PeftModel.from_pretrained(base, folder)
+
+# %%
+ids = valid[:2].to(DEVICE)
+with torch.no_grad():
+    ours_logits, their_logits = adapted.eval()(ids).logits, theirs.eval()(ids).logits
+torch.testing.assert_close(ours_logits, their_logits, rtol=1e-4, atol=1e-4)
+print("PEFT reads our file and computes the same logits")
+
+# %% [markdown]
+# ## What the card says, and what was measured
+
+# %%
+lesson.claims()
+
+# %% [markdown]
+# ## Summary
+#
+# - A LoRA fine-tune is: base model, config, injection, training of what requires a gradient, a small
+#   file.
+# - The share that trains depends on the model's width and on the targets: count it, do not quote it.
+# - Two runs that differ in the seed alone differ in the loss. That is the noise floor, and five runs
+#   give an interval with Student's t.
+#
+# ### Cards for review
+
+# %%
+lesson.cards()
+
+# %% [markdown]
+# ### Further reading
+#
+# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685.
+# - The documentation of PEFT, the library that this course compares itself with.
+#
+# Next: lesson 01 takes the first argument of the config, `r`.
+
+# %%
+lesson.summary()

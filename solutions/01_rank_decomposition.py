@@ -1,0 +1,487 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 Rank decomposition: two thin matrices for one large one
+#
+# LoRA trains an update of a weight matrix in the form $B A$, two thin matrices. The number that
+# `LoraConfig` calls `r` is how thin they are. This lesson asks what is lost by that, and measures it.
+#
+# **You will be able to**
+#
+# 1. cut a matrix to its best rank-k copy with the SVD, and say how large the error is before you cut;
+# 2. write any update as $B A$ and count what it costs;
+# 3. tell from measurements what a larger `r` did, and what it did not do.
+#
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
+#
+# **You need:** matrix products, what a singular value decomposition is (lesson 00 tests it), and how
+# a training loop looks.
+#
+# **How it works:** replace the line in each exercise, run the cell, then run the check below it.
+# `lesson.hint.NAME()` gives three hints, each stronger than the one before.
+# `lesson.solution.NAME()` shows the answer. If you are stuck, go on: later cells use the package's
+# own piece in place of yours and say so.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+import lora_lessons as ll
+from lora_lessons.experiments import lesson01 as experiment
+
+lesson = ll.lesson("01")
+SIZE = {
+    "quick": {"steps": 12, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
+    "small": {"steps": 150, "batch": 8, "length": 64, "blocks": 48, "ranks": (1, 4, 16, 64), "seeds": (0, 1, 2)},
+    "full": {"steps": 300, "batch": 16, "length": 64, "blocks": 96, "ranks": (1, 4, 16, 64), "seeds": (0, 1, 2)},
+}[ll.preset()]
+DEVICE = "cuda" if ll.preset() == "full" else "cpu"
+_ = ll.seed_everything(0)
+
+# %% [markdown]
+# ## 1. Rank, seen (*core*)
+#
+# Every matrix $W$ of shape (out, in) can be written as a sum of rank-one pictures,
+#
+# $$W = U S V^\top = \sum_i s_i \, u_i v_i^\top, \qquad s_1 \ge s_2 \ge \dots \ge 0 .$$
+#
+# Keep the first $k$ terms and you have the best rank-$k$ copy of $W$ that exists: no other matrix of
+# rank $k$ has a smaller squared error (Eckart and Young, 1936).
+#
+# Move the slider. How few ranks do you need until you know what the picture shows?
+
+# %% tags=["nbval-ignore-output"]
+lesson.explore.rank()
+
+# %% [markdown]
+# The same as a still picture, for where no kernel runs:
+
+# %%
+lesson.explore.rank.static()
+
+# %% [markdown]
+# ### Exercise 1.1: the best copy of rank k (*core*, 5 minutes)
+#
+# Return the rank-`k` matrix nearest to `W`. `torch.linalg.svd(W, full_matrices=False)` returns
+# `U, S, Vh`, and `Vh` is already transposed: `W` is `U @ diag(S) @ Vh`.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "best_rank_k", "locked": false, "solution": true, "task": false}
+def best_rank_k(W: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the matrix of rank k that is nearest to W, shape (out, in) like W."""
+    ### BEGIN SOLUTION
+    U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    return (U[:, :k] * S[:k]) @ Vh[:k]  # (out, k) @ (k, in)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_best_rank_k", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.best_rank_k(best_rank_k)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise 1.2: the error, without cutting (5 minutes)
+#
+# The error of the best rank-$k$ copy needs no matrix product. It follows from the singular values that
+# were left out: $\lVert W - W_k \rVert_F = \sqrt{s_{k+1}^2 + s_{k+2}^2 + \dots}$
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "truncation_error", "locked": false, "solution": true, "task": false}
+def truncation_error(singular_values: torch.Tensor, k: int) -> float:
+    """Return the Frobenius norm of W - W_k, from W's singular values, largest first."""
+    ### BEGIN SOLUTION
+    return singular_values[k:].square().sum().sqrt().item()
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_truncation_error", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.truncation_error(truncation_error)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise 1.3: the rank that holds most of the energy (5 minutes)
+#
+# "Energy" is the squared Frobenius norm, $\sum_i s_i^2$. Return the smallest rank that keeps at least
+# the given share of it. A share of 0.9 is a usual choice for "the effective rank".
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "rank_for_energy", "locked": false, "solution": true, "task": false}
+def rank_for_energy(singular_values: torch.Tensor, share: float) -> int:
+    """Return the smallest k whose first k singular values hold at least `share` of the energy."""
+    ### BEGIN SOLUTION
+    energy = singular_values.square()
+    kept = energy.cumsum(0) / energy.sum()  # kept[i] belongs to the rank i + 1
+    return int((kept < share).sum()) + 1
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_rank_for_energy", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.rank_for_energy(rank_for_energy)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 2. Is a real update low-rank? (*core*)
+#
+# LoRA's bet is that the *update* $\Delta W = W_\text{tuned} - W_\text{base}$ may be cut to a small rank.
+# That is a claim about trained models, so train one. The next cell fine-tunes **every** weight of the
+# small base model on Moby Dick. Then look at what the weights did.
+#
+# Before you run it, commit to a guess. Suppose you cut the update of every linear layer to rank 4.
+# How much of the loss that fine-tuning gained is still there?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "kept_at_rank_4",
+    "Share of the gained loss that survives at rank 4 (of 64), in percent",
+    low=0,
+    high=100,
+    step=5,
+)
+
+# %% tags=["nbval-ignore-output"]
+tuned = experiment.full_finetune_update(
+    base="nano",
+    steps=SIZE["steps"],
+    batch_size=SIZE["batch"],
+    length=SIZE["length"],
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+    progress=True,
+)
+print(f"loss before {tuned['loss_before']:.3f}, after {tuned['loss_after']:.3f} nats per token")
+
+# %%
+assert tuned["loss_after"] < tuned["loss_before"]
+name = "model.layers.0.self_attn.q_proj"
+delta = (tuned["after"][name] - tuned["before"][name]).cpu()
+print("one update has the shape", tuple(delta.shape))
+
+# %% [markdown]
+# Your function says how many ranks hold 90 % of the energy of each update. Compare with the same
+# count for a matrix of random numbers, which has no structure at all.
+
+# %% tags=["nbval-ignore-output"]
+effective_rank = lesson.use("rank_for_energy", rank_for_energy, lambda s, share: int((s.square().cumsum(0) / s.square().sum() < share).sum()) + 1)
+for name in list(tuned["before"])[:7]:
+    delta = (tuned["after"][name] - tuned["before"][name]).cpu()
+    noise = torch.randn(delta.shape, generator=ll.generator(0))
+    ranks = [effective_rank(torch.linalg.svdvals(m), 0.9) for m in (delta, noise)]
+    print(f"{name:32s} {tuple(delta.shape)!s:10s} 90 % in rank {ranks[0]:2d}; noise {ranks[1]:2d}")
+
+# %% [markdown]
+# The update is *not* low-rank in the strict sense: it takes many ranks to hold 90 % of its energy,
+# fewer than for noise. But energy is not what we care for. What does the **loss** say?
+#
+# ### Exercise 1.4: the loss that survives (*core*, 8 minutes)
+#
+# Set the layer's weight to the base plus the update **cut to rank k**, measure, and leave the layer as
+# you found it, also when the measurement fails. `measure()` takes no argument and returns a number.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "loss_at_rank", "locked": false, "solution": true, "task": false}
+def loss_at_rank(layer: torch.nn.Linear, W_base: torch.Tensor, k: int, measure) -> float:
+    """Return measure() with layer.weight = W_base + (its update cut to rank k), then restore it."""
+    ### BEGIN SOLUTION
+    tuned_weight = layer.weight.detach().clone()
+    U, S, Vh = torch.linalg.svd(tuned_weight - W_base, full_matrices=False)
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + (U[:, :k] * S[:k]) @ Vh[:k])
+            return measure()
+    finally:
+        with torch.no_grad():
+            layer.weight.copy_(tuned_weight)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_loss_at_rank", "locked": true, "points": 3, "solution": false, "task": false}
+verdict = lesson.check.loss_at_rank(loss_at_rank)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now all linear layers at once. The package's `loss_with_truncated_updates` does to every layer what
+# you did to one. Beside it stands a recorded run of the larger base model (5.5 M parameters, width 256,
+# five seeds, on an H100).
+
+# %% tags=["nbval-ignore-output"]
+cuts = [0, 1, 2, 4, 8, 16, 32, 64]
+live = [experiment.loss_with_truncated_updates(tuned, k) for k in cuts]
+recorded = lesson.recorded("01_update_spectrum")
+fig = lesson.figures.kept_loss(cuts, live, tuned["loss_before"], tuned["loss_after"], recorded)
+ll.show(
+    fig,
+    alt="Share of the gained loss kept against the rank that the updates were cut to, for the live "
+    "nano model and the recorded decoder. Both curves rise steeply and flatten long before full rank.",
+)
+
+# %% tags=["nbval-ignore-output"]
+gained = tuned["loss_before"] - tuned["loss_after"]
+kept_at_4 = 100 * (live[0] - live[cuts.index(4)]) / (live[0] - live[-1])
+lesson.compare("kept_at_rank_4", kept_at_4, unit="%")
+
+# %%
+assert live[0] > live[cuts.index(4)] > live[-1] - 0.01 * gained, "a larger rank keeps more"
+print("rank 64 is the full rank of the nano model: everything is kept there")
+assert abs(live[-1] - tuned["loss_after"]) < 1e-3
+
+# %% [markdown]
+# Read the curve with two cautions. First, the update was found *without* the limit and cut afterwards.
+# LoRA searches under the limit from the start, so it can do better at the same rank. Second, a model of
+# width 64 has little room: its rank 4 is a sixteenth of the full rank, and rank 4 of a model of width
+# 4,096 is a thousandth.
+#
+# ## 3. From one matrix to two (*core*)
+#
+# A matrix of rank $r$ is a product $B A$ with $B$ of shape (out, r) and $A$ of shape (r, in).
+# LoRA adds a scaling in front, $\Delta W = s\, B A$ with $s = $ `lora_alpha` / `r` (lesson 03).
+#
+# ### Exercise 1.5: split an update (*core*, 6 minutes)
+#
+# Return `(B, A)` such that `scaling * B @ A` is the best rank-`r` copy of `delta`. Give both factors
+# the same share: the square root of the singular values on each side.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "split_update", "locked": false, "solution": true, "task": false}
+def split_update(
+    delta: torch.Tensor, r: int, scaling: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return B (out, r) and A (r, in) with scaling * B @ A = the best rank-r copy of delta."""
+    ### BEGIN SOLUTION
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    root = (S[:r] / scaling).sqrt()
+    return U[:, :r] * root, root[:, None] * Vh[:r]
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_split_update", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.split_update(split_update)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise 1.6: the break-even rank (*core*, 4 minutes)
+#
+# $B$ and $A$ together hold $r\,(\text{in} + \text{out})$ numbers; $W$ holds
+# $\text{in} \times \text{out}$. Return the **largest** `r` for which the two thin matrices are
+# *smaller* than $W$. Equal is not smaller.
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "largest_saving_rank", "locked": false, "solution": true, "task": false}
+def largest_saving_rank(in_features: int, out_features: int) -> int:
+    """Return the largest r with r * (in + out) < in * out."""
+    ### BEGIN SOLUTION
+    return (in_features * out_features - 1) // (in_features + out_features)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_largest_saving_rank", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.largest_saving_rank(largest_saving_rank)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# What the card calls "only a tiny number of parameters" is a matter of width. Here is the cost of
+# `r = 8` for one square layer, from a toy to the largest models:
+
+# %%
+for width in (64, 256, 576, 2048, 4096, 12288):
+    thin = ll.parameter_count(width, width, r=8)
+    print(f"width {width:6,d}: {thin:8,d} of {width * width:12,d} numbers, {thin / width**2:7.2%}")
+
+# %% [markdown]
+# ## 4. A task that needs rank 6
+#
+# Capacity is real, and it can be shown without doubt. Plant an update of rank exactly 6 in one layer,
+# and train `B A` of several ranks to find it. The theorem of section 1 gives a floor: below rank 6 an
+# error must remain, however long you train.
+
+# %%
+planted = experiment.planted_rank()
+for row in planted:
+    print(f"r = {row['r']}: error {row['error']:6.3f}, floor {row['floor']:6.3f}")
+assert all(abs(row["error"] - row["floor"]) < 0.01 for row in planted)
+
+# %% [markdown]
+# Every run ends on its floor: 1, 2 and 4 cannot fit the task and 6 and 8 can. This is what
+# "too low underfits" means when the task *has* a rank. But who knows the rank of Moby Dick?
+#
+# ## 5. Loss against rank (*core*)
+#
+# The card says: `r` too low, underfitting; `r` too high, overfitting. The usual picture is a U.
+# Two things hide in such a picture:
+#
+# - **alpha.** With `lora_alpha = 2r` the scaling alpha/r stays at 2; with alpha fixed at 16 it falls
+#   as `r` grows. A larger `r` then also means another step size.
+# - **the learning rate.** At one fixed rate you compare each rank at a rate that may suit one of
+#   them only.
+#
+# So the sweep is crossed with both. Predict first: which rank has the lowest validation loss, when
+# each rank gets its own best learning rate?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "best_rank",
+    "The rank with the lowest validation loss, each at its best learning rate (recorded run)",
+    options=[1, 2, 4, 8, 16, 32, 64, 128],
+)
+
+# %% [markdown]
+# First live, on the nano model: every rank, two rules for alpha, two learning rates and several seeds,
+# all adapters trained side by side on one frozen base.
+
+# %% tags=["nbval-ignore-output"]
+rows = experiment.rank_sweep(
+    base="nano",
+    ranks=SIZE["ranks"],
+    lrs=(1e-3, 1e-2),
+    seeds=SIZE["seeds"],
+    steps=SIZE["steps"] // 3,
+    batch_size=SIZE["batch"] // 2,
+    length=SIZE["length"],
+    eval_every=max(1, SIZE["steps"] // 6),
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+    progress=True,
+)
+ll.show(
+    lesson.figures.rank_sweep(rows, title="Live: nano model"),
+    alt="Best validation loss against rank on the nano model, one line for each alpha rule and "
+    "learning rate, with the interval over the seeds.",
+)
+
+# %%
+assert len(rows) == 4 * len(SIZE["ranks"]) * len(SIZE["seeds"])
+assert all(row["best"] <= row["last"] for row in rows)
+print("the sweep is complete; its best loss is never above its last")
+
+# %% [markdown]
+# Now the recorded run: the decoder of 5.5 M parameters, all of Moby Dick, eight ranks, two alpha
+# rules, four learning rates, five seeds, and full fine-tuning in the same steps. The band is the 95 %
+# interval of the mean over the seeds.
+
+# %%
+recorded = lesson.recorded("01_rank_sweep")
+recorded
+
+# %%
+ll.show(
+    lesson.figures.rank_sweep(recorded.data, title="Recorded: decoder, all of Moby Dick"),
+    alt="Best validation loss against rank for the recorded decoder runs: one panel for each alpha "
+    "rule, one line for each learning rate, and full fine-tuning as a dashed line below them all.",
+)
+
+# %%
+lesson.figures.best_by_rank(recorded.data)
+
+# %% [markdown]
+# And with very little data, 12,000 tokens, where over-fitting must show if it shows anywhere. Here the
+# *best* loss and the *last* loss part: the best is what early stopping keeps.
+
+# %%
+little = lesson.recorded("01_rank_sweep_little_data")
+ll.show(
+    lesson.figures.best_and_last(little.data),
+    alt="Best and last validation loss against rank on 12,000 tokens, one panel for each learning "
+    "rate.",
+)
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("best_rank", lesson.figures.winner(recorded.data))
+
+# %% [markdown]
+# VERDICT-TO-BE-WRITTEN
+
+# %% [markdown]
+# ### Question 1.7: your verdict (written, 5 minutes, 3 points)
+#
+# A colleague says: "r = 128 over-fits, so we use r = 8." In at most five sentences: what would you
+# have to see before you believe it, what do the recorded runs show, and what would you do on new data?
+# Use at least two numbers from this page.
+
+# %% [markdown] nbgrader={"schema_version": 3, "grade": true, "grade_id": "verdict_on_rank", "locked": false, "points": 3, "solution": true, "task": false}
+# WRITTEN-ANSWER
+
+# %% [markdown]
+# ## 6. The same in PEFT
+#
+# PEFT's layer holds the same two matrices. Give it your factors, and its update is your rank-r copy;
+# its parameter count is r (in + out).
+
+# %% tags=["nbval-ignore-output"]
+import peft
+
+layer = torch.nn.Sequential()
+layer.add_module("proj", torch.nn.Linear(31, 23, bias=False))
+adapted = peft.get_peft_model(layer, peft.LoraConfig(r=4, lora_alpha=8, target_modules=["proj"]))
+proj = adapted.base_model.model.proj
+target = torch.randn(23, 31, generator=ll.generator(1))
+split = lesson.use("split_update", split_update, lambda d, r, s: tuple(f / s**0.5 for f in ll.factor(d, r)))
+B, A = split(target, 4, proj.scaling["default"])
+with torch.no_grad():
+    proj.lora_A["default"].weight.copy_(A)
+    proj.lora_B["default"].weight.copy_(B)
+update = proj.get_delta_weight("default")
+
+# %%
+torch.testing.assert_close(update, ll.truncate(target, 4), rtol=1e-4, atol=1e-5)
+print("PEFT's update is the best rank-4 copy:", update.shape == target.shape)
+trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+print("PEFT trains", trained, "numbers; the formula says", ll.parameter_count(31, 23, r=4))
+
+# %% [markdown]
+# ## What the card says, and what was measured
+
+# %%
+lesson.claims()
+
+# %% [markdown]
+# ## Summary
+#
+# - The best rank-k copy of a matrix keeps its k largest singular values. The error is the root of the
+#   sum of the squares of the others.
+# - A real update is not low-rank, but most of the loss it gained survives a cut to a small rank.
+# - $BA$ costs $r(\text{in}+\text{out})$ numbers and saves up to the rank just below
+#   $\text{in}\cdot\text{out}/(\text{in}+\text{out})$.
+# - A task with a planted rank shows true under-capacity. On text, look at best loss, last loss, alpha's
+#   rule and the learning rate before you speak of over-fitting.
+#
+# ### Cards for review
+#
+# Read the question, answer aloud, then open the card. Come back tomorrow, in three days and in a week.
+
+# %%
+lesson.cards()
+
+# %% [markdown]
+# ### Further reading
+#
+# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685:
+#   sections 4.1 and 7.2.
+# - Aghajanyan and others, *Intrinsic Dimensionality Explains the Effectiveness of Language Model
+#   Fine-Tuning*, 2020, arXiv 2012.13255.
+# - Biderman and others, *LoRA Learns Less and Forgets Less*, 2024, arXiv 2405.09673: the spectra of
+#   full fine-tuning at 7 B.
+# - Eckart and Young, *The approximation of one matrix by another of lower rank*, Psychometrika, 1936.
+
+# %%
+lesson.summary()

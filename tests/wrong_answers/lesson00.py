@@ -1,0 +1,151 @@
+"""Wrong answers that learners really give in lesson 00, and what the check must say to each."""
+
+from . import WrongAnswer
+
+WRONG = {
+    "perplexity": [
+        WrongAnswer(
+            "mean of the batches' perplexities",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    return sum(math.exp(l) for l in batch_losses) / len(batch_losses)\n",
+            "perplexities were averaged",
+        ),
+        WrongAnswer(
+            "mean over batches",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    return math.exp(sum(batch_losses) / len(batch_losses))\n",
+            "over batches",
+        ),
+        WrongAnswer(
+            "base two",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    total = sum(l * n for l, n in zip(batch_losses, batch_tokens))\n"
+            "    return 2 ** (total / sum(batch_tokens))\n",
+            "nats",
+        ),
+        WrongAnswer(
+            "the loss, not the perplexity",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    total = sum(l * n for l, n in zip(batch_losses, batch_tokens))\n"
+            "    return total / sum(batch_tokens)\n",
+            "exponential",
+        ),
+        WrongAnswer(
+            "weighted mean of perplexities",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    total = sum(math.exp(l) * n for l, n in zip(batch_losses, batch_tokens))\n"
+            "    return total / sum(batch_tokens)\n",
+            "perplexities were averaged",
+        ),
+    ],
+    "trainable_share": [
+        WrongAnswer(
+            "over the frozen ones only",
+            "def trainable_share(model):\n"
+            "    t = sum(p.numel() for p in model.parameters() if p.requires_grad)\n"
+            "    f = sum(p.numel() for p in model.parameters() if not p.requires_grad)\n"
+            "    return t / f\n",
+            "frozen",
+        ),
+        WrongAnswer(
+            "counts tensors",
+            "def trainable_share(model):\n"
+            "    ps = list(model.parameters())\n"
+            "    return sum(p.requires_grad for p in ps) / len(ps)\n",
+            "tensors",
+        ),
+        WrongAnswer(
+            "counts a shared tensor twice",
+            "def trainable_share(model):\n"
+            "    ps = [p for _, p in model.named_parameters(remove_duplicate=False)]\n"
+            "    return sum(p.numel() for p in ps if p.requires_grad) / sum(p.numel() for p in ps)\n",
+            "twice",
+        ),
+        WrongAnswer(
+            "a percentage",
+            "def trainable_share(model):\n"
+            "    ps = list(model.parameters())\n"
+            "    t = sum(p.numel() for p in ps if p.requires_grad)\n"
+            "    return 100 * t / sum(p.numel() for p in ps)\n",
+            "percent",
+        ),
+        WrongAnswer(
+            "counts rows",
+            "def trainable_share(model):\n"
+            "    ps = list(model.parameters())\n"
+            "    return sum(len(p) for p in ps if p.requires_grad) / sum(len(p) for p in ps)\n",
+            "rows",
+        ),
+    ],
+    "adapter_bytes": [
+        WrongAnswer(
+            "every layer as a square",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(2 * r * in_ for out, in_ in shapes) * bytes_per_number\n",
+            "square",
+        ),
+        WrongAnswer(
+            "always two bytes",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(r * (out + in_) for out, in_ in shapes) * 2\n",
+            "bytes_per_number",
+        ),
+        WrongAnswer(
+            "counts W",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(out * in_ + r * (out + in_) for out, in_ in shapes) * bytes_per_number\n",
+            "frozen",
+        ),
+        WrongAnswer(
+            "numbers, not bytes",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(r * (out + in_) for out, in_ in shapes)\n",
+            "numbers, not bytes",
+        ),
+        WrongAnswer(
+            "the product of the sides",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(r * out * in_ for out, in_ in shapes) * bytes_per_number\n",
+            "product",
+        ),
+    ],
+    "interval": [
+        WrongAnswer(
+            "1.96",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = (sum((v - mean) ** 2 for v in values) / (n - 1)) ** 0.5\n"
+            "    return mean - 1.96 * s / n**0.5, mean + 1.96 * s / n**0.5\n",
+            "1.96",
+        ),
+        WrongAnswer(
+            "divides by n",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = (sum((v - mean) ** 2 for v in values) / n) ** 0.5\n"
+            "    return mean - t * s / n**0.5, mean + t * s / n**0.5\n",
+            "n - 1",
+        ),
+        WrongAnswer(
+            "no square root of n",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = (sum((v - mean) ** 2 for v in values) / (n - 1)) ** 0.5\n"
+            "    return mean - t * s, mean + t * s\n",
+            "root of n",
+        ),
+        WrongAnswer(
+            "smallest and largest value",
+            "def interval(values, t):\n    return min(values), max(values)\n",
+            "smallest and the largest",
+        ),
+        WrongAnswer(
+            "variance for the deviation",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = sum((v - mean) ** 2 for v in values) / (n - 1)\n"
+            "    return mean - t * s / n**0.5, mean + t * s / n**0.5\n",
+            "variance",
+        ),
+    ],
+}
