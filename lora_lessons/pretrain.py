@@ -29,7 +29,7 @@ from .text import Corpus, load_text
 from .tokens import TokenBatches, blocks, encode_lines, train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+    from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def build_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
     """A Qwen2 causal language model with random weights from the global generator."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -156,7 +156,7 @@ class Run:
         self.evaluations: list[tuple[int, float]] = []
         self.best: dict[str, torch.Tensor] = {}
 
-    def _tokenizer(self, text: str) -> PreTrainedTokenizerFast:
+    def _tokenizer(self, text: str) -> Qwen2Tokenizer:
         from transformers import AutoTokenizer
 
         if (self.out / "tokenizer.json").exists():  # this run was stopped before

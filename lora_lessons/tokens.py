@@ -12,34 +12,25 @@ import torch
 from .seeding import generator
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import Qwen2Tokenizer
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"  # a token of its own: padding with END would hide real ends from the loss
 
 
-def train_tokenizer(lines: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(lines: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
     """Learn a byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) of `vocab_size` tokens.
 
     It starts from the 256 bytes, so that any text can be encoded, and joins the most frequent
-    pair again and again. Ids 0 and 1 are END and PAD.
+    pair again and again. Ids 0 and 1 are END and PAD. Text is split as Qwen2 does it (words,
+    single digits, line ends), so every version of transformers reads the files alike.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from transformers import Qwen2Tokenizer
 
     if vocab_size < 258:
         raise ValueError(f"vocab_size must be at least 258 (256 bytes + 2), not {vocab_size}")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END, PAD],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(lines, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD)
+    empty = Qwen2Tokenizer(eos_token=END, pad_token=PAD, unk_token=None)
+    return empty.train_new_from_iterator(iter(lines), vocab_size, show_progress=False)
 
 
 def encode(tokenizer: Any, text: str) -> torch.Tensor:
