@@ -113,7 +113,7 @@ def build(verb: str, sources: list[Path]) -> int:
         return 1 if differences else 0
     if verb in ("all", "key"):  # first: a lesson that runs may show its answers
         write_key()
-    for source in sources:
+    for source in sources if verb != "key" else []:
         print(f"{source.stem}: {verb}", flush=True)
         if verb in ("all", "learner"):
             write_learner_copy(source)

@@ -1,0 +1,95 @@
+"""The wheel works without the repository; the classroom's wheel holds no answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from answer_key import lesson_answers
+from notebook_source import MARKERS, lesson_sources
+
+KEY = "lora_lessons/course/key.json"
+
+
+@pytest.fixture(scope="module")
+def build(root, tmp_path_factory):
+    """Return a function that builds a wheel and returns it as an open archive."""
+    return lambda classroom: build_wheel(root, tmp_path_factory.mktemp("wheel"), classroom)
+
+
+def build_wheel(root, folder, classroom: str) -> zipfile.ZipFile:
+    env = {**os.environ, "LORA_LESSONS_CLASSROOM": classroom}
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def wheel(build):
+    return build("")
+
+
+@pytest.fixture(scope="module")
+def classroom(build):
+    return build("1")
+
+
+@pytest.fixture(scope="module")
+def answers():
+    found = [lesson_answers(source) for source in lesson_sources()]
+    return {name: text for lesson in found for name, text in lesson.items()}
+
+
+def texts(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Return the files of the archive that a student can read as text."""
+    kinds = (".py", ".json", ".ipynb", ".yml", ".md", ".txt")
+    return {n: archive.read(n).decode() for n in archive.namelist() if n.endswith(kinds)}
+
+
+def test_wheel_holds_what_a_learner_needs(wheel, root):
+    names = set(wheel.namelist())
+    for notebook in (root / "notebooks").glob("*.ipynb"):
+        assert f"lora_lessons/notebooks/{notebook.name}" in names
+    for name in (KEY, "lora_lessons/models/nano/model.safetensors", "lora_lessons/claims.yml"):
+        assert name in names
+    assert not any(name.startswith(("tests/", "tools/", "solutions/")) for name in names)
+
+
+def test_licences_of_the_data_are_beside_the_data(wheel, root):
+    beside = {path.name for path in (root / "lora_lessons" / "data").glob("LICENSE*")}
+    assert beside and all(f"lora_lessons/data/{name}" in wheel.namelist() for name in beside)
+
+
+def test_an_unpacked_wheel_hands_out_its_notebooks(wheel, root, tmp_path):
+    wheel.extractall(tmp_path / "site")
+    command = ["lab", "--no-open", "--dir", str(tmp_path / "mine")]
+    code = f"import lora_lessons.cli as c; raise SystemExit(c.main({command!r}))"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+    handed_out = {path.name for path in (tmp_path / "mine").glob("*.ipynb")}
+    assert handed_out == {path.name for path in (root / "notebooks").glob("*.ipynb")}
+
+
+def test_key_stands_in_the_wheel_and_not_in_the_classrooms(wheel, classroom):
+    assert KEY in wheel.namelist()
+    assert set(wheel.namelist()) - set(classroom.namelist()) == {KEY}
+
+
+def test_classroom_wheel_shows_no_answer(wheel, classroom, answers):
+    """No answer's text in any file, no marker in any notebook; the full wheel shows them all."""
+    shown = [name for name in answers if visible(answers[name], texts(wheel))]
+    assert shown == list(answers)
+    assert [name for name in answers if visible(answers[name], texts(classroom))] == []
+    notebooks = [text for name, text in texts(classroom).items() if name.endswith(".ipynb")]
+    assert not any(mark in text for mark in MARKERS for text in notebooks)
+
+
+def visible(answer: str, files: dict[str, str]) -> bool:
+    """Tell whether a file has the answer as it is or inside a JSON string."""
+    forms = (answer.strip(), json.dumps(answer.strip(), ensure_ascii=False)[1:-1])
+    return any(form in text for form in forms for text in files.values())

@@ -1,0 +1,68 @@
+"""Run every test of the course, as `make test` and CI do.
+
+Three runs of pytest, all on the CPU with one thread (see lesson_env.py):
+the package's and tools' tests; the executed solutions, each output compared with the stored one;
+the learner's copies, unsolved, from top to bottom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from executed_solution import CELL_TIMEOUT
+from executed_solution import PRESET as STORED_PRESET
+from lesson_env import lesson_environment
+from notebook_source import ROOT
+
+# One file stays on one worker: the cells of a notebook share a kernel.
+PARALLEL = ["-n", "2", "--dist", "loadfile"]
+NBVAL = [
+    "--nbval",
+    "--nbval-current-env",
+    f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}",
+    f"--nbval-cell-timeout={CELL_TIMEOUT}",
+    "--nbval-kernel-startup-timeout=120",
+]
+
+
+def runs(nightly: bool) -> dict[str, tuple[str, list[str]]]:
+    """Return {title: (preset, pytest's arguments)}."""
+    marked = ["-m", ""] if nightly else []
+    return {
+        "package and tools": ("quick", [*PARALLEL, *marked, "--durations=10", "tests"]),
+        "executed solutions": (STORED_PRESET, [*PARALLEL, *NBVAL, "solutions"]),
+        "learner's copies": ("quick", [*PARALLEL, *NBVAL, "notebooks"]),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nightly", action="store_true", help="the long matrices too")
+    nightly = parser.parse_args().nightly
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="lora-lessons-") as home:
+        make_font_cache(lesson_environment(Path(home), "quick"))
+        for title, (preset, arguments) in runs(nightly).items():
+            print(f"\n=== {title} ({preset} preset)", flush=True)
+            env = lesson_environment(Path(home), preset)
+            if "--nbval" not in arguments:  # pytest's own settings make warnings errors there
+                env.pop("PYTHONWARNINGS")
+            command = [sys.executable, "-m", "pytest", "-q", *arguments]
+            results[title] = subprocess.run(command, cwd=ROOT, env=env).returncode
+    failed = [title for title, code in results.items() if code]
+    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall passed")
+    return 1 if failed else 0
+
+
+def make_font_cache(env: dict[str, str]) -> None:
+    """Let matplotlib list the fonts once: it says so on stderr, which nbval would compare."""
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    subprocess.run(command, env=env, check=True, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
