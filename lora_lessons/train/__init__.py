@@ -1,1 +1,1 @@
-"""Training: one loop, and the steps it can take (eager, captured in a CUDA graph, many adapters)."""
+"""Training: one loop, and the steps it can take: eager, captured, many adapters at once."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from .sweep import Job
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -58,14 +62,18 @@ def adamw(
     """
     parameters = list(parameters)
     device = parameters[0].device
-    on_cuda = device.type == "cuda"
     return torch.optim.AdamW(
         parameters,
-        lr=torch.tensor(lr, dtype=torch.float32, device=device) if on_cuda else lr,
+        lr=learning_rate(lr, device),
         weight_decay=weight_decay,
         fused=device.type in ("cpu", "cuda"),
-        capturable=on_cuda,
+        capturable=device.type == "cuda",
     )
+
+
+def learning_rate(lr: float, device: torch.device) -> float | torch.Tensor:
+    """The learning rate as the optimizer wants it: a tensor on CUDA."""
+    return torch.tensor(lr, dtype=torch.float32, device=device) if device.type == "cuda" else lr
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -91,3 +99,12 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if not wanted:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def adamw_rows(rows: Sequence[nn.Parameter], jobs: Sequence[Job]) -> torch.optim.AdamW:
+    """One AdamW with a group for each adapter: its own learning rate and weight decay."""
+    optimizer = adamw(rows[:1], jobs[0].lr, jobs[0].weight_decay)
+    for row, job in zip(rows[1:], jobs[1:], strict=True):
+        lr = learning_rate(job.lr, row.device)
+        optimizer.add_param_group({"params": [row], "lr": lr, "weight_decay": job.weight_decay})
+    return optimizer
