@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from .capture import CapturedStep, prepare
 from .history import History
 from .loss import Batch, LossFunction, evaluate, evaluation_mode, require_labels, summed_loss
 from .optim import (
@@ -135,7 +136,7 @@ def fit(
     parameters = trainable_parameters(model)
     source = stream(batches)
     optimizer = adamw(parameters, lr, weight_decay)
-    step = TrainStep(
+    eager = TrainStep(
         model,
         parameters,
         optimizer,
@@ -144,6 +145,7 @@ def fit(
         precision=precision,
         loss_fn=loss_fn or summed_loss,
     )
+    step = prepare(eager, capture, steps)
 
     def draw() -> list[Batch]:
         group = [next_batch(source) for _ in range(accumulate)]
@@ -153,8 +155,10 @@ def fit(
 
     def measure() -> list[float]:
         if callable(valid):
-            with evaluation_mode(model):
-                return [float(valid(model))]
+            with evaluation_mode(model), unchanged_random_state(step.device):
+                loss = float(valid(model))
+            step.refuse_changes()
+            return [loss]
         return [evaluate(model, valid, precision=precision)]
 
     history = History()
@@ -169,12 +173,11 @@ def fit(
             eval_every=eval_every,
             progress=progress,
         )
-    optimizer.zero_grad(set_to_none=True)
     return history
 
 
 def run(
-    step: Step,
+    step: CapturedStep,
     draw: Callable[[], list[Batch]],
     *,
     steps: int,
@@ -231,6 +234,8 @@ def run(
             read()
             for history in histories:
                 history.seconds = time.perf_counter() - started
+                history.captured, history.why_not_captured = step.captured, step.why_not
+            step.close()
 
 
 def read_every(device: torch.device) -> int:
@@ -318,7 +323,11 @@ def training_mode(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def random_state(seed: int, device: torch.device) -> Iterator[None]:
     """A random state of its own inside; the caller's back after."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with unchanged_random_state(device):
         torch.manual_seed(seed)
         yield
+
+
+def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager:
+    """Whatever is drawn inside, the random state is as before after."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

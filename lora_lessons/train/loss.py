@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .attention import without_causal_mask
+
 Batch = Mapping[str, torch.Tensor]
 LossFunction = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
 
@@ -56,10 +58,18 @@ def summed_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Ten
     labels = batch["labels"]
     if is_causal_lm(model):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = model(**inputs, **without_cache(model)).logits  # (B, T, V)
+        logits = causal_logits(model, **inputs)
         return next_token_losses(logits, labels).sum(), count_targets(labels)
     count = (labels != IGNORED).sum()
     return model(**batch).loss * count, count
+
+
+def causal_logits(model: nn.Module, **inputs: torch.Tensor) -> torch.Tensor:
+    """A causal language model's logits (B, T, V), with no cache and no mask that is not needed."""
+    inner = unwrap(model)
+    cache = {"use_cache": False} if hasattr(getattr(inner, "config", None), "use_cache") else {}
+    with without_causal_mask(inner, inputs):
+        return model(**inputs, **cache).logits
 
 
 def is_causal_lm(model: nn.Module) -> bool:
@@ -73,12 +83,6 @@ def unwrap(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def without_cache(model: nn.Module) -> dict[str, bool]:
-    """`use_cache=False` where the model knows it: training needs no keys of earlier steps."""
-    config = getattr(unwrap(model), "config", None)
-    return {"use_cache": False} if hasattr(config, "use_cache") else {}
 
 
 def require_labels(batch: Batch) -> None:
@@ -122,6 +126,6 @@ def evaluate(
     with evaluation_mode(model), autocast(device, precision):
         for chunk in blocks.split(batch_size):
             ids = chunk.to(device)
-            logits = model(input_ids=ids, **without_cache(model)).logits
+            logits = causal_logits(model, input_ids=ids)
             total += next_token_losses(logits, ids).sum()
     return (total / (blocks.shape[0] * (blocks.shape[1] - 1))).item()

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from .capture import prepare
 from .history import History
 from .loop import check_settings, random_state, run, to_device, training_mode
-from .loss import IGNORED, Batch, evaluation_mode, next_token_losses, shift, without_cache
+from .loss import IGNORED, Batch, causal_logits, evaluation_mode, next_token_losses, shift
 from .optim import adamw_rows, autocast, device_of, schedule_factor
 from .stack import AdapterStack, LayerAdapter
 
@@ -104,7 +105,7 @@ class ManyStep:
 
     def losses(self, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of each adapter (K,) on its rows of the batch (K * batch, T)."""
-        logits = self.model(input_ids=input_ids, **without_cache(self.model)).logits
+        logits = causal_logits(self.model, input_ids=input_ids)
         count = (shift(labels) != IGNORED).view(len(self.jobs), -1).sum(1).clamp(min=1)
         return next_token_losses(logits, labels).view(len(self.jobs), -1).sum(1) / count
 
@@ -163,7 +164,7 @@ def train_many(
         check_settings(steps, job.lr, 1, eval_every, warmup, schedule, precision, clip)
     stack = AdapterStack(model, initial_adapters(model, jobs))
     source = job_batches(jobs, train_ids, batch_size, length)
-    step = ManyStep(model, stack, jobs, clip, precision)
+    step = prepare(ManyStep(model, stack, jobs, clip, precision), capture, steps)
     histories = [History() for _ in jobs]
     with training_mode(model), random_state(seed, step.device), stack.installed():
         run(
@@ -172,7 +173,7 @@ def train_many(
             steps=steps,
             factor=lambda i: schedule_factor(i, steps, warmup, schedule),
             histories=histories,
-            measure=None if valid is None else lambda: step.evaluate(valid),
+            measure=None if valid is None else lambda: step.step.evaluate(valid),
             eval_every=eval_every,
             progress=progress,
         )

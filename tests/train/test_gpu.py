@@ -1,0 +1,273 @@
+"""The captured step on a GPU: it must give what the eager step gives, and give its memory back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import tiny_decoder, token_ids
+
+from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.train.capture import CapturedStep
+from lora_lessons.train.loop import fit
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    # other packages' deprecations differ between the oldest and the newest versions we run on
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
+
+IDS = token_ids()
+KINDS = ("ours", "peft", "full")
+
+
+def model_of(kind, dtype=torch.float32, dropout=0.0, **changes):
+    base = tiny_decoder(dtype=dtype, **changes).cuda()
+    if kind == "full":
+        return base.requires_grad_(True)
+    if kind == "ours":
+        from lora_lessons.model import get_peft_model
+
+        from lora_lessons.config import LoraConfig
+    else:
+        from peft import LoraConfig, get_peft_model
+    torch.manual_seed(0)
+    config = LoraConfig(
+        r=4, lora_alpha=8, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(base, config)
+
+
+def run(model, steps=30, batches=None, **settings):
+    source = batches or TokenBatches(IDS, 4, 16, seed=0, device="cuda")
+    return fit(model, source, steps=steps, **{"lr": 1e-3, "progress": False, **settings})
+
+
+def weights(model):
+    return torch.cat([p.detach().float().flatten() for p in model.parameters() if p.requires_grad])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 2e-3)])
+def test_captured_steps_equal_eager_steps(kind, precision, tolerance):
+    settings = {"precision": precision, "schedule": "cosine", "warmup": 5, "weight_decay": 0.1}
+    captured, eager = model_of(kind), model_of(kind)
+    a = run(captured, capture=True, **settings)
+    b = run(eager, capture=False, **settings)
+    assert a.captured, a.why_not_captured
+    assert not b.captured
+    assert a.losses == pytest.approx(b.losses, rel=tolerance)
+    assert a.losses[-1] < a.losses[0]
+    gap = (weights(captured) - weights(eager)).norm() / weights(eager).norm()
+    print(f"{kind} {precision}: equal losses {a.losses == b.losses}, weights differ by {gap:.1e}")
+    assert gap < tolerance
+
+
+def test_a_bf16_base_keeps_float32_adapters():
+    model = model_of("ours", dtype=torch.bfloat16)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    history = run(model)
+    assert history.captured, history.why_not_captured
+    assert history.losses[-1] < history.losses[0]
+
+
+def test_accumulation_is_captured():
+    a = run(model_of("ours"), accumulate=3, capture=True, precision="fp32")
+    b = run(model_of("ours"), accumulate=3, capture=False, precision="fp32")
+    assert a.captured
+    assert a.losses == pytest.approx(b.losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["ours", "peft"])
+def test_dropout_differs_between_replays_and_repeats_with_the_seed(kind):
+    batch = [next(TokenBatches(IDS, 4, 16, seed=0, device="cuda"))]
+
+    def losses(seed):
+        model = model_of(kind, dropout=0.5)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.fill_(0.1)  # so that the dropout reaches the loss
+        history = run(model, steps=12, batches=batch, lr=1e-12, seed=seed, precision="fp32")
+        assert history.captured, history.why_not_captured
+        return history.losses
+
+    first = losses(1)
+    assert len(set(first)) == len(first)
+    assert losses(1) == first
+    assert losses(2) != first
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", ["Qwen2", "Llama"])
+def test_attention_is_given_no_mask_in_either_path(kind, family, monkeypatch):
+    import transformers
+    from torch.nn import functional as F
+
+    seen = []
+    attention = F.scaled_dot_product_attention
+
+    def spy(*arguments, **named):
+        capturing = torch.cuda.is_current_stream_capturing()
+        seen.append((capturing, named.get("attn_mask"), named.get("is_causal")))
+        return attention(*arguments, **named)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    model = model_of(kind)
+    if family == "Llama" and kind == "full":
+        config = transformers.LlamaConfig(
+            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2,
+        )  # fmt: skip
+        model = transformers.LlamaForCausalLM(config).cuda()
+    run(model, capture=True)
+    run(model, capture=False)
+    assert {capturing for capturing, _, _ in seen} == {True, False}
+    assert {(mask, causal) for _, mask, causal in seen} == {(None, True)}
+
+
+def test_a_model_that_waits_for_the_gpu_stays_eager_and_trains_the_same():
+    def waits(model, batch):
+        loss = model(**batch).loss
+        return loss if loss.item() > 0 else loss * 2
+
+    def does_not(model, batch):
+        return model(**batch).loss
+
+    a = run(model_of("ours"), loss_fn=waits, precision="fp32")
+    b = run(model_of("ours"), loss_fn=does_not, precision="fp32", capture=False)
+    assert not a.captured
+    assert "waits for the GPU" in a.why_not_captured
+    assert a.losses == pytest.approx(b.losses, rel=1e-5)
+
+
+def test_gradient_checkpointing_stays_eager():
+    model = model_of("full")
+    model.gradient_checkpointing_enable()
+    history = run(model, steps=10)
+    assert "checkpointing" in history.why_not_captured
+    with pytest.raises(RuntimeError, match="checkpointing"):
+        run(model, steps=10, capture=True)
+
+
+def test_evaluation_between_replays_changes_nothing():
+    valid = blocks(token_ids(160, seed=9), 16)
+    a, b = (
+        run(model_of("ours", dropout=0.1), valid=given, eval_every=7, precision="fp32")
+        for given in (valid, None)
+    )
+    assert a.captured and b.captured
+    assert a.losses == b.losses
+    assert a.eval_steps == [0, 7, 14, 21, 28, 30]
+    eager = run(model_of("ours"), valid=valid, eval_every=7, precision="fp32", capture=False)
+    assert a.eval_losses[0] == pytest.approx(eager.eval_losses[0], rel=1e-5)
+
+
+def test_a_batch_of_another_shape_is_trained_on_eagerly():
+    def batches():
+        for i in range(100):
+            length = 9 if i % 5 == 4 else 16
+            yield next(TokenBatches(IDS, 4, length, seed=i, device="cuda"))
+
+    a = run(model_of("ours"), batches=batches(), precision="fp32", capture=True)
+    b = run(model_of("ours"), batches=batches(), precision="fp32", capture=False)
+    assert a.captured
+    assert a.losses == pytest.approx(b.losses, rel=1e-5)
+
+
+def test_a_change_of_the_model_inside_fit_is_refused():
+    model = model_of("ours")
+
+    def freezes(m):
+        next(p for p in m.parameters() if p.requires_grad).requires_grad = len(calls) == 0
+        calls.append(1)
+        return 0.0
+
+    calls = []
+    with pytest.raises(RuntimeError, match="changed during fit"):
+        run(model, valid=freezes, eval_every=10)
+
+
+def test_an_interrupt_between_replays_keeps_history_and_weights():
+    def interrupted():
+        source = TokenBatches(IDS, 4, 16, seed=0, device="cuda")
+        for i in range(100):
+            if i == 20:
+                raise KeyboardInterrupt
+            yield next(source)
+
+    model, shorter = model_of("ours"), model_of("ours")
+    a = run(model, batches=interrupted(), steps=60, precision="fp32")
+    b = run(shorter, steps=20, precision="fp32")
+    assert a.interrupted and a.captured and a.steps == list(range(1, 21))
+    torch.testing.assert_close(weights(model), weights(shorter), rtol=1e-4, atol=1e-6)
+
+
+def test_twenty_fits_leave_the_memory_flat_after_an_exception_too():
+    def breaks():
+        source = TokenBatches(IDS, 4, 16, seed=0, device="cuda")
+        for _ in range(12):
+            yield next(source)
+        raise OSError("disk")
+
+    model = model_of("ours")
+    reserved, errors = [], []
+    for i in range(20):
+        if i % 4 == 3:
+            with pytest.raises(OSError, match="disk") as error:
+                run(model, batches=breaks())
+            errors.append(error)  # as a notebook's last traceback would
+        else:
+            assert run(model, steps=10).captured
+        reserved.append(torch.cuda.memory_reserved())
+    assert max(reserved[4:]) <= reserved[3]
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_many_adapters_captured_equal_eager_ones_and_separate_fits():
+    from lora_lessons.model import get_peft_model
+
+    from lora_lessons.config import LoraConfig
+    from lora_lessons.train.sweep import Job, train_many
+
+    def config(r, targets):
+        return LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets, task_type="CAUSAL_LM")
+
+    jobs = [
+        Job(config(2, "all-linear"), lr=1e-3, seed=0),
+        Job(config(16, ["q_proj", "v_proj"]), lr=3e-3, seed=1),
+        Job(config(8, "all-linear"), lr=5e-4, seed=2),
+    ]
+    how = {"steps": 30, "batch_size": 4, "length": 16, "precision": "fp32", "progress": False}
+    valid = blocks(token_ids(320, seed=9), 16)
+    captured = train_many(
+        tiny_decoder().cuda(), jobs, IDS, valid=valid, eval_every=10, capture=True, **how
+    )
+    eager = train_many(
+        tiny_decoder().cuda(), jobs, IDS, valid=valid, eval_every=10, capture=False, **how
+    )
+    for job, a, b in zip(jobs, captured, eager, strict=True):
+        assert a.history.captured and not b.history.captured
+        assert a.history.losses == pytest.approx(b.history.losses, rel=1e-4)
+        assert a.history.eval_losses == pytest.approx(b.history.eval_losses, rel=1e-4)
+        base = tiny_decoder()
+        torch.manual_seed(job.seed)
+        model = get_peft_model(base, job.config).cuda()
+        batches = TokenBatches(IDS, 4, 16, seed=job.seed, device="cuda")
+        alone = run(model, batches=batches, lr=job.lr, precision="fp32")
+        assert a.history.losses == pytest.approx(alone.losses, rel=1e-3)
+
+
+def test_closing_a_step_frees_the_graph():
+    model = model_of("ours")
+    seen = []
+    close = CapturedStep.close
+
+    def spy(self):
+        close(self)
+        seen.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CapturedStep, "close", spy)
+        run(model)
+    assert [step.graph for step in seen] == [None]
