@@ -6,7 +6,7 @@ On Linux, PyTorch's wheel on the default package index is the CUDA build (with i
 several GB); on macOS and Windows it is the CPU build. PyTorch documents an index for each build,
 and `cpu` and `cuda` name theirs where the default one does not have it. `auto` takes the CUDA build
 where there is an NVIDIA GPU; elsewhere it asks pip what the default index offers, and goes to the
-CPU index only if that would be the CUDA build. `auto` leaves a torch of the pinned version as it is.
+CPU index only if that would be the CUDA build. `auto` leaves a torch of the pinned version alone.
 """
 
 from __future__ import annotations
