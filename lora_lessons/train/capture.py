@@ -30,8 +30,8 @@ class CapturedStep:
     Call `close` at the end, in `finally`: the graph holds its memory until then.
     """
 
-    def __init__(self, step: Any) -> None:
-        self.step, self.device = step, step.device
+    def __init__(self, step: Any, required: bool = False) -> None:
+        self.step, self.device, self.required = step, step.device, required
         self.graph: torch.cuda.CUDAGraph | None = None
         self.why_not = ""
         self._batches: list[dict[str, torch.Tensor]] = []
@@ -50,6 +50,8 @@ class CapturedStep:
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
         if self.graph is None and not self.why_not:
             self._try_to_capture(batches)
+            if self.required and self.why_not:
+                raise RuntimeError(f"the step cannot be captured: {self.why_not}")
         if self.graph is None or not self._fits(batches):
             return self.step(batches)
         for held, batch in zip(self._batches, batches, strict=True):
@@ -159,7 +161,7 @@ def prepare(step: Any, capture: str | bool, steps: int) -> CapturedStep:
     """
     if capture not in ("auto", True, False):
         raise ValueError(f'capture must be "auto", True or False, got {capture!r}')
-    wrapped = CapturedStep(step)
+    wrapped = CapturedStep(step, required=capture is True)
     wrapped.why_not = "capture=False" if capture is False else why_not(step, steps, capture)
     if capture is True and wrapped.why_not:
         raise RuntimeError(f"the step cannot be captured: {wrapped.why_not}")

@@ -8,9 +8,11 @@ from torch import nn
 VOCABULARY = 61
 
 
-def tiny_decoder(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: object) -> nn.Module:
-    """A Qwen2 of some thousand random parameters."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+def tiny_decoder(
+    seed: int = 0, dtype: torch.dtype = torch.float32, family: str = "Qwen2", **changes: object
+) -> nn.Module:
+    """A decoder of some thousand random parameters."""
+    import transformers
 
     sizes = {
         "vocab_size": VOCABULARY,
@@ -23,7 +25,8 @@ def tiny_decoder(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: o
         "tie_word_embeddings": True,
     }
     torch.manual_seed(seed)
-    return Qwen2ForCausalLM(Qwen2Config(**{**sizes, **changes})).to(dtype).eval()
+    config = getattr(transformers, f"{family}Config")(**{**sizes, **changes})
+    return getattr(transformers, f"{family}ForCausalLM")(config).to(dtype).eval()
 
 
 def token_ids(count: int = 2000, seed: int = 1) -> torch.Tensor:

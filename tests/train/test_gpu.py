@@ -101,7 +101,6 @@ def test_dropout_differs_between_replays_and_repeats_with_the_seed(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", ["Qwen2", "Llama"])
 def test_attention_is_given_no_mask_in_either_path(kind, family, monkeypatch):
-    import transformers
     from torch.nn import functional as F
 
     seen = []
@@ -113,13 +112,7 @@ def test_attention_is_given_no_mask_in_either_path(kind, family, monkeypatch):
         return attention(*arguments, **named)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
-    model = model_of(kind)
-    if family == "Llama" and kind == "full":
-        config = transformers.LlamaConfig(
-            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2,
-        )  # fmt: skip
-        model = transformers.LlamaForCausalLM(config).cuda()
+    model = model_of(kind, family=family)
     run(model, capture=True)
     run(model, capture=False)
     assert {capturing for capturing, _, _ in seen} == {True, False}
@@ -198,7 +191,7 @@ def test_an_interrupt_between_replays_keeps_history_and_weights():
 
     model, shorter = model_of("ours"), model_of("ours")
     a = run(model, batches=interrupted(), steps=60, precision="fp32")
-    b = run(shorter, steps=20, precision="fp32")
+    run(shorter, steps=20, precision="fp32")
     assert a.interrupted and a.captured and a.steps == list(range(1, 21))
     torch.testing.assert_close(weights(model), weights(shorter), rtol=1e-4, atol=1e-6)
 

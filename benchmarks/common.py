@@ -1,0 +1,161 @@
+"""What the benchmarks share: shapes of models, honest timing, and results with provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A decoder with random weights, and the batch it is trained on."""
+
+    name: str
+    family: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+    vocabulary: int
+    batch: int
+    length: int
+    tied: bool = True
+
+    def build(self, device: str, dtype: torch.dtype) -> nn.Module:
+        """The model, made on the device itself: a 1 B model takes minutes on the CPU."""
+        import transformers
+
+        config = getattr(transformers, f"{self.family}Config")(
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            intermediate_size=self.feed_forward,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            max_position_embeddings=max(2048, self.length),
+            tie_word_embeddings=self.tied,
+            use_cache=False,
+        )
+        torch.manual_seed(0)
+        with torch.device(device):
+            model = getattr(transformers, f"{self.family}ForCausalLM")(config)
+        return model.to(dtype)
+
+    def batches(self, device: str, count: int = 4) -> list[dict[str, torch.Tensor]]:
+        """Random tokens, the same for every contestant."""
+        draw = torch.Generator().manual_seed(1)
+        size = (count, self.batch, self.length)
+        ids = torch.randint(0, self.vocabulary, size, generator=draw).to(device)
+        return [{"input_ids": one, "labels": one.clone()} for one in ids]
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("5M 16x128", "Qwen2", 256, 6, 8, 4, 704, 4096, 16, 128),
+        Shape("135M 8x128", "Llama", 576, 30, 9, 3, 1536, 49152, 8, 128),
+        Shape("135M 32x256", "Llama", 576, 30, 9, 3, 1536, 49152, 32, 256),
+        Shape("1B 8x2048", "Llama", 2048, 16, 32, 8, 8192, 128256, 8, 2048),
+    )
+}
+
+StepFunction = Callable[[int], torch.Tensor]  # number of the step -> loss
+
+
+def interleaved(
+    steps: dict[str, StepFunction], rounds: int = 5, per_round: int = 20
+) -> dict[str, dict[str, Any]]:
+    """Seconds per step of each contestant: the median over rounds in which all take turns.
+
+    Turns, because a machine's speed drifts; the median, because some round is always disturbed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    losses: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            synchronize()
+            started = time.perf_counter()
+            for i in range(per_round):
+                loss = step(i)
+            synchronize()
+            seconds[name].append((time.perf_counter() - started) / per_round)
+            losses[name] = float(loss)
+    return {
+        name: {
+            "seconds": statistics.median(times),
+            "spread": max(times) / min(times),
+            "loss": losses[name],
+        }
+        for name, times in seconds.items()
+    }
+
+
+def synchronize() -> None:
+    """Wait until the GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def provenance() -> dict[str, Any]:
+    """Where and with what a result was measured."""
+    import peft
+    import transformers
+
+    on_cuda = torch.cuda.is_available()
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name() if on_cuda else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    """The commit that is measured, if this is a git checkout."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=RESULTS, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def save(name: str, results: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write results as JSON with their provenance, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps({"provenance": provenance(), **results}, indent=1) + "\n")
+    os.replace(draft, path)
+    return path
+
+
+def table(title: str, rows: dict[str, dict[str, Any]], reference: str) -> str:
+    """Rows as text: milliseconds, the ratio to `reference`, loss, memory, time to first step."""
+    lines = [title, f"  {'':34} {'ms':>8} {'ratio':>7} {'loss':>8} {'GiB':>6} {'first s':>8}"]
+    for name, row in rows.items():
+        ratio = row["seconds"] / rows[reference]["seconds"] if reference in rows else float("nan")
+        lines.append(
+            f"  {name:34} {row['seconds'] * 1e3:8.2f} {ratio:7.3f} {row['loss']:8.4f}"
+            f" {row.get('peak_gib', float('nan')):6.2f} {row.get('first', float('nan')):8.2f}"
+        )
+    return "\n".join(lines)
