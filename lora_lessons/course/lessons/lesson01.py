@@ -147,15 +147,16 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
 
 def check_largest_saving_rank(answer: Callable[..., Any], rng: torch.Generator) -> None:
     drawn = torch.randint(40, 900, (2,), generator=rng).tolist()
-    # 256 x 256 breaks even exactly at 128, so counting equality shows there.
-    for in_, out in ((256, 256), (256, 704), (drawn[0], drawn[0] + drawn[1])):
+    # The square comes last: it breaks even exactly at 128, so counting equality shows there, while
+    # an answer that is right for squares alone is told so before.
+    for in_, out in ((256, 704), (drawn[0], drawn[0] + drawn[1]), (256, 256)):
         right = max(r for r in range(min(in_, out)) if r * (in_ + out) < in_ * out)
         _whole_number(answer(in_, out), right, {
-            right + 1: "At this rank B and A are as large as W or larger: equal is not smaller.",
             min(in_, out) // 2: "Half the smaller side is right for a square only.",
             0: "B holds out * r numbers and A r * in: together r * (in + out), not r * in * out.",
             min(in_, out): "This is the full rank of W. Ask where r * (in + out) stays below "
             "in * out.",
+            right + 1: "At this rank B and A are as large as W or larger: equal is not smaller.",
         })  # fmt: skip
 
 

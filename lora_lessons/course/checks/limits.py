@@ -1,0 +1,36 @@
+"""A time limit for learner's code, so that an endless loop ends in a message."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class TooSlow(BaseException):
+    """The answer ran past its time. Not an Exception, so that a bare learner's `except` lets it by."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TooSlow` in the main thread after `seconds`; without signals (Windows) no limit holds.
+
+    There JupyterLab's stop button ends the cell.
+    """
+    usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not usable:
+        yield
+        return
+
+    def stop(signum: int, frame: Any) -> None:
+        raise TooSlow(f"It ran for more than {seconds:g} s. Is there an endless loop?")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

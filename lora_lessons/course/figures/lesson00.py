@@ -1,0 +1,31 @@
+"""The figure of lesson 00: the learner's run beside the recorded one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..plots import PALETTE, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...train.history import History
+
+
+def card_run(history: History, loss_before: float, recorded: dict[str, Any]) -> Figure:
+    """Validation loss against step, from before the first step on, live and recorded."""
+    figure, axes = new_figure(1, 1)
+    axis = axes[0]
+    live = [loss_before, *history.eval_losses]
+    axis.plot([0, *history.eval_steps], live, "o-", color=PALETTE[0], label="your run")
+    axis.plot(
+        [0, *recorded["eval_steps"]],
+        [recorded["loss_before"], *recorded["eval_losses"]],
+        "s--",
+        color=PALETTE[1],
+        label="recorded, H100",
+    )
+    axis.set_xlabel("training step")
+    axis.set_ylabel("validation loss (nats per token)")
+    axis.legend()
+    return figure

@@ -1,0 +1,168 @@
+"""`ll.lesson("01")`: everything a notebook needs of its lesson, found with the Tab key.
+
+lesson.check.NAME(mine)      a verdict: not attempted, wrong (and why), right
+lesson.hint.NAME()           the next of three hints
+lesson.solution.NAME()       the answer
+lesson.use("NAME", mine, fallback)   mine if it is right, else the package's piece
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..text import did_you_mean
+from . import progress
+from .cards import Deck
+from .checks.core import RIGHT, Exercise, Verdict, run_check
+from .messages import Note
+from .solution import solution_source
+
+
+class Namespace:
+    """Attributes that are looked up by name, with Tab completion and a helpful error."""
+
+    def __init__(self, kind: str, members: dict[str, Callable[..., Any]]) -> None:
+        self._kind = kind
+        self._members = members
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._members:
+            hint = did_you_mean(name, self._members)
+            raise AttributeError(f"there is no {self._kind} named {name!r}. {hint}")
+        return self._members[name]
+
+    def __dir__(self) -> list[str]:
+        return list(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+
+class Lesson:
+    """One lesson's exercises and material, and this kernel's answers to them."""
+
+    def __init__(self, number: str, exercises: Sequence[Exercise], module: Any) -> None:
+        self.number = number
+        self._module = module
+        self.exercises = {exercise.name: exercise for exercise in exercises}
+        self.verdicts: dict[str, Verdict] = {}
+        self._hints_shown: dict[str, int] = {}
+        self._predictions: dict[str, Any] = {}
+        self.check = self._namespace("check", self._check)
+        self.hint = self._namespace("hint", self._hint)
+        self.solution = self._namespace("solution", self._solution)
+
+    def _namespace(self, kind: str, method: Callable[..., Any]) -> Namespace:
+        def bind(exercise: Exercise) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                return method(exercise, *args, **kwargs)
+
+            call.__doc__ = f"{kind} of exercise {exercise.title}"
+            return call
+
+        return Namespace(kind, {name: bind(e) for name, e in self.exercises.items()})
+
+    def _check(self, exercise: Exercise, answer: Any, seed: int | None = None) -> Verdict:
+        verdict = run_check(exercise, answer, seed)
+        self.verdicts[exercise.name] = verdict
+        progress.record(self.number, exercise.name, verdict.outcome)
+        return verdict
+
+    def _hint(self, exercise: Exercise, level: int | None = None) -> Note:
+        shown = self._hints_shown.get(exercise.name, 0)
+        level = min(shown + 1, 3) if level is None else level
+        if level not in (1, 2, 3):
+            raise ValueError(f"hints are numbered 1 to 3; got {level!r}")
+        self._hints_shown[exercise.name] = max(shown, level)
+        return Note(f"Hint {level} of 3: {exercise.hints[level - 1]}")
+
+    def _solution(self, exercise: Exercise) -> Note:
+        return solution_source(self.number, exercise.name)
+
+    def use(self, name: str, mine: Any, fallback: Any) -> Any:
+        """Return the learner's answer if its check came out right, else the package's piece.
+
+        It says which. The learner's own name is never rebound, so a stub stays a stub.
+        """
+        if name not in self.exercises:
+            raise KeyError(f"no exercise {name!r}. {did_you_mean(name, self.exercises)}")
+        verdict = self.verdicts.get(name)
+        if verdict is not None and verdict.outcome == RIGHT:
+            print(f"using your own {name}")
+            return mine
+        print(f"using the package's piece for {name}: yours is not solved yet")
+        return fallback
+
+    def predict(self, key: str, question: str, **how: Any) -> Any:
+        """Ask for a prediction before an experiment; see `course.predict.predict`."""
+        from .predict import predict
+
+        return predict(self._predictions, key, question, **how)
+
+    def predicted(self, key: str) -> Any:
+        """The committed prediction, or None."""
+        return self._predictions.get(key)
+
+    def compare(self, key: str, measured: float, unit: str = "") -> Any:
+        """The prediction against what was measured."""
+        from .predict import compare
+
+        return compare(self._predictions, key, measured, unit=unit)
+
+    def recorded(self, name: str) -> Any:
+        """A recorded run with its provenance; see `course.recorded.load`."""
+        from .recorded import load
+
+        return load(name)
+
+    @property
+    def explore(self) -> Namespace:
+        """The lesson's explorers: `lesson.explore.NAME()` and `lesson.explore.NAME.static()`."""
+        module = importlib.import_module(f".explorers.lesson{self.number}", __package__)
+        return Namespace("explorer", module.EXPLORERS)
+
+    def claims(self) -> Any:
+        """The card's claims that this lesson measures, with the verdicts."""
+        from .ledger import claims_table
+
+        return claims_table(self.number)
+
+    def quiz(self) -> Any:
+        """The lesson's ungraded questions, each with what to read when it was a guess."""
+        from .quiz import Quiz
+
+        return Quiz(self._module.QUIZ)
+
+    def cards(self) -> Deck:
+        """The review cards."""
+        return Deck(self._module.CARDS)
+
+    def summary(self) -> progress.Summary:
+        """How far this kernel got: one line an exercise, and "k of n exercises solved"."""
+        outcomes = {
+            exercise.title: self.verdicts[name].outcome if name in self.verdicts else None
+            for name, exercise in self.exercises.items()
+        }
+        return progress.Summary(outcomes)
+
+
+def lesson_numbers() -> list[str]:
+    """The numbers of the lessons that have exercises: "00", "01", ..."""
+    package = importlib.import_module(".lessons", __package__)
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return sorted(name.removeprefix("lesson") for name in names if name.startswith("lesson"))
+
+
+def lesson(number: str) -> Lesson:
+    """Return a lesson by its number ("01") or its notebook's name ("01_rank_decomposition")."""
+    wanted = str(number).split("_")[0].zfill(2)
+    known = lesson_numbers()
+    if wanted not in known:
+        raise ValueError(f"there is no lesson {number!r}; there are {', '.join(known)}")
+    module = importlib.import_module(f".lessons.lesson{wanted}", __package__)
+    return Lesson(wanted, module.EXERCISES, module)

@@ -1,0 +1,115 @@
+"""Every exercise of every lesson: the solution passes, the stub is not attempted, wrong is refused."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.checks.core import NOT_ATTEMPTED, RIGHT, WRONG
+from lora_lessons.course.lesson import lesson_numbers
+from lora_lessons.course.solution import KEY
+
+EXERCISES = [(number, name) for number in lesson_numbers() for name in ll.lesson(number).exercises]
+
+
+def wrong_answers(number: str) -> dict:
+    return importlib.import_module(f"tests.wrong_answers.lesson{number}").WRONG
+
+
+WRONG_ANSWERS = [
+    pytest.param(number, name, wrong, id=f"{number}-{name}-{wrong.label}")
+    for number, name in EXERCISES
+    for wrong in wrong_answers(number)[name]
+]
+
+
+def define(source: str, name: str):
+    """Run the learner's source as a notebook cell would, and return the object it defines."""
+    scope = {"torch": torch, "math": math, "ll": ll, "__name__": "__main__"}
+    exec(compile(source, "<answer>", "exec"), scope)
+    return scope[name]
+
+
+def solution(number: str, name: str):
+    return define(json.loads(KEY.read_text())[number][name], name)
+
+
+def accidental_refusals(number: str, name: str, draws: int) -> list[str]:
+    lesson, answer = ll.lesson(number), solution(number, name)
+    verdicts = [getattr(lesson.check, name)(answer, seed=seed) for seed in range(draws)]
+    return [str(verdict) for verdict in verdicts if verdict.outcome != RIGHT]
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_file(monkeypatch):
+    monkeypatch.setenv("LORA_LESSONS_PROGRESS", "0")
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_solution_passes(number, name):
+    assert accidental_refusals(number, name, draws=20) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_solution_passes_two_hundred_draws(number, name):
+    assert accidental_refusals(number, name, draws=200) == []
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_stub_counts_as_not_attempted(number, name):
+    def stub(*args, **kwargs):
+        raise NotImplementedError("Your turn: replace this line.")
+
+    check = getattr(ll.lesson(number).check, name)
+    for blank in (stub, None, ...):
+        assert check(blank).outcome == NOT_ATTEMPTED
+        with pytest.raises(AssertionError, match="not attempted"):
+            check(blank).require()
+
+
+@pytest.mark.parametrize(("number", "name", "wrong"), WRONG_ANSWERS)
+def test_a_wrong_answer_is_refused_with_its_message(number, name, wrong):
+    for seed in range(5):
+        verdict = getattr(ll.lesson(number).check, name)(define(wrong.source, name), seed=seed)
+        assert verdict.outcome == WRONG
+        assert wrong.says in verdict.message
+        with pytest.raises(AssertionError, match="wrong"):
+            verdict.require()
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_there_are_four_wrong_answers_three_rising_hints_and_points(number, name):
+    exercise = ll.lesson(number).exercises[name]
+    labels = [wrong.label for wrong in wrong_answers(number)[name]]
+    assert len(set(labels)) >= 4
+    assert len(set(exercise.hints)) == 3
+    assert exercise.points >= 1 and exercise.minutes >= 1
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_packages_own_piece_is_refused(number, name):
+    """Handed in as it is, in a lambda, or in a function: each refused by the guard."""
+    from lora_lessons import lora_math
+
+    check = getattr(ll.lesson(number).check, name)
+    for handed_in in (
+        lora_math.truncate,
+        ll.LoraLinear,
+        lambda *args, **kwargs: lora_math.truncate(torch.ones(3, 3), 1),
+    ):
+        verdict = check(handed_in)
+        assert verdict.outcome == WRONG
+        assert "Write it yourself" in verdict.message
+
+
+@pytest.mark.parametrize("number", lesson_numbers())
+def test_there_are_cards(number):
+    deck = ll.lesson(number).cards()
+    assert len(deck.cards) >= 4
+    assert deck._repr_html_().count("<details>") == len(deck.cards)
