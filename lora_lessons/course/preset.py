@@ -9,7 +9,7 @@ VARIABLE = "LORA_LESSONS_PRESET"
 
 
 def preset() -> str:
-    """Return "quick" (seconds: CI of the unsolved copies, grading), "small" (a CPU) or "full" (a GPU).
+    """Return "quick" (seconds: unsolved copies, grading), "small" (a CPU) or "full" (a GPU).
 
     The environment variable LORA_LESSONS_PRESET decides; without it, a GPU does.
     Raises ValueError for any other value of the variable.

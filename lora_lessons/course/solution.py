@@ -1,4 +1,4 @@
-"""The solutions, on request. They live in one generated file that the classroom wheel leaves out."""
+"""The solutions, on request, from one generated file that the classroom wheel leaves out."""
 
 from __future__ import annotations
 

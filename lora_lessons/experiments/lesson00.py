@@ -205,4 +205,4 @@ RECORDINGS = {
         },
     ),
 }
-"""File name -> (experiment, settings of the recorded GPU run, settings of its small fingerprint)."""
+"""Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""

@@ -31,7 +31,7 @@ def load_task(
     dtype: torch.dtype = torch.float32,
     valid_blocks: int | None = None,
 ) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return the base model, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
+    """Return the base, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
     model, tokenizer = load_base(base, dtype=dtype, device=device)
     corpus = load_text("moby_dick")
     train = encode(tokenizer, corpus.train)
@@ -363,4 +363,4 @@ RECORDINGS = {
         },
     ),
 }
-"""File name -> (experiment, settings of the recorded GPU run, settings of its small fingerprint)."""
+"""Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""

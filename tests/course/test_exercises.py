@@ -1,4 +1,4 @@
-"""Every exercise of every lesson: the solution passes, the stub is not attempted, wrong is refused."""
+"""Every exercise: the solution passes, the stub is not attempted, each wrong one is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wrong answers that learners really give, lesson by lesson: each must be refused, with its message."""
+"""The wrong answers that learners really give: each must be refused, with its message."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ WRONG = {
             "counts a shared tensor twice",
             "def trainable_share(model):\n"
             "    ps = [p for _, p in model.named_parameters(remove_duplicate=False)]\n"
-            "    return sum(p.numel() for p in ps if p.requires_grad) / sum(p.numel() for p in ps)\n",
+            "    t = sum(p.numel() for p in ps if p.requires_grad)\n"
+            "    return t / sum(p.numel() for p in ps)\n",
             "twice",
         ),
         WrongAnswer(
@@ -93,7 +94,8 @@ WRONG = {
         WrongAnswer(
             "counts W",
             "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
-            "    return sum(out * in_ + r * (out + in_) for out, in_ in shapes) * bytes_per_number\n",
+            "    n = sum(out * in_ + r * (out + in_) for out, in_ in shapes)\n"
+            "    return n * bytes_per_number\n",
             "frozen",
         ),
         WrongAnswer(

@@ -34,7 +34,7 @@ def _message(module: str, name: str) -> str:
 
 
 def refuse_package_object(answer: Any, allowed: tuple[str, ...] = ()) -> None:
-    """Raise `Forbidden` if the answer is the package's or PEFT's own object, or inherits from it."""
+    """Raise `Forbidden` if the answer is the package's or PEFT's own, or inherits from it."""
     inner = answer
     while isinstance(inner, functools.partial):
         inner = inner.func

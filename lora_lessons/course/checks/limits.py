@@ -10,7 +10,7 @@ from typing import Any
 
 
 class TooSlow(BaseException):
-    """The answer ran past its time. Not an Exception, so that a bare learner's `except` lets it by."""
+    """The answer ran past its time. Not an Exception: a learner's `except` must let it by."""
 
 
 @contextmanager

@@ -220,7 +220,7 @@ QUIZ = [
             "The names of the model's inputs",
         ),
         1,
-        "PyTorch documentation: torch.nn.Module.named_modules. LoRA finds its targets by these names.",
+        "PyTorch documentation: torch.nn.Module.named_modules. LoRA finds targets by these names.",
     ),
     (
         "p.requires_grad is False for a weight. What follows?",
@@ -275,8 +275,8 @@ QUIZ = [
 CARDS = [
     Card(
         "Name the steps of a LoRA fine-tune in order.",
-        "Base model, LoraConfig, injection, training of what requires a gradient, saving or merging "
-        "the adapter.",
+        "Base model, LoraConfig, injection, training of what requires a gradient, saving or "
+        "merging the adapter.",
     ),
     Card(
         "Does LoRA always train less than 1 % of the weights?",

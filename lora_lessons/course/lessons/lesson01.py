@@ -319,8 +319,8 @@ CARDS = [
     ),
     Card(
         "Is the update of a full fine-tune low-rank?",
-        "Not strictly: many ranks are needed for 90 % of its energy. But most of the loss it gained "
-        "survives a cut to a small rank.",
+        "Not strictly: many ranks are needed for 90 % of its energy. But most of the loss it "
+        "gained survives a cut to a small rank.",
     ),
     Card(
         "Loss rises with r in someone's plot. What do you ask first?",
