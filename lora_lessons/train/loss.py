@@ -13,12 +13,16 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from .attention import without_causal_mask
+from .cross_entropy import linear_cross_entropy
 
 Batch = Mapping[str, torch.Tensor]
 LossFunction = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
 
+# families whose logits are lm_head(hidden) and nothing more: no scale, no soft cap
+PLAIN_HEADS = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 IGNORED = -100  # a label that is not predicted, as in transformers
 
 
@@ -58,18 +62,36 @@ def summed_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Ten
     labels = batch["labels"]
     if is_causal_lm(model):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = causal_logits(model, **inputs)
-        return next_token_losses(logits, labels).sum(), count_targets(labels)
+        return token_losses(model, labels, **inputs).sum(), count_targets(labels)
     count = (labels != IGNORED).sum()
     return model(**batch).loss * count, count
 
 
-def causal_logits(model: nn.Module, **inputs: torch.Tensor) -> torch.Tensor:
-    """A causal language model's logits (B, T, V), with no cache and no mask that is not needed."""
+def token_losses(model: nn.Module, labels: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+    """Loss of each prediction of a causal language model, (B, T), 0 where the label is ignored.
+
+    No cache is filled and no mask built that is not needed; behind a frozen head the logits are
+    not held either (see `linear_cross_entropy`).
+    """
     inner = unwrap(model)
     cache = {"use_cache": False} if hasattr(getattr(inner, "config", None), "use_cache") else {}
+    head = frozen_head(model)
     with without_causal_mask(inner, inputs):
-        return model(**inputs, **cache).logits
+        if head is None:
+            return next_token_losses(model(**inputs, **cache).logits, labels)
+        hidden = inner.model(**inputs, **cache).last_hidden_state  # (B, T, h)
+    losses = linear_cross_entropy(hidden.flatten(0, 1), head.weight, shift(labels).flatten())
+    return losses.view_as(labels)
+
+
+def frozen_head(model: nn.Module) -> nn.Linear | None:
+    """The linear map from hidden states to logits, if it is all there is and is not trained."""
+    inner = unwrap(model)
+    if type(inner).__name__ not in PLAIN_HEADS or isinstance(model, DistributedDataParallel):
+        return None
+    head = inner.lm_head
+    trained = torch.is_grad_enabled() and any(p.requires_grad for p in head.parameters())
+    return head if type(head) is nn.Linear and head.bias is None and not trained else None
 
 
 def is_causal_lm(model: nn.Module) -> bool:
@@ -80,7 +102,7 @@ def is_causal_lm(model: nn.Module) -> bool:
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The transformers model inside a PEFT wrapper (ours or peft's) or DistributedDataParallel."""
-    if isinstance(model, nn.parallel.DistributedDataParallel):
+    if isinstance(model, DistributedDataParallel):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -126,6 +148,5 @@ def evaluate(
     with evaluation_mode(model), autocast(device, precision):
         for chunk in blocks.split(batch_size):
             ids = chunk.to(device)
-            logits = causal_logits(model, input_ids=ids)
-            total += next_token_losses(logits, ids).sum()
+            total += token_losses(model, ids, input_ids=ids).sum()
     return (total / (blocks.shape[0] * (blocks.shape[1] - 1))).item()

@@ -18,7 +18,7 @@ from torch import nn
 from .capture import prepare
 from .history import History
 from .loop import check_settings, random_state, run, to_device, training_mode
-from .loss import IGNORED, Batch, causal_logits, evaluation_mode, next_token_losses, shift
+from .loss import IGNORED, Batch, evaluation_mode, shift, token_losses
 from .optim import adamw_rows, autocast, device_of, schedule_factor
 from .stack import AdapterStack, LayerAdapter
 
@@ -105,9 +105,9 @@ class ManyStep:
 
     def losses(self, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of each adapter (K,) on its rows of the batch (K * batch, T)."""
-        logits = causal_logits(self.model, input_ids=input_ids)
+        losses = token_losses(self.model, labels, input_ids=input_ids)
         count = (shift(labels) != IGNORED).view(len(self.jobs), -1).sum(1).clamp(min=1)
-        return next_token_losses(logits, labels).view(len(self.jobs), -1).sum(1) / count
+        return losses.view(len(self.jobs), -1).sum(1) / count
 
     def set_learning_rate(self, factor: float) -> None:
         for group, job in zip(self.optimizer.param_groups, self.jobs, strict=True):
