@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=run_doctor)
 
     verb = verbs.add_parser("progress", help="say which exercises you solved")
+    _add_folder(verb)
     verb.set_defaults(run=run_progress)
 
     verb = verbs.add_parser("models", help="list the base models, or add a public one")
@@ -87,11 +88,22 @@ def run_doctor(options: argparse.Namespace) -> int:
     return int(any(finding.state == "missing" for finding in findings))
 
 
-def run_progress(_: argparse.Namespace) -> int:
-    """Print the exercises solved, lesson by lesson."""
-    from lora_lessons.course import progress
+def run_progress(options: argparse.Namespace) -> int:
+    """Print the exercises solved and those that are left, lesson by lesson."""
+    from lora_lessons.course import lesson, progress
+    from lora_lessons.course.lesson import lesson_numbers
 
-    print(progress.report())
+    folder = options.dir.expanduser()
+    if not folder.is_dir():
+        return _fail(FileNotFoundError(f"no folder {folder}: `lora-lessons lab` makes it"))
+    kept = progress.read(folder)
+    for number in lesson_numbers():
+        exercises = lesson(number).exercises
+        outcomes = kept.get(number, {})
+        left = [e.title for name, e in exercises.items() if outcomes.get(name) != "right"]
+        print(f"{number}: {len(exercises) - len(left)} of {len(exercises)} exercises solved")
+        for title in left:
+            print(f"    left: {title}")
     return 0
 
 

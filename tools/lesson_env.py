@@ -24,6 +24,8 @@ def lesson_environment(home: Path, preset: str) -> dict[str, str]:
         **{name: str(folder) for name, folder in folders.items()},
         "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
         "LORA_LESSONS_PRESET": preset,
+        "LORA_LESSONS_HOME": str(home / "added-models"),
+        "LORA_LESSONS_PROGRESS": "0",  # no file beside the notebooks
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
