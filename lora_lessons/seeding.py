@@ -20,7 +20,7 @@ def seed_everything(seed: int) -> None:
     """
     import numpy as np
 
-    _require_seed(seed)
+    require_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # NumPy takes 32 bits
     torch.manual_seed(seed)
@@ -28,10 +28,11 @@ def seed_everything(seed: int) -> None:
 
 def generator(seed: int, device: str | torch.device = "cpu") -> torch.Generator:
     """A generator of its own: `torch.randn(3, generator=generator(0))`."""
-    _require_seed(seed)
+    require_seed(seed)
     return torch.Generator(device).manual_seed(seed)
 
 
-def _require_seed(seed: int) -> None:
+def require_seed(seed: int) -> None:
+    """Raise ValueError unless `seed` is one that every generator takes."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
