@@ -1,0 +1,1 @@
+"""Several adapters on one model: switching, combining, mixing in a batch, and what else trains."""

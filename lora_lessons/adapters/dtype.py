@@ -1,0 +1,19 @@
+"""Adapters in float32 on a base of fewer bits: small updates would vanish in rounding."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..trainable import adapter_parameters
+
+
+def cast_adapter_dtype(
+    model: nn.Module, adapter_name: str, autocast_adapter_dtype: bool = True
+) -> None:
+    """Turn an adapter's float16 and bfloat16 parameters into float32."""
+    if not autocast_adapter_dtype:
+        return
+    for name, parameter in adapter_parameters(model):
+        if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()

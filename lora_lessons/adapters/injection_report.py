@@ -1,0 +1,108 @@
+"""The report of an injection: what matched, layer by layer, and how much of it trains."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..config import LoraConfig
+from ..errors import PeftWarning, did_you_mean
+from ..lora_math import parameter_count
+from ..matching import check_target_module_exists, matches_any
+
+if TYPE_CHECKING:
+    from ..inject import InjectionPlan, Target, TokenRows
+
+
+def injection_table(plan: InjectionPlan) -> str:
+    """One line for each module, with the parameters that train in it."""
+    sizes = trained_sizes(plan)
+    notes = {t.name: f"r={t.r} alpha={t.lora_alpha:g}" for t in plan.targets}
+    notes |= dict.fromkeys(plan.saved, "full copy, trained")
+    notes |= {name: f"{len(rows.ids)} token rows" for name, rows in plan.tokens.items()}
+    rows = [f"{name:<56} {sizes[name]:>12,}  {note}" for name, note in notes.items()]
+    total = f"{'total':<56} {sum(sizes.values()):>12,}"
+    return "\n".join([f"{'module':<56} {'parameters':>12}", *rows, total])
+
+
+def trained_sizes(plan: InjectionPlan) -> dict[str, int]:
+    """Parameters that train, by module."""
+    sizes = {target.name: _of_target(target, plan) for target in plan.targets}
+    sizes |= {name: _all(module) for name, module in plan.saved.items()}
+    return sizes | {name: _of_rows(rows) for name, rows in plan.tokens.items()}
+
+
+def _of_target(target: Target, plan: InjectionPlan) -> int:
+    """r (in + out), and `out` more each for a bias of B and for DoRA's magnitudes."""
+    in_, out = layer_shape(target.module)
+    return (
+        parameter_count(in_, out, target.r) + (plan.config.lora_bias + plan.config.use_dora) * out
+    )
+
+
+def _of_rows(rows: TokenRows) -> int:
+    return len(rows.ids) * layer_shape(rows.module)[1]
+
+
+def _all(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def layer_shape(module: nn.Module) -> tuple[int, int]:
+    """(in, out) of a layer, counted as PEFT's lora_A and lora_B have them."""
+    from ..inject import base_of
+
+    layer = base_of(module)
+    for names in (("in_features", "out_features"), ("num_embeddings", "embedding_dim")):
+        if hasattr(layer, names[0]):
+            return getattr(layer, names[0]), getattr(layer, names[1])
+    weight = layer.weight
+    if hasattr(layer, "kernel_size"):  # (out, in / groups, *kernel)
+        return weight[0].numel(), weight.shape[0]
+    return weight.shape[0], weight.shape[1]
+
+
+def warn_of_large_rank(targets: list[Target]) -> None:
+    """A rank above the layer's size is legal, and more than the update can use."""
+    large = [t for t in targets if t.r > min(layer_shape(t.module))]
+    if large:
+        first = large[0]
+        warnings.warn(
+            f"r={first.r} is above the size of {first.name} {layer_shape(first.module)} and of "
+            f"{len(large) - 1} other layers: an update of W has no more rank than W.",
+            PeftWarning,
+            stacklevel=4,
+        )
+
+
+def nothing_matched(config: LoraConfig, names: list[str]) -> str:
+    """The message for a config that targets no module at all: why, and the nearest name."""
+    named = [n for n in names if matches_any(config.target_modules, n)]
+    if named and all(matches_any(config.exclude_modules, name) for name in named):
+        return (
+            "All modules were excluded: every module that target_modules names, such as "
+            f"{named[0]!r}, is in exclude_modules."
+        )
+    if named and config.layers_to_transform is not None:
+        return f"No modules were targeted: none is in layers {config.layers_to_transform}."
+    targets = config.target_modules
+    if not targets:
+        return "No `target_modules` passed: nothing would train. Please check this argument."
+    ends = {name.rsplit(".", 1)[-1] for name in names} | set(names)
+    hints = [] if isinstance(targets, str) else [did_you_mean(t, ends) for t in targets or ()]
+    return (
+        f"Target modules {targets} not found in the base model. Please check the target modules "
+        f"and try again.{next((hint for hint in hints if hint), '')}"
+    )
+
+
+def inspect_matched_modules(tuner: Any, adapter_name: str = "default") -> dict[str, list[str]]:
+    """The names that an injected model's adapter targets, and all the others."""
+    config = tuner.peft_config[adapter_name]
+    result: dict[str, list[str]] = {"matched": [], "unmatched": []}
+    for name, _ in tuner.model.named_modules():
+        kind = "matched" if check_target_module_exists(config, name) else "unmatched"
+        result[kind].append(name)
+    return result

@@ -1,0 +1,90 @@
+"""One batch, many adapters: each sample names its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import did_you_mean
+from ..holder import AdapterHolder
+from ..layer import LoraLayer
+
+BASE = "__base__"  # stands for no adapter at all
+
+
+def rows_by_adapter(adapter_names: Iterable[str]) -> dict[str, list[int]]:
+    """The row numbers of each adapter, without those of the base."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(adapter_names):
+        if name != BASE:
+            rows.setdefault(name, []).append(row)
+    return rows
+
+
+def check_rows(x: Tensor, adapter_names: list[str]) -> None:
+    """Raise unless there is one name for each sample."""
+    if len(x) != len(adapter_names):
+        raise ValueError(
+            "Length of `adapter_names` should be the same as the number of inputs, but got "
+            f"{len(adapter_names)} and {len(x)} respectively."
+        )
+
+
+def mixed_forward(
+    layer: LoraLayer, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any
+) -> Tensor:
+    """The layer's result, in which each row has the update of its own adapter.
+
+    x is (batch, ..., in). The base runs once; each adapter runs on its rows.
+    """
+    check_rows(x, adapter_names)
+    if layer.merged:
+        raise ValueError(
+            "Cannot pass `adapter_names` when there are merged adapters, please call "
+            "`unmerge_adapter` first."
+        )
+    base = layer.base_layer(x, *args, **kwargs)
+    result = base.clone()
+    for name, rows in rows_by_adapter(adapter_names).items():
+        if layer.has_adapter(name):
+            if layer.use_dora.get(name):
+                raise ValueError("Cannot pass `adapter_names` when DoRA is enabled.")
+            index = torch.tensor(rows, device=x.device)
+            update = layer.lora_output(name, x[index], base[index])
+            result[index] = (base[index] + update).to(result.dtype)
+    return result
+
+
+@contextmanager
+def adapters_per_sample(model: nn.Module, adapter_names: list[str] | None) -> Iterator[None]:
+    """While it is open, every adapter holder in the model gets the samples' adapter names."""
+    if adapter_names is None:
+        yield
+        return
+    holders = [m for m in model.modules() if isinstance(m, AdapterHolder)]
+    _check(model, holders, adapter_names)
+
+    def add_names(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        return args, {**kwargs, "adapter_names": adapter_names}
+
+    hooks = [holder.register_forward_pre_hook(add_names, with_kwargs=True) for holder in holders]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str]) -> None:
+    """Names can be given in evaluation only, and each must be an adapter of the model."""
+    if model.training:
+        raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
+    known = {name for holder in holders for name in holder._get_available_adapters()}
+    for name in sorted(set(adapter_names) - known - {BASE}):
+        raise ValueError(
+            f"Trying to infer with non-existing adapter(s): {name}.{did_you_mean(name, known)}"
+        )

@@ -1,0 +1,43 @@
+"""Which adapters `save_pretrained` writes, where, and with which config."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import LoraConfig
+
+if TYPE_CHECKING:
+    from ..model import PeftModel
+
+
+def adapters_to_save(
+    model: PeftModel, save_directory: str | Path, selected: list[str] | None
+) -> dict[str, Path]:
+    """The folder of each adapter: "default" in the directory itself, others in one inside it."""
+    directory, known = Path(save_directory), list(model.peft_config)
+    if directory.is_file():
+        raise ValueError(f"Provided path ({directory}) should be a directory, not a file")
+    names = known if selected is None else list(selected)
+    if wrong := [name for name in names if name not in known]:
+        raise ValueError(
+            "You passed an invalid `selected_adapters` arguments, current supported adapter names "
+            f"are {known} - got {wrong}."
+        )
+    return {name: directory if name == "default" else directory / name for name in names}
+
+
+def config_to_save(model: PeftModel, adapter_name: str) -> LoraConfig:
+    """The config as files have it: for inference, and with the base model's name or class."""
+    config = copy.deepcopy(model.peft_config[adapter_name])
+    config.inference_mode = True
+    base = model.get_base_model()
+    if config.base_model_name_or_path is None:
+        config.base_model_name_or_path = base.__dict__.get("name_or_path") or None
+    if config.task_type is None:
+        config.auto_mapping = {
+            "base_model_class": type(base).__name__,
+            "parent_library": type(base).__module__,
+        }
+    return config

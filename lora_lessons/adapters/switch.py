@@ -1,0 +1,90 @@
+"""Which of a model's adapters are active: setting, disabling and deleting them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import PeftWarning, did_you_mean
+from ..trainable import adapter_holders
+from .biases import bias_bank
+
+if TYPE_CHECKING:
+    from .tuner import LoraModel
+
+
+def as_list(names: str | Iterable[str]) -> list[str]:
+    """One name or several, as a list."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def check_known(tuner: LoraModel, names: Iterable[str]) -> None:
+    """Raise for a name that no adapter has, with the nearest."""
+    for name in names:
+        if name not in tuner.peft_config:
+            hint = did_you_mean(name, tuner.peft_config)
+            raise ValueError(f"Adapter {name} not found.{hint}")
+
+
+def set_adapter(tuner: LoraModel, adapter_name: str | list[str], inference_mode: bool) -> None:
+    """Make these the active adapters; whatever is merged is unmerged first."""
+    names = as_list(adapter_name)
+    check_known(tuner, names)
+    holders = list(adapter_holders(tuner.model))
+    for holder in holders:
+        if hasattr(holder, "check_set_adapter"):
+            holder.check_set_adapter(names)
+    if tuner.is_merged():
+        _warn("Adapter cannot be set when the model is merged. Unmerging the model first.")
+        tuner.unmerge_adapter()
+    for holder in holders:
+        holder.set_adapter(names, inference_mode)
+    off = any(holder.disable_adapters for holder in holders)
+    bias_bank(tuner.model).use(tuner.model, [] if off else names, not inference_mode)
+    tuner.active_adapter = adapter_name
+
+
+def enable_adapters(tuner: LoraModel, enabled: bool) -> None:
+    """Use the active adapters, or the plain base with its own biases."""
+    if not enabled and tuner.is_merged():
+        tuner.unmerge_adapter()
+    for holder in adapter_holders(tuner.model):
+        holder.enable_adapters(enabled)
+    bias_bank(tuner.model).use(tuner.model, tuner.active_adapters if enabled else [])
+
+
+def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:
+    """Take an adapter out, with the values that it gave to the base's biases."""
+    check_known(tuner, [adapter_name])
+    merged = [n for n, m in tuner.lora_layers().items() if adapter_name in m.merged_adapters]
+    if merged:
+        raise ValueError(
+            f"Cannot delete adapter {adapter_name!r} while it is merged ({merged[0]}). Please "
+            "unmerge it first."
+        )
+    bias_bank(tuner.model).forget(tuner.model, adapter_name)
+    del tuner.peft_config[adapter_name]
+    tuner.plans.pop(adapter_name, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PeftWarning)
+        for holder in adapter_holders(tuner.model):
+            holder.delete_adapter(adapter_name)
+    if adapter_name in tuner.active_adapters:
+        _activate_rest(tuner, adapter_name)
+
+
+def _activate_rest(tuner: LoraModel, deleted: str) -> None:
+    """The other active adapters stay so; where there were none, the first of the rest is it."""
+    rest = [name for name in tuner.active_adapters if name != deleted]
+    if not rest and tuner.peft_config:
+        rest = [next(iter(tuner.peft_config))]
+        _warn(
+            f"Adapter {deleted} was active which is now deleted. Setting active adapter to "
+            f"{rest[0]}."
+        )
+    set_adapter(tuner, rest, inference_mode=False)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PeftWarning, stacklevel=4)

@@ -1,0 +1,167 @@
+"""LoraModel: the tuner inside a PeftModel, which holds the adapters of one model together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..config import LoraConfig
+from ..inject import InjectionPlan, apply_plan, plan_injection
+from ..layer import LoraLayer
+from ..merge import Backup, lora_layers, merge_layers, unmerge_layers
+from ..trainable import adapter_holders, adapter_parameters, freeze_base
+from . import switch
+from .biases import bias_bank, biased_adapters
+from .dtype import cast_adapter_dtype
+from .merge_report import MergeReport, merge_report
+from .unload import unload_model
+
+
+class LoraModel(nn.Module):
+    """The tuner: it puts adapters into a model, switches them, merges them and takes them out."""
+
+    prefix = "lora_"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        peft_config: LoraConfig | dict[str, LoraConfig],
+        adapter_name: str = "default",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+        self.peft_config: dict[str, LoraConfig] = model.__dict__.get("peft_config", {})
+        self.plans: dict[str, InjectionPlan] = {}
+        self.active_adapter: str | list[str] = adapter_name
+        config = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
+        self.add_adapter(adapter_name, config, **options)
+        model.__dict__["peft_config"] = self.peft_config
+
+    @property
+    def active_adapters(self) -> list[str]:
+        active = self.active_adapter
+        return [active] if isinstance(active, str) else list(active)
+
+    def lora_layers(self) -> dict[str, LoraLayer]:
+        """The LoRA layers by name."""
+        return lora_layers(self.model)
+
+    @property
+    def targeted_module_names(self) -> list[str]:
+        return list(self.lora_layers())
+
+    def add_adapter(
+        self,
+        adapter_name: str,
+        config: LoraConfig,
+        optional: tuple[str, ...] = (),
+        autocast_adapter_dtype: bool = False,
+        **unused: Any,
+    ) -> None:
+        """Inject one more adapter. It is not activated, and a failure leaves nothing behind."""
+        if adapter_name in self.peft_config:
+            raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
+        if config.bias != "none" and biased_adapters(self.peft_config):
+            raise ValueError(
+                "LoraModel supports only 1 adapter with bias. When using multiple adapters, set "
+                "bias to 'none' for all adapters."
+            )
+        plan = plan_injection(self.model, config, adapter_name, optional)
+        apply_plan(self.model, plan)
+        self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
+        if autocast_adapter_dtype:
+            cast_adapter_dtype(self.model, adapter_name)
+        self._start_training(adapter_name, plan.config)
+
+    def _start_training(self, adapter_name: str, config: LoraConfig) -> None:
+        """Freeze the base. The new adapter trains if it is the active one."""
+        freeze_base(self.model)
+        holders = list(adapter_holders(self.model))
+        off = any(holder.disable_adapters for holder in holders)
+        for holder in holders:
+            holder._active_adapter, holder._disable_adapters = self.active_adapters, off
+        trains = adapter_name in self.active_adapters and not config.inference_mode and not off
+        for name, parameter in adapter_parameters(self.model):
+            if name == adapter_name and parameter.is_floating_point():
+                parameter.requires_grad_(trains)
+        bank = bias_bank(self.model)
+        if config.bias != "none":
+            bank.register(self.model, adapter_name, config.bias)
+        owner = self.peft_config.get(bank.adapter)
+        train_biases = owner is not None and not owner.inference_mode
+        bank.use(self.model, [] if off else self.active_adapters, train_biases)
+
+    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Make these the active adapters: they alone are used, and trained."""
+        switch.set_adapter(self, adapter_name, inference_mode)
+
+    def enable_adapter_layers(self) -> None:
+        """Use the active adapters again."""
+        switch.enable_adapters(self, True)
+
+    def disable_adapter_layers(self) -> None:
+        """Use no adapter: the outputs are the base's, its biases included."""
+        switch.enable_adapters(self, False)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Take an adapter out."""
+        switch.delete_adapter(self, adapter_name)
+
+    def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
+        """Train or freeze adapters, without a change of which are active."""
+        for holder in adapter_holders(self.model):
+            holder.set_requires_grad(adapter_names, requires_grad)
+
+    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> Any:
+        """A new adapter from a weighted sum of others; see `adapters.combine`."""
+        from .combine import add_weighted_adapter
+
+        return add_weighted_adapter(self, *args, **kwargs)
+
+    def is_merged(self) -> bool:
+        """True where any layer has an adapter merged into it."""
+        return any(layer.merged for layer in self.lora_layers().values())
+
+    def merge_adapter(
+        self,
+        adapter_names: list[str] | None = None,
+        safe_merge: bool = False,
+        backup: Backup = "device",
+    ) -> None:
+        """Merge adapters (None: the active ones) into the weights, all layers or none."""
+        merge_layers(self.model, adapter_names, safe_merge, backup)
+
+    def unmerge_adapter(self) -> None:
+        """Give all weights back as they were, bit for bit."""
+        unmerge_layers(self.model)
+
+    def merge_report(self, adapter_names: list[str] | None = None) -> MergeReport:
+        """What merging would round away, layer by layer; see `adapters.merge_report`."""
+        return merge_report(self.model, adapter_names)
+
+    def merge_and_unload(
+        self,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> nn.Module:
+        """The model itself, with plain layers and the adapters merged into their weights."""
+        return unload_model(self, merge=True, safe_merge=safe_merge, adapter_names=adapter_names)
+
+    def unload(self) -> nn.Module:
+        """The model itself as it was before, without adapters."""
+        return unload_model(self, merge=False)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":
+                raise
+            return getattr(self.model, name)

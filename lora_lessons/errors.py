@@ -1,0 +1,40 @@
+"""Errors and warnings of the LoRA engine, and the nearest right name to put into a message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PeftError(Exception):
+    """Base of the engine's own errors (the name is PEFT's)."""
+
+
+class PeftWarning(UserWarning):
+    """Base of the engine's own warnings (the name is PEFT's)."""
+
+
+class NoMatchingPeftModuleError(PeftError, ValueError):
+    """A name in the config matches no module of the model."""
+
+
+class ConfigError(PeftError, ValueError):
+    """A value in a LoraConfig cannot be right."""
+
+
+class UnknownBiasError(ConfigError, NotImplementedError):
+    """`bias` is not one of its modes. PEFT raises NotImplementedError here."""
+
+
+class AdapterFileError(PeftError, ValueError, RuntimeError):
+    """An adapter's file does not fit the model: the message names each tensor at fault."""
+
+
+class MergeError(PeftError, ValueError, RuntimeError):
+    """A weight cannot be merged or unmerged without losing what it was."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """A sentence with the choice nearest to `name`, or nothing where none is near."""
+    near = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

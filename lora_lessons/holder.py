@@ -1,0 +1,155 @@
+"""What a module with adapters keeps in mind: which are active, which merged, whether any is used.
+
+Mixins for an `nn.Module`. The names, and that adapters live in dicts by adapter name, are PEFT's:
+other libraries read them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from .errors import PeftWarning
+from .scaling import lora_scaling
+
+
+class AdapterHolder:
+    """Which adapters of a module are active, and whether any is used at all."""
+
+    adapter_layer_names: tuple[str, ...] = ()  # dicts of trainable modules or Parameters
+    other_param_names: tuple[str, ...] = ()  # dicts of plain values
+    _disable_adapters: bool = False
+    _active_adapter: str | list[str] = "default"
+
+    @property
+    def disable_adapters(self) -> bool:
+        return self._disable_adapters
+
+    @property
+    def active_adapter(self) -> str | list[str]:
+        return self._active_adapter
+
+    @property
+    def active_adapters(self) -> list[str]:
+        active = self._active_adapter
+        return [active] if isinstance(active, str) else list(active)
+
+    def _adapter_parts(self) -> Iterable[tuple[str, nn.Module | nn.Parameter]]:
+        """Pairs of adapter name and trainable part."""
+        for attribute in self.adapter_layer_names:
+            yield from getattr(self, attribute).items()
+
+    def _get_available_adapters(self) -> list[str]:
+        return list(dict.fromkeys(name for name, _ in self._adapter_parts()))
+
+    def enable_adapters(self, enabled: bool) -> None:
+        """Use the active adapters, or none; what is not used is not trained either."""
+        if enabled:
+            self.set_adapter(self.active_adapters)
+        else:
+            for _, part in self._adapter_parts():
+                part.requires_grad_(False)
+        self._disable_adapters = not enabled
+
+    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
+        """Make these adapters the active ones: they alone are used, and trained."""
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        for name, part in self._adapter_parts():
+            part.requires_grad_(name in names and not inference_mode)
+        self._active_adapter = names
+
+    def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
+        """Train these adapters, or freeze them, without a change of which are active."""
+        names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
+        for name, part in self._adapter_parts():
+            if name in names:
+                part.requires_grad_(requires_grad)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Drop an adapter; where none is active then, the first of the rest becomes it."""
+        for attribute in self.adapter_layer_names + self.other_param_names:
+            values = getattr(self, attribute)
+            if adapter_name in values:
+                del values[adapter_name]
+        if adapter_name not in self.active_adapters:
+            return
+        active = [name for name in self.active_adapters if name != adapter_name]
+        rest = self._get_available_adapters()
+        if not active and rest:
+            active = rest[:1]
+            warnings.warn(
+                f"Adapter {adapter_name} was active which is now deleted. Setting active adapter "
+                f"to {active[0]}.",
+                PeftWarning,
+                stacklevel=2,
+            )
+        self.set_adapter(active)
+
+
+class BaseTunerLayer(AdapterHolder):
+    """An adapter holder around a base layer, into which adapters can be merged."""
+
+    base_layer: nn.Module
+    merged_adapters: list[str]
+    r: dict[str, int]
+    lora_alpha: dict[str, float]
+    scaling: dict[str, float]
+    use_rslora: dict[str, bool]
+
+    def get_base_layer(self) -> nn.Module:
+        """The layer that was there before, through any wrapper of a wrapper."""
+        base = self.base_layer
+        while hasattr(base, "base_layer"):
+            base = base.base_layer
+        return base
+
+    @property
+    def weight(self) -> Tensor:
+        return self.get_base_layer().weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.get_base_layer().bias
+
+    @property
+    def merged(self) -> bool:
+        return bool(self.merged_adapters)
+
+    def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
+        """The adapter's tensors by the end of their keys in a file."""
+        tensors: dict[str, Tensor] = {}
+        for attribute in self.adapter_layer_names:
+            parts = getattr(self, attribute)
+            if adapter_name not in parts:
+                continue
+            part = parts[adapter_name]
+            if isinstance(part, nn.Parameter):
+                tensors[attribute] = part
+            else:
+                tensors |= {f"{attribute}.{n}": p for n, p in part.named_parameters()}
+        return {k.replace("vector.weight", "vector"): v for k, v in tensors.items()}
+
+    def set_scale(self, adapter: str, scale: float) -> None:
+        """Scale an adapter to `scale` times its configured alpha / r."""
+        if adapter in self.scaling:
+            alpha, r = self.lora_alpha[adapter], self.r[adapter]
+            self.scaling[adapter] = scale * lora_scaling(alpha, r, self.use_rslora[adapter])
+
+    def scale_layer(self, scale: float) -> None:
+        """Multiply the scale of the active adapters."""
+        for name in self._scaled_adapters():
+            self.scaling[name] *= scale
+
+    def unscale_layer(self, scale: float | None = None) -> None:
+        """Divide the scale of the active adapters; None goes back to alpha / r."""
+        for name in self._scaled_adapters():
+            if scale is None:
+                self.set_scale(name, 1)
+            else:
+                self.scaling[name] /= scale
+
+    def _scaled_adapters(self) -> list[str]:
+        """The active adapters that this layer has."""
+        return [name for name in self.active_adapters if name in self.scaling]

@@ -1,0 +1,1 @@
+"""Initialisations of A and B that look at the weight: orthogonal, PiSSA, OLoRA."""

@@ -1,0 +1,280 @@
+"""PeftModel: a model with adapters, under PEFT's names, and the way to and from its files.
+
+`PeftModel.base_model` is a LoraModel, `LoraModel.model` the model itself, changed in place: that
+is where "base_model.model." in a file's keys comes from.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .config import LoraConfig, PeftConfig, PeftType
+from .errors import PeftWarning
+from .files import (
+    LoadResult,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    save_adapter,
+    set_peft_model_state_dict,
+)
+from .holder import BaseTunerLayer
+from .storage import split_hub_arguments
+from .trainable import adapter_holders, count_parameters
+
+
+class PeftModel(nn.Module):
+    """A model with adapters. What it does not know itself, it asks of the model inside."""
+
+    heads: tuple[str, ...] = ()  # saved whole with the adapter, where the model has them
+
+    def __init__(
+        self,
+        model: nn.Module,
+        peft_config: LoraConfig,
+        adapter_name: str = "default",
+        autocast_adapter_dtype: bool = True,
+        **options: Any,
+    ) -> None:
+        from .adapters.tuner import LoraModel
+
+        super().__init__()
+        self.peft_type = PeftType.LORA
+        self.base_model = LoraModel(
+            model,
+            self._with_heads(peft_config),
+            adapter_name,
+            optional=self.heads,
+            autocast_adapter_dtype=autocast_adapter_dtype,
+            **options,
+        )
+        self.training = model.training
+
+    def _with_heads(self, config: LoraConfig) -> LoraConfig:
+        """A copy of the config that saves the task's heads too."""
+        config = copy.deepcopy(config)
+        if self.heads:
+            config.modules_to_save = list(
+                dict.fromkeys([*(config.modules_to_save or ()), *self.heads])
+            )
+        return config
+
+    @property
+    def peft_config(self) -> dict[str, LoraConfig]:
+        return self.base_model.peft_config
+
+    @property
+    def active_adapter(self) -> str:
+        return self.base_model.active_adapters[0] if self.base_model.active_adapters else ""
+
+    @property
+    def active_adapters(self) -> list[str]:
+        return self.base_model.active_adapters
+
+    @property
+    def active_peft_config(self) -> LoraConfig:
+        return self.peft_config[self.active_adapter]
+
+    @property
+    def modules_to_save(self) -> set[str] | None:
+        """The names of all adapters' saved modules."""
+        return {n for c in self.peft_config.values() for n in c.modules_to_save or ()} or None
+
+    def get_base_model(self) -> nn.Module:
+        """The model inside, with its adapters."""
+        return self.base_model.model
+
+    def forward(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
+        """The model's own forward. `adapter_names` gives each sample of the batch its adapter."""
+        with self._per_sample(adapter_names):
+            return self.get_base_model()(*args, **kwargs)
+
+    def generate(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
+        """The model's own `generate`."""
+        with self._per_sample(adapter_names):
+            return self.get_base_model().generate(*args, **kwargs)
+
+    @contextmanager
+    def _per_sample(self, adapter_names: list[str] | None) -> Iterator[None]:
+        if adapter_names is None:
+            yield
+            return
+        from .adapters.mixed_batch import adapters_per_sample
+
+        with adapters_per_sample(self, adapter_names):
+            yield
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside it the model is the base model; after it, also after an error, as before."""
+        was_off = any(holder.disable_adapters for holder in adapter_holders(self.base_model.model))
+        self.base_model.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            if not was_off:
+                self.base_model.enable_adapter_layers()
+
+    def add_adapter(
+        self,
+        adapter_name: str,
+        peft_config: LoraConfig,
+        low_cpu_mem_usage: bool = False,
+        autocast_adapter_dtype: bool = True,
+    ) -> None:
+        """Add an untrained adapter. It is not activated."""
+        self.base_model.add_adapter(
+            adapter_name,
+            self._with_heads(peft_config),
+            optional=self.heads,
+            autocast_adapter_dtype=autocast_adapter_dtype,
+        )
+
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """(trainable parameters, all parameters)."""
+        return count_parameters(self)
+
+    def print_trainable_parameters(self) -> None:
+        """Print both counts and their ratio."""
+        trainable, total = self.get_nb_trainable_parameters()
+        print(
+            f"trainable params: {trainable:,d} || all params: {total:,d} || "
+            f"trainable%: {100 * trainable / total:.4f}"
+        )
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        safe_serialization: bool = True,
+        selected_adapters: list[str] | None = None,
+        save_embedding_layers: bool | str = "auto",
+        is_main_process: bool = True,
+        state_dict: dict | None = None,
+        **unused: Any,
+    ) -> None:
+        """Write each adapter's two files; one not called "default" has a folder of its name."""
+        from .adapters.saving import adapters_to_save, config_to_save
+
+        for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
+            if not safe_serialization:
+                raise ValueError("only safetensors are written: a pickle can run code")
+            tensors = get_peft_model_state_dict(
+                self, state_dict, name, save_embedding_layers=save_embedding_layers
+            )
+            if is_main_process:
+                save_adapter(folder, config_to_save(self, name).to_json(), tensors)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: nn.Module,
+        model_id: str | Path,
+        adapter_name: str = "default",
+        is_trainable: bool = False,
+        config: LoraConfig | None = None,
+        autocast_adapter_dtype: bool = True,
+        **options: Any,
+    ) -> PeftModel:
+        """Read an adapter's files and put it into the model; on an error the model is as before."""
+        from .task_models import class_for
+
+        hub, _ = split_hub_arguments(options)
+        config = config or PeftConfig.from_pretrained(model_id, options.get("subfolder"), **hub)
+        config = copy.deepcopy(config)
+        config.inference_mode = not is_trainable
+        kind = class_for(config.task_type, cls)
+        peft_model = kind(model, config, adapter_name, autocast_adapter_dtype)
+        try:
+            peft_model.load_adapter(model_id, adapter_name, is_trainable, **options)
+        except BaseException:
+            peft_model.base_model.unload()
+            raise
+        return peft_model
+
+    def load_adapter(
+        self,
+        model_id: str | Path,
+        adapter_name: str,
+        is_trainable: bool = False,
+        torch_device: str | None = None,
+        autocast_adapter_dtype: bool = True,
+        strict: bool = True,
+        ignore_mismatched_sizes: bool = False,
+        subfolder: str | None = None,
+        **options: Any,
+    ) -> LoadResult:
+        """Read an adapter's files into the model. It is added if it is new, and not activated."""
+        hub, _ = split_hub_arguments(options)
+        weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
+        is_new = adapter_name not in self.peft_config
+        if is_new:
+            config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
+            config.inference_mode = not is_trainable
+            self.add_adapter(adapter_name, config, autocast_adapter_dtype=autocast_adapter_dtype)
+        try:
+            result = set_peft_model_state_dict(
+                self, weights, adapter_name, ignore_mismatched_sizes, strict=strict
+            )
+        except BaseException:
+            if is_new:
+                self.delete_adapter(adapter_name)
+            raise
+        if not is_trainable:
+            self.eval()
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_model":
+                raise
+            return getattr(self.base_model, name)
+
+
+def get_peft_model(
+    model: nn.Module,
+    peft_config: LoraConfig,
+    adapter_name: str = "default",
+    mixed: bool = False,
+    autocast_adapter_dtype: bool = True,
+    revision: str | None = None,
+    low_cpu_mem_usage: bool = False,
+) -> PeftModel:
+    """Put LoRA into a model, in place, and wrap it in the class for its task.
+
+    Everything is checked first: on an error the model is as it was.
+    """
+    from .task_models import class_for, warn_of_forgotten_task
+
+    if mixed:
+        raise ValueError("mixed=True is not supported: LoRA is the only method here")
+    config = copy.deepcopy(peft_config)
+    config.base_model_name_or_path = model.__dict__.get("name_or_path") or None
+    config.revision = revision or config.revision
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        warnings.warn(
+            "You are trying to modify a model with PEFT for a second time. If you want to reload "
+            "the model with a different config, make sure to call `.unload()` before.",
+            PeftWarning,
+            stacklevel=2,
+        )
+    warn_of_forgotten_task(model, config)
+    return class_for(config.task_type, PeftModel)(
+        model, config, adapter_name, autocast_adapter_dtype
+    )
+
+
+def inject_adapter_in_model(
+    peft_config: LoraConfig, model: nn.Module, adapter_name: str = "default", **options: Any
+) -> nn.Module:
+    """Put LoRA into a model without a wrapper; the model itself is returned."""
+    from .adapters.tuner import LoraModel
+
+    return LoraModel(model, peft_config, adapter_name).model

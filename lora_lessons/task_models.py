@@ -1,0 +1,72 @@
+"""The class for each task type: it says which heads are saved whole with the adapter.
+
+The loss and the head belong to the model; task_type only picks the wrapper.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import nn
+
+from .config import LoraConfig, TaskType
+from .errors import PeftWarning
+from .model import PeftModel
+
+
+class PeftModelForCausalLM(PeftModel):
+    """Language models that predict the next token."""
+
+
+class PeftModelForSeq2SeqLM(PeftModel):
+    """Language models with an encoder and a decoder."""
+
+
+class PeftModelForSequenceClassification(PeftModel):
+    """One class for each text: the head is `classifier` or `score`."""
+
+    heads = ("classifier", "score")
+
+
+class PeftModelForTokenClassification(PeftModel):
+    """One class for each token: the head is `classifier` or `score`."""
+
+    heads = ("classifier", "score")
+
+
+class PeftModelForQuestionAnswering(PeftModel):
+    """The span of an answer: the head is `qa_outputs`."""
+
+    heads = ("qa_outputs",)
+
+
+class PeftModelForFeatureExtraction(PeftModel):
+    """Embeddings: no head."""
+
+
+TASK_CLASSES: dict[TaskType, type[PeftModel]] = {
+    TaskType.CAUSAL_LM: PeftModelForCausalLM,
+    TaskType.SEQ_2_SEQ_LM: PeftModelForSeq2SeqLM,
+    TaskType.SEQ_CLS: PeftModelForSequenceClassification,
+    TaskType.TOKEN_CLS: PeftModelForTokenClassification,
+    TaskType.QUESTION_ANS: PeftModelForQuestionAnswering,
+    TaskType.FEATURE_EXTRACTION: PeftModelForFeatureExtraction,
+}
+CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+
+
+def class_for(task_type: TaskType | None, otherwise: type[PeftModel]) -> type[PeftModel]:
+    """The wrapper's class for a task type."""
+    return otherwise if task_type is None else TASK_CLASSES[task_type]
+
+
+def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
+    """Warn of a classifier whose head would stay frozen and random: its task type is missing."""
+    name = type(model).__name__
+    if config.task_type is None and not config.modules_to_save and name.endswith(CLASSIFIERS):
+        warnings.warn(
+            f"{name} has a head for its task, but the config has no task_type and no "
+            "modules_to_save: the head will stay frozen, and random if it is new.",
+            PeftWarning,
+            stacklevel=3,
+        )

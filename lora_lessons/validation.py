@@ -1,0 +1,178 @@
+"""Checks of a LoraConfig's values: each says what is wrong and the nearest right thing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from .errors import ConfigError, UnknownBiasError, did_you_mean
+
+BIAS_MODES = ("none", "all", "lora_only")
+RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
+INIT_NAMES = ("gaussian", "orthogonal", "pissa", "olora")
+
+
+@dataclass
+class OtherFields:
+    """PEFT's fields that are not supported: they load and save at these defaults only."""
+
+    megatron_config: dict | None = None
+    megatron_core: str | None = "megatron.core"
+    loftq_config: dict = field(default_factory=dict)
+    eva_config: dict | None = None
+    corda_config: dict | None = None
+    lora_ga_config: dict | None = None
+    velora_config: dict | None = None
+    alora_invocation_tokens: list[int] | None = None
+    use_qalora: bool = False
+    qalora_group_size: int = 16
+    monteclora_config: dict | None = None
+    layer_replication: list | None = None
+    target_parameters: list[str] | None = None
+    use_bdlora: dict | None = None
+    arrow_config: dict | None = None
+    kasa_config: dict | None = None
+    ensure_weight_tying: bool = False
+
+
+def member(kind: type[Enum], value: Any, problem: str) -> Any:
+    """The enum's member for a value, or an error that lists them all."""
+    try:
+        return kind(value)
+    except ValueError:
+        names = [member.value for member in kind]
+        raise ConfigError(
+            f"{problem}: '{value}'. Must be one of the following: {', '.join(names)}."
+            f"{did_you_mean(value, names)}"
+        ) from None
+
+
+def as_names(value: Any, name: str) -> list[str] | None:
+    """A list of names; a lone string would otherwise be read letter by letter."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{name} must be a list of module names, and it is {value!r}")
+    return list(value)
+
+
+def as_set(value: Any, name: str) -> Any:
+    """A list of names becomes a set; a string stays, for it is a regular expression."""
+    if isinstance(value, str):
+        _check_regex(value, name)
+        return value
+    return None if value is None else set(as_names(value, name))
+
+
+def _check_regex(pattern: str, name: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"{name}={pattern!r} is not a valid regular expression: {error}"
+        ) from None
+
+
+def _is_number(value: Any, whole: bool = False) -> bool:
+    kinds = int if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_config(config: Any) -> None:
+    """All checks of a LoraConfig."""
+    check_numbers(config)
+    check_choices(config)
+    check_names(config)
+    check_unsupported(config)
+
+
+def check_numbers(config: Any) -> None:
+    """Ranks are whole and positive, alphas positive, and dropout is a share below 1."""
+    for name, rank in {"r": config.r, **config.rank_pattern}.items():
+        if not _is_number(rank, whole=True) or rank <= 0:
+            where = "" if name == "r" else f" (rank_pattern[{name!r}])"
+            raise ConfigError(
+                f"`r` should be a positive integer value but the value passed is {rank}{where}"
+            )
+    for name, alpha in {"lora_alpha": config.lora_alpha, **config.alpha_pattern}.items():
+        if not _is_number(alpha) or alpha <= 0:
+            raise ConfigError(
+                f"`lora_alpha` should be a positive number but the value passed is {alpha} "
+                f"({name}): the update is scaled by it, and 0 or less trains nothing useful"
+            )
+    if not _is_number(config.lora_dropout) or not 0 <= config.lora_dropout < 1:
+        raise ConfigError(
+            f"`lora_dropout` should be at least 0 and less than 1, and it is {config.lora_dropout}"
+        )
+
+
+def check_choices(config: Any) -> None:
+    """bias and init_lora_weights are one of their named values."""
+    if config.bias not in BIAS_MODES:
+        hint = ' Use "none", a string.' if config.bias is None else ""
+        raise UnknownBiasError(
+            f"Requested bias: {config.bias}, is not implemented. It must be one of "
+            f"{', '.join(BIAS_MODES)}.{hint}{did_you_mean(config.bias, BIAS_MODES)}"
+        )
+    init = config.init_lora_weights
+    if isinstance(init, str):
+        config.init_lora_weights = init = init.lower()
+    known = init in INIT_NAMES or re.fullmatch(r"pissa_niter_\d+", str(init))
+    if not isinstance(init, bool) and not known:
+        raise ConfigError(
+            f"Unknown initialization init_lora_weights={init!r}. Supported are True, False, "
+            f"{', '.join(INIT_NAMES)} and pissa_niter_N.{did_you_mean(init, INIT_NAMES)}"
+        )
+    if init == "orthogonal" and any(r % 2 for r in (config.r, *config.rank_pattern.values())):
+        raise ConfigError("Orthogonal initialization requires the LoRA rank to be even")
+
+
+def check_names(config: Any) -> None:
+    """Rules between the fields that choose modules and layers."""
+    if isinstance(config.target_modules, str):
+        for name in ("layers_to_transform", "layers_pattern"):
+            if getattr(config, name) is not None:
+                raise ConfigError(f"`{name}` cannot be used when `target_modules` is a str.")
+    if config.layers_pattern and config.layers_to_transform is None:
+        raise ConfigError(
+            "When `layers_pattern` is specified, `layers_to_transform` must also be specified."
+        )
+    for name in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(config, name):
+            _check_regex(pattern, name)
+    if config.lora_bias and not isinstance(config.init_lora_weights, bool):
+        raise ConfigError(
+            "The argument lora_bias=True is only supported with init_lora_weights=True or False, "
+            f"got init_lora_weights={config.init_lora_weights} instead."
+        )
+    if config.lora_bias and config.use_dora:
+        raise ConfigError(
+            "The argument lora_bias=True is not supported for DoRA, please pass use_dora=False"
+        )
+
+
+def check_unsupported(config: Any) -> None:
+    """Refuse, by name, a field of PEFT's that would otherwise be dropped in silence."""
+    for name, default in vars(OtherFields()).items():
+        value = getattr(config, name)
+        if value != default and (value or default):
+            raise ConfigError(
+                f"{name}={value!r} is not supported by this library: only its default, "
+                f"{default!r}, is"
+            )
+
+
+def check_adapter_name(adapter_name: str, modules: Iterable[str]) -> None:
+    """Refuse a name that would be mistaken for a module's, in the model or in its files."""
+    parts = {part for name in modules for part in name.split(".")}
+    if not isinstance(adapter_name, str) or not adapter_name or "." in adapter_name:
+        raise ConfigError(f"an adapter's name is a word without a dot, and it is {adapter_name!r}")
+    if adapter_name in parts or hasattr(dict, adapter_name) or adapter_name in RESERVED:
+        raise ConfigError(
+            f"the adapter name {adapter_name!r} collides with a module of that name: its weights "
+            "could not be told apart in a file"
+        )
