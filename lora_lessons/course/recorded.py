@@ -1,0 +1,81 @@
+"""Recorded runs: results of full-size experiments on a GPU, with where they come from.
+
+`python -m lora_lessons.experiments` makes the files in `lora_lessons/recorded/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..text import did_you_mean
+
+FOLDER = Path(__file__).resolve().parent.parent / "recorded"
+REQUIRED = (
+    "device",
+    "torch",
+    "transformers",
+    "peft",
+    "python",
+    "date",
+    "commit",
+    "config",
+    "seconds",
+    "fingerprint",
+)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The data of a recorded run, as its experiment returned it, and its provenance."""
+
+    name: str
+    data: Any
+    provenance: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        of = self.provenance
+        return (
+            f"recorded {self.name}: {of['device']}, torch {of['torch']}, "
+            f"transformers {of['transformers']}, PEFT {of['peft']}, {_seeds(of['config'])}"
+            f"{of['date']}, commit {of['commit']}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p><small>{escape(repr(self))}</small></p>"
+
+
+def _seeds(config: Mapping[str, Any]) -> str:
+    """The seeds in words, with a comma after them; nothing where the experiment has none."""
+    seeds = sorted(config.get("seeds", [config["seed"]] if "seed" in config else []))
+    if len(seeds) < 2:
+        return f"seed {seeds[0]}, " if seeds else ""
+    if seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds {seeds[0]}-{seeds[-1]}, "
+    return f"seeds {', '.join(map(str, seeds))}, "
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The recorded runs that there are."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def load(name: str, folder: Path = FOLDER) -> Recorded:
+    """Return a recorded run.
+
+    Raises ValueError for an unknown name (the nearest is named) and for a file without its name,
+    its data or a part of its provenance.
+    """
+    if name not in names(folder):
+        raise ValueError(f"there is no recorded run {name!r}{did_you_mean(name, names(folder))}")
+    content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    provenance = content.get("provenance", {})
+    missing = [key for key in ("name", "data") if key not in content]
+    missing += [f"provenance.{key}" for key in REQUIRED if key not in provenance]
+    if missing:
+        raise ValueError(f"recorded run {name!r} lacks {', '.join(missing)}: record it again")
+    return Recorded(content["name"], content["data"], provenance)
