@@ -1,0 +1,85 @@
+"""The README's commands exist, and CI runs the README's own test command."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from lora_lessons import cli
+
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]
+
+
+@pytest.fixture(scope="module")
+def readme(root):
+    return (root / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def verbs(root):
+    return set(re.findall(r"^([a-z-]+):.*##", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def test_the_first_screen_has_the_two_commands_and_the_three_readers(readme):
+    first = "\n".join(readme.splitlines()[:32])
+    for words in ("make lab ", "make test ", "a learner", "a teacher", "a maintainer", "minutes"):
+        assert words in first
+    assert "GB of disk" in first and "CPU" in first and "GPU" in first
+
+
+def test_ci_runs_the_readmes_test_command(root, readme):
+    (command,) = re.findall(r"^(make test)\b", readme, re.MULTILINE)
+    lines = (root / ".ci" / "run").read_text("utf-8").splitlines()
+    assert lines[-1] == command
+
+
+def test_ci_script_is_valid_shell(root):
+    subprocess.run(["bash", "-n", str(root / ".ci" / "run")], check=True)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_verb_named_exists(root, page, verbs):
+    text = (root / page).read_text("utf-8")
+    named = {a or b for a, b in re.findall(r"(?m)^make ([a-z-]+)|`make ([a-z-]+)", text)}
+    assert named and named <= verbs
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_path_leads_somewhere(root, page):
+    text = (root / page).read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    paths = re.findall(r"`((?:tests|tools|docs|lora_lessons)/[\w./]+)`", text)
+    missing = [path for path in links if not ((root / page).parent / path).exists()]
+    missing += [path for path in paths if "NN" not in path and not (root / path).exists()]
+    assert missing == []
+
+
+def test_every_command_of_the_readme_is_one(readme, capsys):
+    for command in set(re.findall(r"lora-lessons ((?:lab|doctor|progress|models)\b)", readme)):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([command, "--help"])
+        assert stopped.value.code == 0
+    assert "usage: lora-lessons" in capsys.readouterr().out
+
+
+def test_the_readme_says_that_conda_is_not_run(readme):
+    assert "conda step itself is not run" in " ".join(readme.split())
+
+
+def test_make_help_lists_every_verb(root, verbs):
+    done = subprocess.run(["make", "-C", str(root)], capture_output=True, text=True, check=True)
+    assert all(re.search(rf"^{verb}\s", done.stdout, re.MULTILINE) for verb in verbs)
+
+
+@pytest.mark.parametrize("build", ["cpu", "cuda", "auto"])
+def test_make_passes_the_build_of_torch_on(root, tmp_path, build):
+    """In a folder without an environment, so that every step is shown."""
+    makefile = str(root / "Makefile")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "constraints.txt").touch()
+    command = ["make", "-n", "-f", makefile, "lab", f"TORCH={build}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert f"install_torch.py --build {build}" in done.stdout
+    assert done.stdout.strip().endswith("lora-lessons lab")
