@@ -45,7 +45,6 @@ def main() -> int:
     nightly = parser.parse_args().nightly
     results = {}
     with tempfile.TemporaryDirectory(prefix="lora-lessons-") as home:
-        make_font_cache(lesson_environment(Path(home), "quick"))
         for title, (preset, arguments) in runs(nightly).items():
             print(f"\n=== {title} ({preset} preset)", flush=True)
             env = lesson_environment(Path(home), preset)
@@ -57,12 +56,6 @@ def main() -> int:
     failed = [title for title, code in results.items() if code]
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall passed")
     return 1 if failed else 0
-
-
-def make_font_cache(env: dict[str, str]) -> None:
-    """Let matplotlib list the fonts once: it says so on stderr, which nbval would compare."""
-    command = [sys.executable, "-c", "import matplotlib.font_manager"]
-    subprocess.run(command, env=env, check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
