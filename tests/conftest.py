@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from lesson_env import FONTS
 
 TEMPORARY_HOME = Path(tempfile.mkdtemp(prefix="lora-lessons-tests-"))
 atexit.register(shutil.rmtree, TEMPORARY_HOME, ignore_errors=True)
@@ -22,6 +23,7 @@ os.environ.update(
     XDG_CACHE_HOME=str(TEMPORARY_HOME / "cache"),
     XDG_CONFIG_HOME=str(TEMPORARY_HOME / "config"),
     IPYTHONDIR=str(TEMPORARY_HOME / "ipython"),
+    MPLCONFIGDIR=str(FONTS),
     HF_HUB_OFFLINE="1",
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
