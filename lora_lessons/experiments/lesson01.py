@@ -94,7 +94,7 @@ def loss_with_truncated_updates(tuned: dict[str, Any], k: int) -> float:
     try:
         for name, weight in weights.items():
             delta = tuned["after"][name] - tuned["before"][name]  # (out, in)
-            weight.copy_(tuned["before"][name] + truncate(delta, k))
+            weight.copy_(tuned["before"][name] + truncate(delta, min(k, *delta.shape)))
         return evaluate(tuned["model"], tuned["valid"])
     finally:
         for name, weight in weights.items():
@@ -207,8 +207,9 @@ def rank_sweep(
     """
     task = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
     model, train, valid = task[0], task[1][:train_tokens], task[2]
+    # like ranks stand together, so that adapters of one step need little padding
     plan = [
-        (r, rule, lr, seed) for rule in alpha_rules for lr in lrs for r in ranks for seed in seeds
+        (r, rule, lr, seed) for r in ranks for rule in alpha_rules for lr in lrs for seed in seeds
     ]
     how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
     rows = []
@@ -268,8 +269,8 @@ def _row(r: int | None, rule: str, lr: float, seed: int, history: Any) -> dict[s
         "rule": rule,
         "lr": lr,
         "seed": seed,
-        "best": min(history.eval_losses),
-        "last": history.eval_losses[-1],
+        "best": history.best,
+        "last": history.last,
         "train": sum(history.losses[-tail:]) / tail,
     }
 
@@ -311,7 +312,8 @@ RECORDINGS = {
             "batch_size": 16,
             "length": 128,
             "eval_every": 50,
-            "full_lrs": [1e-4, 3e-4, 1e-3, 3e-3],
+            "full_lrs": [1e-4, 3e-4, 1e-3],
+            "valid_blocks": 116,
             "jobs_at_once": 40,
             "device": "cuda",
         },
@@ -340,8 +342,9 @@ RECORDINGS = {
             "steps": 400,
             "batch_size": 16,
             "length": 128,
-            "eval_every": 25,
+            "eval_every": 50,
             "train_tokens": 12_000,
+            "valid_blocks": 116,
             "full_lrs": [1e-4, 3e-4, 1e-3],
             "jobs_at_once": 40,
             "device": "cuda",

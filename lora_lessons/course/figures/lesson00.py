@@ -12,15 +12,14 @@ if TYPE_CHECKING:
     from ...train.history import History
 
 
-def card_run(history: History, loss_before: float, recorded: dict[str, Any]) -> Figure:
+def card_run(history: History, recorded: dict[str, Any]) -> Figure:
     """Validation loss against step, from before the first step on, live and recorded."""
     figure, axes = new_figure(1, 1)
     axis = axes[0]
-    live = [loss_before, *history.eval_losses]
-    axis.plot([0, *history.eval_steps], live, "o-", color=PALETTE[0], label="your run")
+    axis.plot(history.eval_steps, history.eval_losses, "o-", color=PALETTE[0], label="your run")
     axis.plot(
-        [0, *recorded["eval_steps"]],
-        [recorded["loss_before"], *recorded["eval_losses"]],
+        recorded["eval_steps"],
+        recorded["eval_losses"],
         "s--",
         color=PALETTE[1],
         label="recorded, H100",
