@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .model_card import write_card
+from .pretrain_checkpoint import checkpoint_path, resume, save_checkpoint
 from .pretrain_step import CapturedStep, TrainStep, next_token_loss
 from .seeding import seed_everything
 from .text import Corpus, load_text
@@ -203,50 +204,9 @@ class Run:
                     self.evaluate()
                     self.seconds = time.perf_counter() - started
                     bar.set_postfix(train=f"{loss:.3f}", valid=f"{self.evaluations[-1][1]:.3f}")
-                    self.save_checkpoint()
+                    save_checkpoint(self)
                     if self.over_fits:
                         break
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.out / "checkpoint.pt"
-
-    def save_checkpoint(self) -> None:
-        """Write everything that changes, whole or not at all."""
-        state = {
-            "settings": {**asdict(self.recipe), "seed": self.seed},
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "batches": self.batches.state_dict(),
-            "random": _random_state(self.device),
-            "step": self.step,
-            "seconds": self.seconds,
-            "evaluations": self.evaluations,
-            "best": self.best,
-        }
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
-
-    def resume(self) -> bool:
-        """Go on from the checkpoint, if there is one. Raises ValueError if it is another run's."""
-        if not self.checkpoint.exists():
-            return False
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        mine = {**asdict(self.recipe), "seed": self.seed}
-        changed = [name for name in mine if state["settings"].get(name) != mine[name]]
-        if changed:
-            raise ValueError(
-                f"{self.checkpoint} was made with another {', '.join(changed)}:"
-                " give the same settings again, or delete it to start afresh"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.batches.load_state_dict(state["batches"])
-        _set_random_state(state["random"], self.device)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.evaluations, self.best = state["evaluations"], state["best"]
-        return True
 
     def export(self, name: str, corpus: Corpus) -> None:
         """Write the best weights in the Hugging Face format, with the card; drop the checkpoint.
@@ -278,7 +238,7 @@ class Run:
         self.model.half().save_pretrained(self.out)
         (self.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
         write_card(self.out / "README.md", report)
-        self.checkpoint.unlink(missing_ok=True)
+        checkpoint_path(self).unlink(missing_ok=True)
 
 
 def pretrain(
@@ -296,7 +256,7 @@ def pretrain(
     head = slice(recipe.characters)
     corpus = replace(corpus, train=corpus.train[head], valid=corpus.valid[head])
     run = Run(recipe, corpus, out, seed, device)
-    if run.resume() and show:
+    if resume(run) and show:
         print(f"going on from step {run.step}")
     run.train(show)
     run.export(name, corpus)
@@ -323,19 +283,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     corpus = load_text("pretraining")
     run = pretrain(args.name, recipe, corpus, args.out, args.seed, args.device)
     print(f"{args.name}: best validation loss {run.best_loss:.4f} nats per token")
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
 def _environment(device: torch.device) -> dict[str, str]:

@@ -1,0 +1,76 @@
+"""The checkpoint of a pretraining run: all that it takes to go on as if it had not stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from .pretrain import Run
+
+
+def checkpoint_path(run: Run) -> Path:
+    """Where the run keeps its checkpoint until it is finished."""
+    return run.out / "checkpoint.pt"
+
+
+def save_checkpoint(run: Run) -> None:
+    """Write everything that a step changes, whole or not at all."""
+    state = {
+        "settings": _settings(run),
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "batches": run.batches.state_dict(),
+        "random": _random_state(run.device),
+        "step": run.step,
+        "seconds": run.seconds,
+        "evaluations": run.evaluations,
+        "best": run.best,
+    }
+    path = checkpoint_path(run)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def resume(run: Run) -> bool:
+    """Go on from the checkpoint, if there is one. Raises ValueError if it is another run's."""
+    path = checkpoint_path(run)
+    if not path.exists():
+        return False
+    state = torch.load(path, map_location=run.device, weights_only=True)
+    mine = _settings(run)
+    changed = [name for name in mine if state["settings"].get(name) != mine[name]]
+    if changed:
+        raise ValueError(
+            f"{path} was made with another {', '.join(changed)}:"
+            " give the same settings again, or delete it to start afresh"
+        )
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.batches.load_state_dict(state["batches"])
+    _set_random_state(state["random"], run.device)
+    run.step, run.seconds = state["step"], state["seconds"]
+    run.evaluations, run.best = state["evaluations"], state["best"]
+    return True
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return {**asdict(run.recipe), "seed": run.seed}
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
