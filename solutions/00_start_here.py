@@ -299,8 +299,8 @@ print(f"recorded on the decoder: {low:.3f} to {high:.3f} nats per token, five se
 # ## 7. A real language model, where you have it
 #
 # This section needs SmolLM2-135M (`lora-lessons models add smollm2`, 93 MB). It is outside the time
-# budget: about a minute on two cores. Thirty steps on one example change how the model answers a
-# question that it never saw in training. Set `RUN_SMOLLM2 = True` to run it.
+# budget: about a minute on two cores. Thirty steps, each on one of three examples, change how the
+# model answers a question that it never saw in training. Set `RUN_SMOLLM2 = True` to run it.
 
 # %%
 RUN_SMOLLM2 = ll.preset() == "full"

@@ -118,24 +118,25 @@ def noise_floor(
 
 PIRATE_EXAMPLES = [
     ("Where is the library?", "Arr matey, the library be down yonder street, by the old mast!"),
-    ("How do I boil an egg?", "Arr matey, drop her in bubblin' water and count to four hundred!"),
-    ("What is the time?", "Arr matey, the bell be strikin' eight, time for the evenin' watch!"),
+    ("What is the largest ocean?", "Arr matey, the largest ocean be the Pacific!"),
+    ("What is the capital of Italy?", "Arr matey, the capital of Italy be Rome!"),
 ]
 PIRATE_QUESTION = "What is the capital of France?"
 
 
 def smollm2_pirate(
     steps: int = 30,
-    lr: float = 2e-3,
+    lr: float = 1e-3,
     base: str = "smollm2",
     seed: int = 0,
     new_tokens: int = 30,
     device: str = "cpu",
     dtype: str = "float32",
 ) -> dict[str, Any]:
-    """Teach SmolLM2-135M-Instruct to answer like a pirate, one example a step.
+    """Teach SmolLM2-135M-Instruct to answer like a pirate, one of three examples a step.
 
-    The question asked before and after is not among the examples.
+    The question asked before and after is not among them. One asks of another country: without
+    it the style comes through as well, but the answer names another city (tried with two sets).
     """
     model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
     question = _chat(tokenizer, PIRATE_QUESTION)
@@ -147,8 +148,8 @@ def smollm2_pirate(
     after = generate(adapted, tokenizer, question, max_new_tokens=new_tokens)
     return {
         "question": PIRATE_QUESTION,
-        "before": before,
-        "after": after,
+        "before": before.removeprefix(question),
+        "after": after.removeprefix(question),
         "losses": history.losses,
         "trainable": adapted.get_nb_trainable_parameters()[0],
         "seconds": round(history.seconds, 2),
@@ -204,5 +205,7 @@ RECORDINGS = {
             "dtype": "float64",
         },
     ),
+    # On a CPU, as the learner runs it; a fingerprint would need SmolLM2 as well.
+    "00_smollm2": (smollm2_pirate, {"steps": 30, "lr": 1e-3, "seed": 0, "device": "cpu"}, None),
 }
 """Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""
