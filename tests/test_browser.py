@@ -38,6 +38,7 @@ KERNEL_READY = """async () => {
   await context.ready;
   await context.session.kernel.info;
 }"""
+TRACEBACK = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
 
@@ -113,7 +114,8 @@ def page(address):
 def test_a_slider_moved_by_keyboard_changes_the_picture(page):
     page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
     page.evaluate(KERNEL_READY)
-    assert page.evaluate(RUN_ALL) is True  # false as soon as one cell raises
+    ran = page.evaluate(RUN_ALL)  # false as soon as one cell raises
+    assert ran, page.locator(TRACEBACK).first.inner_text()
 
     panel = page.locator(".jp-OutputArea-output").filter(has=page.locator(".widget-slider")).first
     panel.scroll_into_view_if_needed()
