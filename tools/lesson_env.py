@@ -25,11 +25,9 @@ def lesson_environment(home: Path, preset: str) -> dict[str, str]:
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA"):
         folders[name] = home / name.lower()
     folders |= {"IPYTHONDIR": home / "ipython", "MPLCONFIGDIR": FONTS}
-    scripts = str(Path(sys.executable).parent)  # nbgrader calls alembic by its bare name
     return {
         **os.environ,
         **{name: str(folder) for name, folder in folders.items()},
-        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
         "LORA_LESSONS_PRESET": preset,
         "LORA_LESSONS_HOME": str(home / "added-models"),
         "LORA_LESSONS_PROGRESS": "0",  # no file beside the notebooks

@@ -6,6 +6,7 @@ them. docs/teaching.md says how to go on from there.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def make_release(source: Path, course: Path = COURSE, env: dict[str, str] | None
 
 def nbgrader(*arguments: str, course: Path, env: dict[str, str] | None = None) -> str:
     """Run one nbgrader command in the course folder and return what it printed."""
+    env = dict(os.environ if env is None else env)
+    scripts = str(Path(sys.executable).parent)  # nbgrader calls alembic by its bare name
+    env["PATH"] = os.pathsep.join([scripts, env.get("PATH", "")])
     command = [sys.executable, "-m", "nbgrader", *arguments]
     done = subprocess.run(command, cwd=course, env=env, capture_output=True, text=True)
     if done.returncode:
