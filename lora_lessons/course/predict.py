@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .messages import widget_bundle
 from .plots import PALETTE, Picture, new_figure, show
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class Prediction:
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = self.widget()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {**data, "text/plain": repr(self)}
+        return widget_bundle(self.widget(), repr(self), **kwargs)
 
     def widget(self) -> VBox:
         """The question, a slider or a list, and a button; after the commit all are locked."""

@@ -48,7 +48,7 @@ def test_a_control_moves_off_its_start(explorer):
 
 def test_the_still_picture_is_the_panel_at_its_start():
     explorer = toy()
-    *_, screen = explorer().children
+    *_, screen = explorer.widget().children
     still = explorer.static()
     assert still.html == screen.value
     assert repr(still) == "figure: A drawn line, slope 2, a."
@@ -76,7 +76,7 @@ def test_an_error_is_shown_in_the_panel_and_raised():
             raise ArithmeticError("no line <there>")
         return line(slope, curve)
 
-    _, slope, _, screen = toy(draw)().children
+    _, slope, _, screen = toy(draw).widget().children
     with pytest.raises(ArithmeticError):
         slope.value = 9
     assert screen.value == '<p role="alert">ArithmeticError: no line &lt;there&gt;</p>'
@@ -84,8 +84,14 @@ def test_an_error_is_shown_in_the_panel_and_raised():
     assert "slope 3" in screen.value
 
 
+def test_without_a_front_end_the_panel_is_a_line_of_text():
+    bundle = toy()()._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == "A line (a panel with 2 controls; it needs a live kernel)"
+
+
 def test_a_slider_draws_at_rest_only():
-    _, slope, _, _ = toy()().children
+    _, slope, _, _ = toy().widget().children
     assert slope.continuous_update is False
     assert Steps("Rank", [1, 2], 1).widget().continuous_update is False
 

@@ -7,16 +7,32 @@ would stay empty where notebooks are run without a front end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...text import did_you_mean
+from ..messages import widget_bundle
 from ..plots import Picture, picture, show
 from .controls import Control
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The widgets of an explorer; where there is no front end for them, a line of text."""
+
+    widget: VBox
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return widget_bundle(self.widget, self.text, **kwargs)
 
 
 class Explorer:
@@ -37,8 +53,13 @@ class Explorer:
         self.draw = draw
         self.alt = alt
 
-    def __call__(self) -> VBox:
-        """The panel: a title, the controls, the picture."""
+    def __call__(self) -> Panel:
+        """A new panel: a title, the controls, the picture."""
+        text = f"{self.title} (a panel with {len(self.controls)} controls; it needs a live kernel)"
+        return Panel(self.widget(), text)
+
+    def widget(self) -> VBox:
+        """The panel's widgets: the title, the controls in their order, the picture."""
         import ipywidgets
 
         screen = ipywidgets.HTML()
@@ -70,7 +91,7 @@ class Explorer:
         """
         seen = {}
         for name, control in self.controls.items():
-            *_, screen = panel = self().children
+            *_, screen = panel = self.widget().children
             widget = panel[1 + list(self.controls).index(name)]
             for value in control.probes():
                 widget.value = value
