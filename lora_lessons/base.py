@@ -84,14 +84,14 @@ def generate(
     choice: dict[str, Any] = {"do_sample": temperature > 0}
     if temperature > 0:
         choice |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
-    with _undisturbed(model), quiet_transformers(), torch.no_grad():
-        torch.manual_seed(seed)
+    pad = tokenizer.pad_token_id
+    with _undisturbed(model, seed), quiet_transformers(), torch.no_grad():
         out = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=max_new_tokens,
             repetition_penalty=repetition_penalty,
-            pad_token_id=_first(tokenizer.pad_token_id, tokenizer.eos_token_id),
+            pad_token_id=tokenizer.eos_token_id if pad is None else pad,
             **choice,
         )  # (1, T) -> (1, T + new)
     return prompt + tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
@@ -195,18 +195,18 @@ def _require_room(model: nn.Module, length: int, new: int) -> None:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every module's mode and the random state as before."""
+def _undisturbed(model: nn.Module, seed: int) -> Iterator[None]:
+    """Eval mode and a seed inside the block; modes and random state as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
     model.eval()
     try:
-        device = next(model.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            # torch.manual_seed would seed every GPU, and only this one's state is put back
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.default_generators[device.index].manual_seed(seed)
             yield
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _first(*ids: int | None) -> int | None:
-    return next((i for i in ids if i is not None), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import shutil
@@ -235,14 +236,21 @@ def test_the_mode_comes_back_after_an_error(nano, monkeypatch):
         model.eval()
 
 
+@pytest.mark.parametrize("library", ["lora_lessons", "peft"])
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
-def test_a_model_adapted_by_peft_generates_too():
-    from peft import LoraConfig, get_peft_model
-
+def test_an_adapted_model_generates_too(library):
+    lora = importlib.import_module(library)
     model, tokenizer = load_base("nano")
     before = generate(model, tokenizer, "The whale", max_new_tokens=8)
-    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    config = lora.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.5)
+    adapted = lora.get_peft_model(model, config).train()
     assert generate(adapted, tokenizer, "The whale", max_new_tokens=8) == before  # B is zero
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    after = generate(adapted, tokenizer, "The whale", max_new_tokens=8)
+    assert after == generate(adapted, tokenizer, "The whale", max_new_tokens=8) != before
+    assert adapted.training
 
 
 def test_special_tokens_stay_out_of_what_is_new(nano, monkeypatch):
@@ -269,3 +277,15 @@ def test_special_tokens_stay_out_of_what_is_new(nano, monkeypatch):
 def test_what_cannot_be_generated_is_refused(nano, arguments, message):
     with pytest.raises(ValueError, match=message):
         generate(*nano, **arguments)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_generating_on_a_gpu_disturbs_no_generator():
+    model, tokenizer = load_base("nano", device="cuda")
+    torch.manual_seed(7)
+    states = (torch.get_rng_state(), *torch.cuda.get_rng_state_all())
+    texts = [generate(model, tokenizer, "The", temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    now = (torch.get_rng_state(), *torch.cuda.get_rng_state_all())
+    assert all(torch.equal(a, b) for a, b in zip(states, now, strict=True))
