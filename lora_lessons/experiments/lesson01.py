@@ -108,7 +108,7 @@ def spectrum(delta: Tensor) -> list[float]:
 
 
 def update_spectrum(ranks: list[int], dtype: str = "float32", **settings: Any) -> dict[str, Any]:
-    """The recorded form: spectra of the updates and the loss that survives truncation, per seed."""
+    """Spectra of a full fine-tune's updates, and the loss that survives their truncation."""
     seeds = settings.pop("seeds")
     runs = [_update_of_one_seed(ranks, dtype, seed, settings) for seed in seeds]
     return {"ranks": ranks, "runs": runs}
@@ -339,6 +339,7 @@ RECORDINGS = {
             "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
             "lrs": [3e-4, 1e-3, 3e-3],
             "seeds": [0, 1, 2, 3, 4],
+            "alpha_rules": ["alpha = 2r"],
             "steps": 400,
             "batch_size": 16,
             "length": 128,
