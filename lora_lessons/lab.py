@@ -97,10 +97,15 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def lab_command(folder: Path, browser: bool, options: list[str]) -> list[str]:
-    """Return the command that opens JupyterLab in `folder`, on the first lesson that is there."""
-    first = folder / FIRST_LESSON
-    command = [sys.executable, "-m", "jupyterlab", *([str(first.name)] if first.exists() else [])]
-    return [*command, *([] if browser else ["--no-browser"]), *options]
+    """Return the command that opens JupyterLab in `folder`, on the first lesson if it is there."""
+    command = [sys.executable, "-m", "jupyterlab"]
+    if (folder / FIRST_LESSON).exists():
+        command.append(f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}")
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container, root is often the only user
+    return [*command, *options]
 
 
 def open_lab(folder: Path, browser: bool, options: list[str]) -> int:

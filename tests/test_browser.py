@@ -68,7 +68,7 @@ def address(tmp_path):
     """Start JupyterLab by the learner's own command; yield the address of lesson 01 in it."""
     notebooks, port, token = tmp_path / "my-lessons", free_port(), secrets.token_hex(16)
     lab.copy_notebooks(notebooks)
-    options = ["--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    options = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     options += [f"--IdentityProvider.token={token}", "--expose-app-in-browser"]
     server = subprocess.Popen(
         lab.lab_command(notebooks, browser=False, options=options),

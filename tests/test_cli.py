@@ -81,8 +81,9 @@ def test_line_ends_that_git_changed_are_no_change(mine, upstream):
 
 def test_lab_opens_on_lesson_00_in_the_learners_folder(mine):
     command = lab.lab_command(mine, browser=False, options=["--port=9"])
-    assert command[0] == sys.executable
-    assert command[-3:] == ["00_start_here.ipynb", "--no-browser", "--port=9"]
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"] and command[-1] == "--port=9"
+    assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in command
+    assert "--no-browser" in command and "--no-browser" not in lab.lab_command(mine, True, [])
 
 
 @pytest.fixture(autouse=True)
