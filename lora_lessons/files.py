@@ -97,7 +97,10 @@ def set_peft_model_state_dict(
     """
     from .adapters.embeddings import embedding_targets
     from .adapters.load_report import problems_of, report_problems
+    from .adapters.meta import materialize
 
+    if low_cpu_mem_usage:
+        materialize(model, adapter_name)
     expected = adapter_tensors(model, adapter_name)
     given = _with_matching_prefix(peft_model_state_dict, expected)
     expected |= embedding_targets(model, given, expected)

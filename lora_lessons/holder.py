@@ -44,6 +44,9 @@ class AdapterHolder:
     def _get_available_adapters(self) -> list[str]:
         return list(dict.fromkeys(name for name, _ in self._adapter_parts()))
 
+    def _all_available_adapter_names(self) -> list[str]:
+        return sorted(self._get_available_adapters())
+
     def enable_adapters(self, enabled: bool) -> None:
         """Use the active adapters, or none; what is not used is not trained either."""
         if enabled:
@@ -116,6 +119,18 @@ class BaseTunerLayer(AdapterHolder):
     @property
     def merged(self) -> bool:
         return bool(self.merged_adapters)
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Add the adapters' updates to W itself; see `merge.merge_layer`."""
+        from .merge import merge_layer
+
+        merge_layer(self, adapter_names, safe_merge=safe_merge)
+
+    def unmerge(self) -> None:
+        """Give W back as it was, bit for bit; see `merge.unmerge_layer`."""
+        from .merge import unmerge_layer
+
+        unmerge_layer(self)
 
     def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
         """The adapter's tensors by the end of their keys in a file."""

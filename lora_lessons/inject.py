@@ -65,7 +65,7 @@ def targetable_modules(model: nn.Module, prefix: str = "") -> Iterator[tuple[str
             continue
         name = f"{prefix}{child_name}"
         yield name, child
-        if not hasattr(child, "_adapter_parts"):
+        if not hasattr(child, "unloaded"):  # what stands in for a module hides its insides
             yield from targetable_modules(child, f"{name}.")
 
 
@@ -91,7 +91,7 @@ def plan_injection(
     NoMatchingPeftModuleError (with the nearest name) for an entry that matches nothing and
     ValueError for a module that LoRA cannot wrap.
     """
-    from .adapters.injection_report import warn_of_large_rank
+    from .adapters.injection_report import warn_of
     from .adapters.token_rows import rows_to_train
     from .layers.default_targets import resolve
 
@@ -101,20 +101,24 @@ def plan_injection(
     tokens = rows_to_train(model, config, modules)
     check_every_entry(config, list(modules), optional, others=bool(tokens))
     names = [name for name in modules if check_target_module_exists(config, name)]
-    targets = [_target(name, modules[name], config) for name in names]
+    targets = [_target(name, modules[name], config, adapter_name) for name in names]
     saved = {
         name: module
         for name, module in modules.items()
         if any(matches_suffix(entry, name) for entry in config.modules_to_save or ())
     }
     _check_shared(targets)
-    warn_of_large_rank(targets)
+    warn_of(targets, config)
     return InjectionPlan(adapter_name, config, targets, saved, tokens)
 
 
-def _target(name: str, module: nn.Module, config: LoraConfig) -> Target:
+def _target(name: str, module: nn.Module, config: LoraConfig, adapter_name: str) -> Target:
     """The target for one module, with its rank and alpha from the patterns."""
     layer_class = layer_class_for(module, config)
+    if hasattr(module, "has_adapter") and module.has_adapter(adapter_name):
+        raise ValueError(
+            f"{name} already has an adapter named {adapter_name!r}: use another name, or `unload()`"
+        )
     if layer_class is None:
         raise ValueError(
             f"Target module {module} ({name}) is not supported. Currently, only the following "
@@ -131,7 +135,7 @@ def _target(name: str, module: nn.Module, config: LoraConfig) -> Target:
 
 def base_of(module: nn.Module) -> nn.Module:
     """The plain layer, through a LoRA layer around it."""
-    return module.get_base_layer() if isinstance(module, LoraLayer) else module
+    return module.get_base_layer() if hasattr(module, "get_base_layer") else module
 
 
 def _check_shared(targets: list[Target]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import LoraConfig
+from .errors import MergeError
 from .holder import BaseTunerLayer
 from .lora_math import lora_delta
 from .scaling import lora_scaling
@@ -141,7 +142,7 @@ class LoraLayer(BaseTunerLayer):
     def _move_to_base(self, adapter_name: str) -> None:
         """Give the adapter the device of W, and its dtype where that is a float."""
         weight = getattr(self.get_base_layer(), "weight", None)
-        if weight is None:
+        if weight is None or torch.empty(0).is_meta:  # no memory is wanted now
             return
         floating = weight.is_floating_point() and weight.element_size() > 1
         dtype = weight.dtype if floating else None
@@ -196,25 +197,37 @@ class LoraLayer(BaseTunerLayer):
 
     def get_delta_bias(self, adapter: str) -> Tensor | None:
         """What merging adds to the bias: scaling · the bias of B, under `lora_bias`."""
-        B = self.adapter(adapter).B
-        bias = getattr(B, "bias", None)
-        return None if bias is None else bias.detach().float() * self.scaling[adapter]
+        bias = getattr(self.adapter(adapter).B, "bias", None)
+        return None if bias is None else at_least_float32(bias) * self.scaling[adapter]
 
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the adapters' updates to W itself; see `merge.merge_layer`."""
-        from .merge import merge_layer
+    def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
+        """Add an adapter's updates to the values to be merged; returns which were changed."""
+        deltas = {"weight": self.get_delta_weight(adapter), "bias": self.get_delta_bias(adapter)}
+        changed = {key for key, delta in deltas.items() if delta is not None}
+        for key in changed:
+            if key not in values:
+                raise MergeError(
+                    "Impossible to merge LoRA with `lora_bias=True` because the base layer has no "
+                    "bias."
+                )
+            values[key] = values[key] + deltas[key].to(values[key].device)
+        return changed
 
-        merge_layer(self, adapter_names, safe_merge=safe_merge)
+    def factors(self, name: str) -> tuple[Tensor, Tensor]:
+        """A and B as matrices, (r, in) and (out, r); a convolution's kernel is part of `in`."""
+        adapter = self.adapter(name)
+        return tuple(getattr(part, "weight", part).flatten(1) for part in adapter[1:3])
+
+    def set_factors(self, name: str, A: Tensor, B: Tensor) -> None:
+        """Replace A and B by matrices of the shapes that `factors` gives."""
+        adapter = self.adapter(name)
+        for part, value in ((adapter.A, A), (adapter.B, B)):
+            parameter = getattr(part, "weight", part)
+            parameter.data = value.to(parameter.device).reshape(parameter.shape).contiguous()
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
         """The base layer, which takes this layer's place when the adapters are taken out."""
         return self.base_layer
-
-    def unmerge(self) -> None:
-        """Give W back as it was, bit for bit; see `merge.unmerge_layer`."""
-        from .merge import unmerge_layer
-
-        unmerge_layer(self)
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

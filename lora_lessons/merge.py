@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import MergeError, PeftWarning
+from .holder import BaseTunerLayer
 from .layer import LoraLayer, at_least_float32
 
 Backup = Literal["device", "cpu"] | None
@@ -35,6 +36,12 @@ class KeptBase:
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
     """The model's LoRA layers by name."""
     return {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
+
+
+def mergeable_layers(model: nn.Module) -> list[LoraLayer]:
+    """All layers that adapters can be merged into: those of LoRA, and embeddings with rows."""
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    return [layer for layer in layers if not getattr(layer, "tied", False)]
 
 
 def merge_layer(
@@ -90,16 +97,9 @@ def merged_values(
 ) -> dict[str, Tensor]:
     """The merged weight (and bias), each rounded once to the base's dtype."""
     sums = {key: at_least_float32(base[key]) for key in base}
-    touched = set()
+    touched: set[str] = set()
     for name in names:
-        for key, delta in deltas_of(layer, name).items():
-            if key not in sums:
-                raise MergeError(
-                    "Impossible to merge LoRA with `lora_bias=True` because the base layer has no "
-                    "bias."
-                )
-            sums[key] = sums[key] + delta.to(sums[key].device)
-            touched.add(key)
+        touched |= layer.add_to(sums, name)
     return {key: sums[key].to(base[key].dtype) for key in touched}
 
 
@@ -109,7 +109,7 @@ def merge_layers(
     """Merge in all layers, or in none: an error unmerges those that were done."""
     done = []
     try:
-        for layer in lora_layers(model).values():
+        for layer in mergeable_layers(model):
             before = list(layer.merged_adapters)
             merge_layer(layer, adapter_names, safe_merge, backup)
             if not before and layer.merged:
@@ -122,16 +122,11 @@ def merge_layers(
 
 def unmerge_layers(model: nn.Module) -> None:
     """Unmerge every layer that has something merged into it."""
-    merged = [layer for layer in lora_layers(model).values() if layer.merged]
+    merged = [layer for layer in mergeable_layers(model) if layer.merged]
     if not merged:
         warnings.warn("Already unmerged. Nothing to do.", PeftWarning, stacklevel=3)
     for layer in merged:
         unmerge_layer(layer)
-
-
-def deltas_of(layer: LoraLayer, name: str) -> dict[str, Tensor]:
-    deltas = {"weight": layer.get_delta_weight(name), "bias": layer.get_delta_bias(name)}
-    return {key: delta for key, delta in deltas.items() if delta is not None}
 
 
 def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[str]:
@@ -181,8 +176,8 @@ def _write(layer: LoraLayer, key: str, value: Tensor) -> None:
 
 def _subtracted(layer: LoraLayer) -> dict[str, Tensor]:
     """The approximate way back, for want of a kept copy: merged W minus the updates."""
-    values = {key: at_least_float32(_target(layer, key)) for key in layer.kept_base.versions}
+    merged = {key: at_least_float32(_target(layer, key)) for key in layer.kept_base.versions}
+    again = dict(merged)
     for name in layer.merged_adapters:
-        for key, delta in deltas_of(layer, name).items():
-            values[key] = values[key] - delta
-    return values
+        layer.add_to(again, name)
+    return {key: merged[key] - (again[key] - merged[key]) for key in merged}

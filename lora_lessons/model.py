@@ -26,12 +26,13 @@ from .files import (
 )
 from .holder import BaseTunerLayer
 from .storage import split_hub_arguments
-from .trainable import adapter_holders, count_parameters
+from .trainable import count_parameters
 
 
 class PeftModel(nn.Module):
     """A model with adapters. What it does not know itself, it asks of the model inside."""
 
+    _is_prompt_learning = False  # other libraries ask
     heads: tuple[str, ...] = ()  # saved whole with the adapter, where the model has them
 
     def __init__(
@@ -82,6 +83,11 @@ class PeftModel(nn.Module):
         return self.peft_config[self.active_adapter]
 
     @property
+    def has_active_enabled_adapter(self) -> bool:
+        """True unless the adapters are disabled."""
+        return not self.base_model.are_disabled()
+
+    @property
     def modules_to_save(self) -> set[str] | None:
         """The names of all adapters' saved modules."""
         return {n for c in self.peft_config.values() for n in c.modules_to_save or ()} or None
@@ -113,7 +119,7 @@ class PeftModel(nn.Module):
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """Inside it the model is the base model; after it, also after an error, as before."""
-        was_off = any(holder.disable_adapters for holder in adapter_holders(self.base_model.model))
+        was_off = self.base_model.are_disabled()
         self.base_model.disable_adapter_layers()
         try:
             yield
@@ -134,6 +140,7 @@ class PeftModel(nn.Module):
             self._with_heads(peft_config),
             optional=self.heads,
             autocast_adapter_dtype=autocast_adapter_dtype,
+            low_cpu_mem_usage=low_cpu_mem_usage,
         )
 
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
@@ -159,6 +166,7 @@ class PeftModel(nn.Module):
         **unused: Any,
     ) -> None:
         """Write each adapter's two files; one not called "default" has a folder of its name."""
+        from .adapters.card import write_card
         from .adapters.saving import adapters_to_save, config_to_save
 
         for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
@@ -169,6 +177,7 @@ class PeftModel(nn.Module):
             )
             if is_main_process:
                 save_adapter(folder, config_to_save(self, name).to_json(), tensors)
+                write_card(folder, self, name)
 
     @classmethod
     def from_pretrained(
@@ -189,7 +198,10 @@ class PeftModel(nn.Module):
         config = copy.deepcopy(config)
         config.inference_mode = not is_trainable
         kind = class_for(config.task_type, cls)
-        peft_model = kind(model, config, adapter_name, autocast_adapter_dtype)
+        low = options.get("low_cpu_mem_usage", False)
+        peft_model = kind(
+            model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
+        )
         try:
             peft_model.load_adapter(model_id, adapter_name, is_trainable, **options)
         except BaseException:
@@ -207,6 +219,7 @@ class PeftModel(nn.Module):
         strict: bool = True,
         ignore_mismatched_sizes: bool = False,
         subfolder: str | None = None,
+        low_cpu_mem_usage: bool = False,
         **options: Any,
     ) -> LoadResult:
         """Read an adapter's files into the model. It is added if it is new, and not activated."""
@@ -216,10 +229,10 @@ class PeftModel(nn.Module):
         if is_new:
             config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
             config.inference_mode = not is_trainable
-            self.add_adapter(adapter_name, config, autocast_adapter_dtype=autocast_adapter_dtype)
+            self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
         try:
             result = set_peft_model_state_dict(
-                self, weights, adapter_name, ignore_mismatched_sizes, strict=strict
+                self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict
             )
         except BaseException:
             if is_new:
@@ -227,7 +240,15 @@ class PeftModel(nn.Module):
             raise
         if not is_trainable:
             self.eval()
+        elif is_new:
+            self.base_model.set_requires_grad(adapter_name)
         return result
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+        """Save the adapters and upload the folder with the hub's client."""
+        from .adapters.saving import push_to_hub
+
+        return push_to_hub(self, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -267,7 +288,11 @@ def get_peft_model(
         )
     warn_of_forgotten_task(model, config)
     return class_for(config.task_type, PeftModel)(
-        model, config, adapter_name, autocast_adapter_dtype
+        model,
+        config,
+        adapter_name,
+        autocast_adapter_dtype,
+        low_cpu_mem_usage=low_cpu_mem_usage,
     )
 
 
@@ -277,4 +302,4 @@ def inject_adapter_in_model(
     """Put LoRA into a model without a wrapper; the model itself is returned."""
     from .adapters.tuner import LoraModel
 
-    return LoraModel(model, peft_config, adapter_name).model
+    return LoraModel(model, peft_config, adapter_name, **options).model

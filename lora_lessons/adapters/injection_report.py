@@ -58,15 +58,24 @@ def layer_shape(module: nn.Module) -> tuple[int, int]:
     for names in (("in_features", "out_features"), ("num_embeddings", "embedding_dim")):
         if hasattr(layer, names[0]):
             return getattr(layer, names[0]), getattr(layer, names[1])
-    weight = layer.weight
+    weight = getattr(layer, "weight", None)
+    if weight is None:  # a layer for which the user has a class of their own
+        return 0, 0
     if hasattr(layer, "kernel_size"):  # (out, in / groups, *kernel)
         return weight[0].numel(), weight.shape[0]
     return weight.shape[0], weight.shape[1]
 
 
+def warn_of(targets: list[Target], config: LoraConfig) -> None:
+    """All warnings that an injection gives, before it changes anything."""
+    warn_of_large_rank(targets)
+    warn_of_unmergeable_bias(targets, config)
+    warn_of_custom_layers(targets, config)
+
+
 def warn_of_large_rank(targets: list[Target]) -> None:
     """A rank above the layer's size is legal, and more than the update can use."""
-    large = [t for t in targets if t.r > min(layer_shape(t.module))]
+    large = [t for t in targets if t.r > min(layer_shape(t.module)) > 0]
     if large:
         first = large[0]
         warnings.warn(
@@ -75,6 +84,35 @@ def warn_of_large_rank(targets: list[Target]) -> None:
             PeftWarning,
             stacklevel=4,
         )
+
+
+def warn_of_unmergeable_bias(targets: list[Target], config: LoraConfig) -> None:
+    """Warn of a bias on B over a layer that has none: there is nothing to merge it into."""
+    from ..inject import base_of
+
+    for target in targets if config.lora_bias else ():
+        layer = base_of(target.module)
+        if getattr(layer, "bias", None) is None:
+            warnings.warn(
+                "`lora_bias=True` was passed but the targeted layer of type "
+                f"{type(layer).__name__} has no bias. This means that merging LoRA weights won't be possible.",
+                PeftWarning,
+                stacklevel=4,
+            )
+            return
+
+
+def warn_of_custom_layers(targets: list[Target], config: LoraConfig) -> None:
+    """Warn of layers that the user's own classes wrap: nothing is known about them here."""
+    own = set((config._custom_modules or {}).values())
+    for target in targets:
+        if target.layer_class in own:
+            warnings.warn(
+                f"Unsupported layer type '{type(target.module)}' encountered, proceed at your own "
+                "risk.",
+                PeftWarning,
+                stacklevel=4,
+            )
 
 
 def nothing_matched(config: LoraConfig, names: list[str]) -> str:

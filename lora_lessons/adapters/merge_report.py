@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..layer import LoraLayer, at_least_float32
-from ..merge import base_values, deltas_of, lora_layers, merged_values
+from ..merge import base_values, lora_layers, merged_values
 
 
 class MergeRow(NamedTuple):
@@ -34,7 +34,7 @@ def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     """What merging these adapters does to this layer's weight; nothing is written."""
     kept = layer.kept_base.values if layer.kept_base else base_values(layer)
     base = at_least_float32(kept["weight"])
-    delta = sum(deltas_of(layer, each)["weight"] for each in names).to(base.device)
+    delta = sum(layer.get_delta_weight(each) for each in names).to(base.device)
     change = at_least_float32(merged_values(layer, names, kept)["weight"]) - base
     moving = delta != 0
     unchanged = (moving & (change == 0)).sum() / moving.sum().clamp(min=1)

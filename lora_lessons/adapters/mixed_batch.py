@@ -48,6 +48,8 @@ def mixed_forward(
             "`unmerge_adapter` first."
         )
     base = layer.base_layer(x, *args, **kwargs)
+    if layer.disable_adapters:
+        return base
     result = base.clone()
     for name, rows in rows_by_adapter(adapter_names).items():
         if layer.has_adapter(name):
@@ -84,7 +86,9 @@ def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str])
     if model.training:
         raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
     known = {name for holder in holders for name in holder._get_available_adapters()}
-    for name in sorted(set(adapter_names) - known - {BASE}):
+    unknown = sorted(set(adapter_names) - known - {BASE})
+    if unknown:
         raise ValueError(
-            f"Trying to infer with non-existing adapter(s): {name}.{did_you_mean(name, known)}"
+            f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}."
+            f"{did_you_mean(unknown[0], known)}"
         )

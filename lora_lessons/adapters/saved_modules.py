@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..holder import AdapterHolder
 from .mixed_batch import check_rows, rows_by_adapter
 
+MIXABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 class ModulesToSaveWrapper(nn.Module, AdapterHolder):
     """The module as it was, and a trained copy of it for each adapter."""
@@ -24,6 +26,11 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder):
         self.modules_to_save = nn.ModuleDict()
         self._active_adapter = adapter_name
         self.update(adapter_name)
+
+    @property
+    def active_adapters(self) -> list[str]:
+        """The active adapters that have a copy."""
+        return [name for name in super().active_adapters if name in self.modules_to_save]
 
     def update(self, adapter_name: str) -> None:
         """Add a copy for an adapter. It trains if its adapter is active."""
@@ -49,8 +56,7 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder):
         """The active adapter's copy, or the original."""
         if not self.disable_adapters:
             for name in self.active_adapters:
-                if name in self.modules_to_save:
-                    return self.modules_to_save[name]
+                return self.modules_to_save[name]
         return self.original_module
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
@@ -73,7 +79,12 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder):
     def _mixed_forward(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Any:
         """Each row through the copy of its adapter."""
         check_rows(x, adapter_names)
+        if not isinstance(self.original_module, MIXABLE):
+            names = ", ".join(kind.__name__ for kind in MIXABLE)
+            raise TypeError(f"Mixed batching is only supported for the following modules: {names}.")
         result = self.original_module(x, *args, **kwargs)
+        if self.disable_adapters:
+            return result
         for name, rows in rows_by_adapter(adapter_names).items():
             if name in self.modules_to_save:
                 index = torch.tensor(rows, device=x.device)

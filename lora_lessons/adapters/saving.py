@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import LoraConfig
 
@@ -41,3 +42,14 @@ def config_to_save(model: PeftModel, adapter_name: str) -> LoraConfig:
             "parent_library": type(base).__module__,
         }
     return config
+
+
+def push_to_hub(model: PeftModel, repo_id: str, **options: Any) -> Any:
+    """Write the adapters to a temporary folder and upload it."""
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        api = HfApi(token=options.pop("token", None))
+        api.create_repo(repo_id, private=options.pop("private", None), exist_ok=True)
+        return api.upload_folder(repo_id=repo_id, folder_path=folder, **options)

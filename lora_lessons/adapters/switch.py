@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import PeftWarning, did_you_mean
+from ..merge import mergeable_layers
 from ..trainable import adapter_holders
 from .biases import bias_bank
 
@@ -19,12 +20,12 @@ def as_list(names: str | Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def check_known(tuner: LoraModel, names: Iterable[str]) -> None:
+def check_known(tuner: LoraModel, names: Iterable[str], problem: str = "not found") -> None:
     """Raise for a name that no adapter has, with the nearest."""
     for name in names:
         if name not in tuner.peft_config:
             hint = did_you_mean(name, tuner.peft_config)
-            raise ValueError(f"Adapter {name} not found.{hint}")
+            raise ValueError(f"Adapter {name} {problem}.{hint}")
 
 
 def set_adapter(tuner: LoraModel, adapter_name: str | list[str], inference_mode: bool) -> None:
@@ -56,12 +57,13 @@ def enable_adapters(tuner: LoraModel, enabled: bool) -> None:
 
 def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:
     """Take an adapter out, with the values that it gave to the base's biases."""
-    check_known(tuner, [adapter_name])
-    merged = [n for n, m in tuner.lora_layers().items() if adapter_name in m.merged_adapters]
+    check_known(tuner, [adapter_name], "does not exist")
+    layers = mergeable_layers(tuner.model)
+    merged = [layer for layer in layers if adapter_name in layer.merged_adapters]
     if merged:
         raise ValueError(
-            f"Cannot delete adapter {adapter_name!r} while it is merged ({merged[0]}). Please "
-            "unmerge it first."
+            f"Cannot delete adapter(s) {[adapter_name]} while they are merged. Please unmerge them "
+            f"first. {len(merged)} layers have it merged."
         )
     bias_bank(tuner.model).forget(tuner.model, adapter_name)
     del tuner.peft_config[adapter_name]

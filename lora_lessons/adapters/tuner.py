@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..config import LoraConfig
+from ..errors import PeftWarning
 from ..inject import InjectionPlan, apply_plan, plan_injection
 from ..layer import LoraLayer
-from ..merge import Backup, lora_layers, merge_layers, unmerge_layers
-from ..trainable import adapter_holders, adapter_parameters, freeze_base
+from ..merge import Backup, lora_layers, merge_layers, mergeable_layers, unmerge_layers
+from ..trainable import adapter_holders, freeze_base
 from . import switch
 from .biases import bias_bank, biased_adapters
 from .dtype import cast_adapter_dtype
@@ -51,7 +55,8 @@ class LoraModel(nn.Module):
 
     @property
     def targeted_module_names(self) -> list[str]:
-        return list(self.lora_layers())
+        """The names of the modules that the first adapter's config found."""
+        return [target.name for plan in self.plans.values() for target in plan.targets]
 
     def add_adapter(
         self,
@@ -59,9 +64,12 @@ class LoraModel(nn.Module):
         config: LoraConfig,
         optional: tuple[str, ...] = (),
         autocast_adapter_dtype: bool = False,
-        **unused: Any,
+        low_cpu_mem_usage: bool = False,
     ) -> None:
-        """Inject one more adapter. It is not activated, and a failure leaves nothing behind."""
+        """Inject one more adapter. It is not activated, and a failure leaves nothing behind.
+
+        `low_cpu_mem_usage` leaves its tensors without memory until a file's are loaded into them.
+        """
         if adapter_name in self.peft_config:
             raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
         if config.bias != "none" and biased_adapters(self.peft_config):
@@ -70,29 +78,27 @@ class LoraModel(nn.Module):
                 "bias to 'none' for all adapters."
             )
         plan = plan_injection(self.model, config, adapter_name, optional)
-        apply_plan(self.model, plan)
+        with torch.device("meta") if low_cpu_mem_usage else nullcontext():
+            apply_plan(self.model, plan)
+        if not self.peft_config:
+            freeze_base(self.model)
         self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
-        if autocast_adapter_dtype:
-            cast_adapter_dtype(self.model, adapter_name)
+        cast_adapter_dtype(self.model, adapter_name, autocast_adapter_dtype)
         self._start_training(adapter_name, plan.config)
 
     def _start_training(self, adapter_name: str, config: LoraConfig) -> None:
-        """Freeze the base. The new adapter trains if it is the active one."""
-        freeze_base(self.model)
+        """The new adapter trains if it is the active one; all else stays as it is."""
         holders = list(adapter_holders(self.model))
         off = any(holder.disable_adapters for holder in holders)
         for holder in holders:
             holder._active_adapter, holder._disable_adapters = self.active_adapters, off
-        trains = adapter_name in self.active_adapters and not config.inference_mode and not off
-        for name, parameter in adapter_parameters(self.model):
-            if name == adapter_name and parameter.is_floating_point():
-                parameter.requires_grad_(trains)
-        bank = bias_bank(self.model)
+        active = adapter_name in self.active_adapters
+        trains = active and not config.inference_mode and not off
+        self.set_requires_grad(adapter_name, trains)
         if config.bias != "none":
+            bank = bias_bank(self.model)
             bank.register(self.model, adapter_name, config.bias)
-        owner = self.peft_config.get(bank.adapter)
-        train_biases = owner is not None and not owner.inference_mode
-        bank.use(self.model, [] if off else self.active_adapters, train_biases)
+            bank.use(self.model, [] if off else self.active_adapters, trains)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Make these the active adapters: they alone are used, and trained."""
@@ -121,9 +127,22 @@ class LoraModel(nn.Module):
 
         return add_weighted_adapter(self, *args, **kwargs)
 
+    def are_disabled(self) -> bool:
+        """True where the adapters are switched off; a model that is half so becomes enabled."""
+        flags = {holder.disable_adapters for holder in adapter_holders(self.model)}
+        if len(flags) > 1:
+            warnings.warn(
+                "The model contains some adapter layers that are enabled and others that are "
+                "disabled. This is most likely unintentional. After exiting the disable_adapter "
+                "context, all adapters will be enabled",
+                PeftWarning,
+                stacklevel=4,
+            )
+        return flags == {True}
+
     def is_merged(self) -> bool:
         """True where any layer has an adapter merged into it."""
-        return any(layer.merged for layer in self.lora_layers().values())
+        return any(layer.merged for layer in mergeable_layers(self.model))
 
     def merge_adapter(
         self,
