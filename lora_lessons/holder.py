@@ -132,6 +132,10 @@ class BaseTunerLayer(AdapterHolder):
 
         unmerge_layer(self)
 
+    def unloaded(self, adapter_names: list[str]) -> nn.Module:
+        """The base layer, which takes this layer's place when the adapters are taken out."""
+        return self.base_layer
+
     def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
         """The adapter's tensors by the end of their keys in a file."""
         tensors: dict[str, Tensor] = {}

@@ -114,17 +114,10 @@ def plan_injection(
 
 def _target(name: str, module: nn.Module, config: LoraConfig, adapter_name: str) -> Target:
     """The target for one module, with its rank and alpha from the patterns."""
+    from .adapters.injection_report import check_supported
+
     layer_class = layer_class_for(module, config)
-    if hasattr(module, "has_adapter") and module.has_adapter(adapter_name):
-        raise ValueError(
-            f"{name} already has an adapter named {adapter_name!r}: use another name, or `unload()`"
-        )
-    if layer_class is None:
-        raise ValueError(
-            f"Target module {module} ({name}) is not supported. Currently, only the following "
-            "modules are supported: `torch.nn.Linear`, `torch.nn.Embedding`, `torch.nn.Conv1d`, "
-            "`torch.nn.Conv2d`, `torch.nn.Conv3d`, `transformers.pytorch_utils.Conv1D`."
-        )
+    check_supported(name, module, layer_class, adapter_name)
     r = config.rank_pattern.get(get_pattern_key(config.rank_pattern, name), config.r)
     alpha_key = get_pattern_key(config.alpha_pattern, name)
     alpha = config.alpha_pattern.get(alpha_key, config.lora_alpha)

@@ -142,18 +142,17 @@ class LoraLayer(BaseTunerLayer):
     def _move_to_base(self, adapter_name: str) -> None:
         """Give the adapter the device of W, and its dtype where that is a float."""
         weight = getattr(self.get_base_layer(), "weight", None)
-        if weight is None or torch.empty(0).is_meta:  # no memory is wanted now
+        if weight is None:
             return
         floating = weight.is_floating_point() and weight.element_size() > 1
         dtype = weight.dtype if floating else None
-        for attribute in self.adapter_layer_names:
-            parts = getattr(self, attribute)
-            if adapter_name in parts:
-                part = parts[adapter_name]
-                if isinstance(part, nn.Parameter):
-                    part.data = part.data.to(weight.device, dtype)
-                else:
-                    part.to(weight.device, dtype)
+        no_memory = torch.empty(0).is_meta  # inside `with torch.device("meta")`
+        device = torch.device("meta") if no_memory else weight.device
+        for name, part in self._adapter_parts():
+            if name == adapter_name and isinstance(part, nn.Parameter):
+                part.data = part.data.to(device, dtype)
+            elif name == adapter_name:
+                part.to(device, dtype)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """h = base(x) + sum over the active adapters of scaling · B A dropout(x)."""
@@ -212,22 +211,6 @@ class LoraLayer(BaseTunerLayer):
                 )
             values[key] = values[key] + deltas[key].to(values[key].device)
         return changed
-
-    def factors(self, name: str) -> tuple[Tensor, Tensor]:
-        """A and B as matrices, (r, in) and (out, r); a convolution's kernel is part of `in`."""
-        adapter = self.adapter(name)
-        return tuple(getattr(part, "weight", part).flatten(1) for part in adapter[1:3])
-
-    def set_factors(self, name: str, A: Tensor, B: Tensor) -> None:
-        """Replace A and B by matrices of the shapes that `factors` gives."""
-        adapter = self.adapter(name)
-        for part, value in ((adapter.A, A), (adapter.B, B)):
-            parameter = getattr(part, "weight", part)
-            parameter.data = value.to(parameter.device).reshape(parameter.shape).contiguous()
-
-    def unloaded(self, adapter_names: list[str]) -> nn.Module:
-        """The base layer, which takes this layer's place when the adapters are taken out."""
-        return self.base_layer
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -7,16 +7,14 @@ is where "base_model.model." in a file's keys comes from.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from .config import LoraConfig, PeftConfig, PeftType
-from .errors import PeftWarning
 from .files import (
     LoadResult,
     get_peft_model_state_dict,
@@ -24,7 +22,6 @@ from .files import (
     save_adapter,
     set_peft_model_state_dict,
 )
-from .holder import BaseTunerLayer
 from .storage import split_hub_arguments
 from .trainable import count_parameters
 
@@ -83,11 +80,6 @@ class PeftModel(nn.Module):
         return self.peft_config[self.active_adapter]
 
     @property
-    def has_active_enabled_adapter(self) -> bool:
-        """True unless the adapters are disabled."""
-        return not self.base_model.are_disabled()
-
-    @property
     def modules_to_save(self) -> set[str] | None:
         """The names of all adapters' saved modules."""
         return {n for c in self.peft_config.values() for n in c.modules_to_save or ()} or None
@@ -106,15 +98,10 @@ class PeftModel(nn.Module):
         with self._per_sample(adapter_names):
             return self.get_base_model().generate(*args, **kwargs)
 
-    @contextmanager
-    def _per_sample(self, adapter_names: list[str] | None) -> Iterator[None]:
-        if adapter_names is None:
-            yield
-            return
+    def _per_sample(self, adapter_names: list[str] | None) -> AbstractContextManager[None]:
         from .adapters.mixed_batch import adapters_per_sample
 
-        with adapters_per_sample(self, adapter_names):
-            yield
+        return adapters_per_sample(self, adapter_names)
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
@@ -272,20 +259,14 @@ def get_peft_model(
 
     Everything is checked first: on an error the model is as it was.
     """
-    from .task_models import class_for, warn_of_forgotten_task
+    from .task_models import class_for, warn_of_forgotten_task, warn_of_second_time
 
     if mixed:
         raise ValueError("mixed=True is not supported: LoRA is the only method here")
     config = copy.deepcopy(peft_config)
     config.base_model_name_or_path = model.__dict__.get("name_or_path") or None
     config.revision = revision or config.revision
-    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
-        warnings.warn(
-            "You are trying to modify a model with PEFT for a second time. If you want to reload "
-            "the model with a different config, make sure to call `.unload()` before.",
-            PeftWarning,
-            stacklevel=2,
-        )
+    warn_of_second_time(model)
     warn_of_forgotten_task(model, config)
     return class_for(config.task_type, PeftModel)(
         model,

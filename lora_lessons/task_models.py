@@ -11,6 +11,7 @@ from torch import nn
 
 from .config import LoraConfig, TaskType
 from .errors import PeftWarning
+from .holder import BaseTunerLayer
 from .model import PeftModel
 
 
@@ -67,6 +68,17 @@ def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
         warnings.warn(
             f"{name} has a head for its task, but the config has no task_type and no "
             "modules_to_save: the head will stay frozen, and random if it is new.",
+            PeftWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_second_time(model: nn.Module) -> None:
+    """Warn of a model that has adapters already."""
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        warnings.warn(
+            "You are trying to modify a model with PEFT for a second time. If you want to reload "
+            "the model with a different config, make sure to call `.unload()` before.",
             PeftWarning,
             stacklevel=3,
         )

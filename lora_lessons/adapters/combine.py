@@ -169,11 +169,23 @@ def _add(tuner: LoraModel, adapter_name: str, config: LoraConfig) -> None:
         tuner.add_adapter(adapter_name, config, optional=heads)
 
 
+def factors(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor]:
+    """A and B as matrices, (r, in) and (out, r); a convolution's kernel is part of `in`."""
+    return tuple(getattr(part, "weight", part).flatten(1) for part in layer.adapter(name)[1:3])
+
+
+def set_factors(layer: LoraLayer, name: str, A: Tensor, B: Tensor) -> None:
+    """Replace A and B by matrices of the shapes that `factors` gives."""
+    for part, value in zip(layer.adapter(name)[1:3], (A, B), strict=True):
+        parameter = getattr(part, "weight", part)
+        parameter.data = value.to(parameter.device).reshape(parameter.shape).contiguous()
+
+
 @torch.no_grad()
 def _combine(layer: LoraLayer, adapter_name: str, recipe: Recipe) -> float:
     """Fill one layer's new factors; returns the relative error of its update."""
     weights = {n: w for n, w in recipe.weights.items() if layer.has_adapter(n)}
-    pairs = [tuple(map(at_least_float32, layer.factors(name))) for name in weights]
+    pairs = [tuple(map(at_least_float32, factors(layer, name))) for name in weights]
     scaled = [w * layer.scaling[n] for n, w in weights.items()]
     exact = sum(s * (B @ A) for s, (A, B) in zip(scaled, pairs, strict=True))
     if recipe.kind in ("cat", "linear"):
@@ -182,7 +194,7 @@ def _combine(layer: LoraLayer, adapter_name: str, recipe: Recipe) -> float:
         A, B = _pairwise(pairs, scaled, recipe)
     else:
         A, B = _by_svd(pairs, scaled, exact, recipe)
-    layer.set_factors(adapter_name, _padded(A, recipe.rank, 0), _padded(B, recipe.rank, 1))
+    set_factors(layer, adapter_name, _padded(A, recipe.rank, 0), _padded(B, recipe.rank, 1))
     _sum_biases(layer, adapter_name, weights)
     norm = exact.norm().clamp(min=torch.finfo(exact.dtype).tiny)
     return ((B @ A - exact).norm() / norm).item()

@@ -66,6 +66,22 @@ def layer_shape(module: nn.Module) -> tuple[int, int]:
     return weight.shape[0], weight.shape[1]
 
 
+def check_supported(
+    name: str, module: nn.Module, layer_class: type[nn.Module] | None, adapter_name: str
+) -> None:
+    """Raise unless there is a LoRA class for the module, and the adapter's name is free on it."""
+    if hasattr(module, "has_adapter") and module.has_adapter(adapter_name):
+        raise ValueError(
+            f"{name} already has an adapter named {adapter_name!r}: use another name, or `unload()`"
+        )
+    if layer_class is None:
+        raise ValueError(
+            f"Target module {module} ({name}) is not supported. Currently, only the following "
+            "modules are supported: `torch.nn.Linear`, `torch.nn.Embedding`, `torch.nn.Conv1d`, "
+            "`torch.nn.Conv2d`, `torch.nn.Conv3d`, `transformers.pytorch_utils.Conv1D`."
+        )
+
+
 def warn_of(targets: list[Target], config: LoraConfig) -> None:
     """All warnings that an injection gives, before it changes anything."""
     warn_of_large_rank(targets)
@@ -95,7 +111,8 @@ def warn_of_unmergeable_bias(targets: list[Target], config: LoraConfig) -> None:
         if getattr(layer, "bias", None) is None:
             warnings.warn(
                 "`lora_bias=True` was passed but the targeted layer of type "
-                f"{type(layer).__name__} has no bias. This means that merging LoRA weights won't be possible.",
+                f"{type(layer).__name__} has no bias. This means that merging LoRA weights won't "
+                "be possible.",
                 PeftWarning,
                 stacklevel=4,
             )

@@ -127,6 +127,11 @@ class LoraModel(nn.Module):
 
         return add_weighted_adapter(self, *args, **kwargs)
 
+    @property
+    def has_active_enabled_adapter(self) -> bool:
+        """True unless the adapters are disabled."""
+        return not self.are_disabled()
+
     def are_disabled(self) -> bool:
         """True where the adapters are switched off; a model that is half so becomes enabled."""
         flags = {holder.disable_adapters for holder in adapter_holders(self.model)}
