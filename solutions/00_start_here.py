@@ -37,13 +37,22 @@ import math
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course.figures import lesson00 as figures
+from lora_lessons.course.figures.statistics import interval95
 from lora_lessons.experiments import lesson00 as experiment
 
 lesson = ll.lesson("00")
 SIZE = {
     "quick": {"base": "nano", "steps": 3, "batch": 4, "length": 32, "blocks": 4, "noise": 3},
     "small": {"base": "decoder", "steps": 30, "batch": 8, "length": 128, "blocks": 12, "noise": 60},
-    "full": {"base": "decoder", "steps": 400, "batch": 16, "length": 128, "blocks": 96, "noise": 200},
+    "full": {
+        "base": "decoder",
+        "steps": 400,
+        "batch": 16,
+        "length": 128,
+        "blocks": 96,
+        "noise": 200,
+    },
 }[ll.preset()]
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
@@ -80,6 +89,7 @@ print(text_before)
 #
 # A language model is scored by its mean loss per token in nats, or by the **perplexity**, e to the
 # power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "perplexity", "locked": false, "solution": true, "task": false}
 def perplexity(batch_losses: list[float], batch_tokens: list[int]) -> float:
@@ -125,6 +135,7 @@ lesson.predict("share", "Share of the weights that train, in percent", low=0, hi
 #
 # Count *numbers*, not tensors. The share is of **all** parameters, the frozen ones and the adapter's
 # own. A tensor that is used twice (the embedding is also the output layer here) counts once.
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "trainable_share", "locked": false, "solution": true, "task": false}
 def trainable_share(model: torch.nn.Module) -> float:
@@ -186,7 +197,7 @@ print("the loss on held-out chapters fell")
 
 # %% tags=["nbval-ignore-output"]
 ll.show(
-    lesson.figures.card_run(history, loss_before, recorded),
+    figures.card_run(history, recorded.data),
     alt="Validation loss against training step: your run, and a recorded run of 400 steps on an H100. "
     "Both fall steeply at first and then level off.",
 )
@@ -218,6 +229,7 @@ print(recorded.data["text_after"])
 # Each targeted layer (out, in) holds $A$ (r, in) and $B$ (out, r). Return the bytes of all of them,
 # without the file's header. `shapes` lists the (out, in) of each targeted layer.
 
+
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "adapter_bytes", "locked": false, "solution": true, "task": false}
 def adapter_bytes(shapes: list[tuple[int, int]], r: int, bytes_per_number: int = 4) -> int:
     """Return the bytes of A and B for every targeted layer of shape (out, in)."""
@@ -241,7 +253,9 @@ with tempfile.TemporaryDirectory() as folder:
     adapted.save_pretrained(folder)
     size = (Path(folder) / "adapter_model.safetensors").stat().st_size
 print("numbers that train:", trained, "so", 4 * trained, "bytes of float32")
-assert 4 * trained < size < 4 * trained + 8_000, "the file holds the adapter, a header, nothing else"
+assert 4 * trained < size < 4 * trained + 8_000, (
+    "the file holds the adapter, a header, nothing else"
+)
 
 # %% [markdown]
 # ## 6. The noise floor
@@ -268,6 +282,7 @@ print("five seeds:", ", ".join(f"{loss:.3f}" for loss in losses))
 # value for $n - 1$ degrees of freedom, which you are given (2.776 for five runs). The 1.96 of large
 # samples is too small here.
 
+
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "interval", "locked": false, "solution": true, "task": false}
 def interval(values: list[float], t: float) -> tuple[float, float]:
     """Return (low, high), the confidence interval of the mean of a few values."""
@@ -292,7 +307,7 @@ noise = lesson.recorded("00_noise_floor")
 noise
 
 # %%
-low, high = lesson.figures.interval95(noise.data)
+low, high = interval95(noise.data)
 print(f"recorded on the decoder: {low:.3f} to {high:.3f} nats per token, five seeds")
 
 # %% [markdown]

@@ -33,17 +33,31 @@
 # own piece in place of yours and say so.
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course.figures import lesson01 as figures
 from lora_lessons.experiments import lesson01 as experiment
 
 lesson = ll.lesson("01")
 SIZE = {
-    "quick": {"steps": 12, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
-    "small": {"steps": 150, "batch": 8, "length": 64, "blocks": 48, "ranks": (1, 4, 16, 64), "seeds": (0, 1, 2)},
-    "full": {"steps": 300, "batch": 16, "length": 64, "blocks": 96, "ranks": (1, 4, 16, 64), "seeds": (0, 1, 2)},
+    "quick": {"steps": 10, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
+    "small": {
+        "steps": 150,
+        "batch": 8,
+        "length": 64,
+        "blocks": 48,
+        "ranks": (1, 4, 16),
+        "seeds": (0, 1, 2),
+    },
+    "full": {
+        "steps": 300,
+        "batch": 16,
+        "length": 64,
+        "blocks": 96,
+        "ranks": (1, 4, 16),
+        "seeds": (0, 1, 2),
+    },
 }[ll.preset()]
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
@@ -75,6 +89,7 @@ lesson.explore.rank.static()
 # Return the rank-`k` matrix nearest to `W`. `torch.linalg.svd(W, full_matrices=False)` returns
 # `U, S, Vh`, and `Vh` is already transposed: `W` is `U @ diag(S) @ Vh`.
 
+
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "best_rank_k", "locked": false, "solution": true, "task": false}
 def best_rank_k(W: torch.Tensor, k: int) -> torch.Tensor:
     """Return the matrix of rank k that is nearest to W, shape (out, in) like W."""
@@ -97,6 +112,7 @@ verdict.require()
 # The error of the best rank-$k$ copy needs no matrix product. It follows from the singular values that
 # were left out: $\lVert W - W_k \rVert_F = \sqrt{s_{k+1}^2 + s_{k+2}^2 + \dots}$
 
+
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "truncation_error", "locked": false, "solution": true, "task": false}
 def truncation_error(singular_values: torch.Tensor, k: int) -> float:
     """Return the Frobenius norm of W - W_k, from W's singular values, largest first."""
@@ -117,6 +133,7 @@ verdict.require()
 #
 # "Energy" is the squared Frobenius norm, $\sum_i s_i^2$. Return the smallest rank that keeps at least
 # the given share of it. A share of 0.9 is a usual choice for "the effective rank".
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "rank_for_energy", "locked": false, "solution": true, "task": false}
 def rank_for_energy(singular_values: torch.Tensor, share: float) -> int:
@@ -158,6 +175,7 @@ lesson.predict(
 tuned = experiment.full_finetune_update(
     base="nano",
     steps=SIZE["steps"],
+    lr=1e-3,
     batch_size=SIZE["batch"],
     length=SIZE["length"],
     valid_blocks=SIZE["blocks"],
@@ -177,7 +195,7 @@ print("one update has the shape", tuple(delta.shape))
 # count for a matrix of random numbers, which has no structure at all.
 
 # %% tags=["nbval-ignore-output"]
-effective_rank = lesson.use("rank_for_energy", rank_for_energy, lambda s, share: int((s.square().cumsum(0) / s.square().sum() < share).sum()) + 1)
+effective_rank = lesson.use("rank_for_energy", rank_for_energy, figures.rank_for_energy)
 for name in list(tuned["before"])[:7]:
     delta = (tuned["after"][name] - tuned["before"][name]).cpu()
     noise = torch.randn(delta.shape, generator=ll.generator(0))
@@ -192,6 +210,7 @@ for name in list(tuned["before"])[:7]:
 #
 # Set the layer's weight to the base plus the update **cut to rank k**, measure, and leave the layer as
 # you found it, also when the measurement fails. `measure()` takes no argument and returns a number.
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "loss_at_rank", "locked": false, "solution": true, "task": false}
 def loss_at_rank(layer: torch.nn.Linear, W_base: torch.Tensor, k: int, measure) -> float:
@@ -225,28 +244,29 @@ verdict.require()
 cuts = [0, 1, 2, 4, 8, 16, 32, 64]
 live = [experiment.loss_with_truncated_updates(tuned, k) for k in cuts]
 recorded = lesson.recorded("01_update_spectrum")
-fig = lesson.figures.kept_loss(cuts, live, tuned["loss_before"], tuned["loss_after"], recorded)
 ll.show(
-    fig,
+    figures.kept_loss(cuts, live, recorded.data),
     alt="Share of the gained loss kept against the rank that the updates were cut to, for the live "
     "nano model and the recorded decoder. Both curves rise steeply and flatten long before full rank.",
 )
 
 # %% tags=["nbval-ignore-output"]
-gained = tuned["loss_before"] - tuned["loss_after"]
 kept_at_4 = 100 * (live[0] - live[cuts.index(4)]) / (live[0] - live[-1])
 lesson.compare("kept_at_rank_4", kept_at_4, unit="%")
 
 # %%
-assert live[0] > live[cuts.index(4)] > live[-1] - 0.01 * gained, "a larger rank keeps more"
-print("rank 64 is the full rank of the nano model: everything is kept there")
+assert live[0] > live[cuts.index(4)], "a cut to rank 4 keeps part of the gain"
 assert abs(live[-1] - tuned["loss_after"]) < 1e-3
+print("rank 64 is the full rank of the nano model: the whole gain is kept there")
 
 # %% [markdown]
-# Read the curve with two cautions. First, the update was found *without* the limit and cut afterwards.
-# LoRA searches under the limit from the start, so it can do better at the same rank. Second, a model of
-# width 64 has little room: its rank 4 is a sixteenth of the full rank, and rank 4 of a model of width
-# 4,096 is a thousandth.
+# On the recorded decoder, rank 8 of 256 keeps 57 % of what the linear layers gained, rank 32 keeps
+# 90 %, and rank 128 keeps slightly *more* than all of it: the smallest singular values of the update
+# did harm on new text. So the loss needs far fewer ranks than the energy does, but not a handful.
+#
+# Two cautions. First, the update was found *without* the limit and cut afterwards. LoRA searches under
+# the limit from the start and does better at the same rank, as section 5 shows. Second, the share of
+# the full rank counts: rank 4 is a sixteenth of width 64, and a thousandth of width 4,096.
 #
 # ## 3. From one matrix to two (*core*)
 #
@@ -258,10 +278,9 @@ assert abs(live[-1] - tuned["loss_after"]) < 1e-3
 # Return `(B, A)` such that `scaling * B @ A` is the best rank-`r` copy of `delta`. Give both factors
 # the same share: the square root of the singular values on each side.
 
+
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "split_update", "locked": false, "solution": true, "task": false}
-def split_update(
-    delta: torch.Tensor, r: int, scaling: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def split_update(delta: torch.Tensor, r: int, scaling: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return B (out, r) and A (r, in) with scaling * B @ A = the best rank-r copy of delta."""
     ### BEGIN SOLUTION
     U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
@@ -283,6 +302,7 @@ verdict.require()
 # $B$ and $A$ together hold $r\,(\text{in} + \text{out})$ numbers; $W$ holds
 # $\text{in} \times \text{out}$. Return the **largest** `r` for which the two thin matrices are
 # *smaller* than $W$. Equal is not smaller.
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "largest_saving_rank", "locked": false, "solution": true, "task": false}
 def largest_saving_rank(in_features: int, out_features: int) -> int:
@@ -354,17 +374,18 @@ rows = experiment.rank_sweep(
     base="nano",
     ranks=SIZE["ranks"],
     lrs=(1e-3, 1e-2),
+    alpha_rules=("alpha = 2r", "alpha = 16"),
     seeds=SIZE["seeds"],
     steps=SIZE["steps"] // 3,
     batch_size=SIZE["batch"] // 2,
     length=SIZE["length"],
     eval_every=max(1, SIZE["steps"] // 6),
-    valid_blocks=SIZE["blocks"],
+    valid_blocks=SIZE["blocks"] // 4,
     device=DEVICE,
     progress=True,
 )
 ll.show(
-    lesson.figures.rank_sweep(rows, title="Live: nano model"),
+    figures.rank_sweep(rows, title="Live: nano model"),
     alt="Best validation loss against rank on the nano model, one line for each alpha rule and "
     "learning rate, with the interval over the seeds.",
 )
@@ -385,13 +406,16 @@ recorded
 
 # %%
 ll.show(
-    lesson.figures.rank_sweep(recorded.data, title="Recorded: decoder, all of Moby Dick"),
+    figures.rank_sweep(recorded.data, title="Recorded: decoder, all of Moby Dick"),
     alt="Best validation loss against rank for the recorded decoder runs: one panel for each alpha "
     "rule, one line for each learning rate, and full fine-tuning as a dashed line below them all.",
 )
 
 # %%
-lesson.figures.best_by_rank(recorded.data)
+print("alpha = 2r, each rank at the best of four learning rates, best validation loss:")
+for r, lr, loss, half in figures.best_by_rank(recorded.data):
+    label = "full fine-tuning" if r is None else f"r = {r}"
+    print(f"{label:>16s}: {loss:.3f} +- {half:.3f} at learning rate {lr:g}")
 
 # %% [markdown]
 # And with very little data, 12,000 tokens, where over-fitting must show if it shows anywhere. Here the
@@ -400,16 +424,16 @@ lesson.figures.best_by_rank(recorded.data)
 # %%
 little = lesson.recorded("01_rank_sweep_little_data")
 ll.show(
-    lesson.figures.best_and_last(little.data),
+    figures.best_and_last(little.data),
     alt="Best and last validation loss against rank on 12,000 tokens, one panel for each learning "
     "rate.",
 )
 
 # %% tags=["nbval-ignore-output"]
-lesson.compare("best_rank", lesson.figures.winner(recorded.data))
+lesson.compare("best_rank", figures.winner(recorded.data))
 
 # %% [markdown]
-# VERDICT-TO-BE-WRITTEN
+VERDICT
 
 # %% [markdown]
 # ### Question 1.7: your verdict (written, 5 minutes, 3 points)
@@ -419,7 +443,12 @@ lesson.compare("best_rank", lesson.figures.winner(recorded.data))
 # Use at least two numbers from this page.
 
 # %% [markdown] nbgrader={"schema_version": 3, "grade": true, "grade_id": "verdict_on_rank", "locked": false, "points": 3, "solution": true, "task": false}
-# WRITTEN-ANSWER
+# A U over r at one learning rate does not show over-fitting: with alpha = 2r at 0.001 the loss rises
+# from 4.043 at r = 32 to 4.072 at r = 128, but tuned to 0.0003, r = 128 reaches 4.017, the lowest of
+# all ranks. I would ask for the rate to be tuned for each rank, for several seeds with an interval, and
+# for the best as well as the last loss. On 12,000 tokens the colleague has a point if nobody stops
+# early: the last loss is 5.368 at r = 8 and 6.329 at r = 128. On new data I would take a large r, tune
+# the rate, and keep the checkpoint with the best validation loss.
 
 # %% [markdown]
 # ## 6. The same in PEFT
@@ -435,7 +464,7 @@ layer.add_module("proj", torch.nn.Linear(31, 23, bias=False))
 adapted = peft.get_peft_model(layer, peft.LoraConfig(r=4, lora_alpha=8, target_modules=["proj"]))
 proj = adapted.base_model.model.proj
 target = torch.randn(23, 31, generator=ll.generator(1))
-split = lesson.use("split_update", split_update, lambda d, r, s: tuple(f / s**0.5 for f in ll.factor(d, r)))
+split = lesson.use("split_update", split_update, figures.split_update)
 B, A = split(target, 4, proj.scaling["default"])
 with torch.no_grad():
     proj.lora_A["default"].weight.copy_(A)
