@@ -94,12 +94,17 @@ class AdapterHolder:
 class BaseTunerLayer(AdapterHolder):
     """An adapter holder around a base layer, into which adapters can be merged."""
 
+    fan_in_fan_out = False  # W is stored as (in, out)
+    output_dim = 0  # the dimension of W that counts outputs
     base_layer: nn.Module
     merged_adapters: list[str]
     r: dict[str, int]
     lora_alpha: dict[str, float]
     scaling: dict[str, float]
     use_rslora: dict[str, bool]
+
+    def __repr__(self) -> str:
+        return f"lora.{super().__repr__()}"
 
     def get_base_layer(self) -> nn.Module:
         """The layer that was there before, through any wrapper of a wrapper."""
@@ -131,6 +136,18 @@ class BaseTunerLayer(AdapterHolder):
         from .merge import unmerge_layer
 
         unmerge_layer(self)
+
+    def output_rows(self, weight: Tensor) -> Tensor:
+        """A tensor of W's shape as (out, all the rest): one row for each output."""
+        return weight
+
+    def norm_delta(self, name: str) -> Tensor:
+        """The update whose norm DoRA takes."""
+        return self.plain_delta(name)
+
+    def magnitude_shape(self) -> tuple[int, ...]:
+        """The shape of a vector that scales the outputs."""
+        return (-1,)
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
         """The base layer, which takes this layer's place when the adapters are taken out."""

@@ -71,15 +71,14 @@ def targetable_modules(model: nn.Module, prefix: str = "") -> Iterator[tuple[str
 
 def layer_class_for(module: nn.Module, config: LoraConfig) -> type[nn.Module] | None:
     """The LoRA class for a module: the user's own, then Linear, then those in `layers`."""
-    from .layers import LAYER_CLASSES
+    from .layers import other_layer_class
 
     if isinstance(module, LoraLayer):
         return type(module)
-    for known in (config._custom_modules or {}, {nn.Linear: Linear}, LAYER_CLASSES):
-        for kind, layer_class in known.items():
-            if isinstance(module, kind):
-                return layer_class
-    return None
+    for kind, layer_class in [*(config._custom_modules or {}).items(), (nn.Linear, Linear)]:
+        if isinstance(module, kind):
+            return layer_class
+    return other_layer_class(module)
 
 
 def plan_injection(

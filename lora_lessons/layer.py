@@ -64,7 +64,7 @@ class LoraLayer(BaseTunerLayer):
         self.lora_magnitude_vector = nn.ModuleDict()
         self.merged_adapters = []
         self.kept_base: KeptBase | None = None
-        self.fan_in_fan_out = False
+        self.first_weight: Tensor | None = None  # W before PiSSA or OLoRA took their part
         self.kwargs = kwargs
         self.in_features, self.out_features = self._sizes(self.get_base_layer())
 
@@ -254,9 +254,6 @@ class Linear(LoraLayer, nn.Module):
         adapter = self.adapter(name)
         A, B = at_least_float32(adapter.A.weight), at_least_float32(adapter.B.weight)
         return lora_delta(A, B, adapter.scaling)  # (out, in)
-
-    def __repr__(self) -> str:
-        return f"lora.{super().__repr__()}"
 
 
 LoraLinear = Linear

@@ -27,13 +27,14 @@ def embedding_tensors(model: nn.Module, config: LoraConfig, save: bool | str) ->
             )
     if not save:
         return {}
-    modules = targeted or _embeddings(model)
-    if not modules:
+    if not hasattr(model, "get_input_embeddings"):
         warnings.warn(
             "Could not identify embedding layer(s) because the model is not a transformers model.",
             PeftWarning,
             stacklevel=3,
         )
+        return {}
+    modules = targeted or _embeddings(model)
     return {
         f"{name}.{key}": tensor
         for name, module in modules.items()

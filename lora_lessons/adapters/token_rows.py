@@ -39,6 +39,8 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
             self._active_adapter = source._active_adapter
         self.merged_adapters = [] if tied_to is None else source.merged_adapters
         self.kept_base = None
+        base = self.get_base_layer()
+        self.out_features, self.in_features = base.weight.shape[1], base.weight.shape[0]
         self.scaling: dict[str, float] = {}
 
     @property
@@ -147,7 +149,7 @@ class TrainableTokensWrapper(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name == "token_adapter":
+            if name in ("token_adapter", "original_module", "active_adapters"):
                 raise
             return getattr(self.original_module, name)
 

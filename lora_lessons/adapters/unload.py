@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ..inject import replace_module
+from ..init.principal import give_back
+from ..inject import replace_module, targetable_modules
 from ..merge import merge_layers, unmerge_layers
 from .biases import bias_bank
 
@@ -30,9 +31,11 @@ def unload_model(
         merge_layers(model, names, safe_merge, "device" if safe_merge else None)
     elif tuner.is_merged():
         unmerge_layers(model)
+    for layer in tuner.lora_layers().values() if not merge else ():
+        give_back(layer)
     bank = bias_bank(model)
     bank.use(model, names if merge else [], train=False)
-    for holder_name, holder in list(model.named_modules()):
+    for holder_name, holder in list(targetable_modules(model)):
         if hasattr(holder, "unloaded"):
             replace_module(model, holder_name, holder.unloaded(names if merge else []))
     for attribute in ("peft_config", "lora_biases"):

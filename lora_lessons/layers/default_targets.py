@@ -11,6 +11,7 @@ from ..errors import ConfigError, did_you_mean
 from ..inject import targetable_modules
 from ..layer import LoraLayer
 from ..matching import is_saved_module
+from .hf_conv1d import is_hf_conv1d
 
 ALL_LINEAR = "all-linear"
 HEADS = ("score", "classifier")  # what transformers calls the head of a sequence classifier
@@ -87,5 +88,4 @@ def all_linear(model: nn.Module, config: LoraConfig) -> set[str]:
 def _is_linear(module: nn.Module) -> bool:
     if isinstance(module, LoraLayer):
         return "Linear" in type(module).__name__
-    is_hf_conv1d = type(module).__module__ == "transformers.pytorch_utils"  # GPT-2's linear layer
-    return isinstance(module, nn.Linear) or is_hf_conv1d
+    return isinstance(module, nn.Linear) or is_hf_conv1d(module)

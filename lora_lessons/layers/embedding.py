@@ -1,0 +1,83 @@
+"""LoRA on an embedding: a row of W, plus (alpha / r) times B times a column of A."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import LoraConfig
+from ..errors import ConfigError
+from ..layer import LoraLayer, at_least_float32
+from ..lora_math import lora_delta
+
+
+class Embedding(LoraLayer, nn.Module):
+    """W is (tokens, dim); A is (r, tokens) and starts at zero, B is (dim, r) and starts random.
+
+    An embedding looks a token's column of A up; with A at zero the layer starts as it was, and
+    lora_dropout has no input to act on.
+    """
+
+    output_dim = 1
+
+    def __init__(
+        self,
+        base_layer: nn.Module,
+        adapter_name: str,
+        config: LoraConfig,
+        r: int,
+        lora_alpha: float,
+    ) -> None:
+        nn.Module.__init__(self)
+        LoraLayer.__init__(self, base_layer)
+        base_layer.requires_grad_(False)
+        self._active_adapter = adapter_name
+        self.update_layer(adapter_name, r, lora_alpha, config)
+
+    @staticmethod
+    def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+        """Refuse what an embedding cannot have."""
+        if config.lora_bias:
+            raise ConfigError(f"lora_bias=True is not supported for the embedding {name}")
+        if config.init_lora_weights not in (True, False, "gaussian"):
+            raise ConfigError(
+                f"Unknown initialization init_lora_weights={config.init_lora_weights!r} for the "
+                f"embedding {name}: use True or False there"
+            )
+
+    @staticmethod
+    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
+        return base.num_embeddings, base.embedding_dim
+
+    def _make_factors(self, adapter_name: str, r: int, config: LoraConfig) -> None:
+        self.lora_embedding_A[adapter_name] = nn.Parameter(torch.randn(r, self.in_features))
+        self.lora_embedding_B[adapter_name] = nn.Parameter(torch.randn(self.out_features, r))
+
+    def reset_lora_parameters(self, adapter_name: str, init_lora_weights: bool | str) -> None:
+        """A zero and B normal: the lookup of A is what must start at nothing."""
+        nn.init.zeros_(self.lora_embedding_A[adapter_name])
+        nn.init.normal_(self.lora_embedding_B[adapter_name])
+
+    def plain_output(self, name: str, x: Tensor) -> Tensor:
+        """scaling · B A[:, x], and the base's own factor where it scales its rows (Gemma)."""
+        adapter, base = self.adapter(name), self.get_base_layer()
+        rows = F.embedding(  # (...,) -> (..., r)
+            x,
+            adapter.A.T,
+            padding_idx=base.padding_idx,
+            scale_grad_by_freq=base.scale_grad_by_freq,
+            sparse=base.sparse,
+        )
+        update = rows @ adapter.B.T * adapter.scaling  # (..., r) -> (..., dim)
+        scale = getattr(base, "embed_scale", None)
+        return update if scale is None else update * torch.as_tensor(scale).to(update)
+
+    def plain_delta(self, name: str) -> Tensor:
+        adapter = self.adapter(name)
+        A, B = at_least_float32(adapter.A), at_least_float32(adapter.B)
+        return lora_delta(A, B, adapter.scaling).T  # (dim, tokens) -> (tokens, dim)
+
+    def output_rows(self, weight: Tensor) -> Tensor:
+        """(tokens, dim) -> (dim, tokens): one row for each output."""
+        return weight.T
