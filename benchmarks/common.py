@@ -9,8 +9,6 @@ import os
 import platform
 import statistics
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,34 +72,19 @@ SHAPES = {
     )
 }
 
-StepFunction = Callable[[int], torch.Tensor]  # number of the step -> loss
 
-
-def interleaved(
-    steps: dict[str, StepFunction], rounds: int = 5, per_round: int = 20
-) -> dict[str, dict[str, Any]]:
-    """Seconds per step of each contestant: the median over rounds in which all take turns.
+def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row from a contestant's turns: the median of all rounds, the first turn's cold start.
 
     Turns, because a machine's speed drifts; the median, because some round is always disturbed.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    losses: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            synchronize()
-            started = time.perf_counter()
-            for i in range(per_round):
-                loss = step(i)
-            synchronize()
-            seconds[name].append((time.perf_counter() - started) / per_round)
-            losses[name] = float(loss)
+    seconds = [one for turn in turns for one in turn["seconds"]]
     return {
-        name: {
-            "seconds": statistics.median(times),
-            "spread": max(times) / min(times),
-            "loss": losses[name],
-        }
-        for name, times in seconds.items()
+        "seconds": statistics.median(seconds),
+        "spread": max(seconds) / min(seconds),
+        "loss": turns[-1]["loss"],
+        "peak_gib": max(turn["peak_gib"] for turn in turns),
+        "first": turns[0]["first"],
     }
 
 
@@ -151,11 +134,14 @@ def save(name: str, results: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 def table(title: str, rows: dict[str, dict[str, Any]], reference: str) -> str:
     """Rows as text: milliseconds, the ratio to `reference`, loss, memory, time to first step."""
-    lines = [title, f"  {'':34} {'ms':>8} {'ratio':>7} {'loss':>8} {'GiB':>6} {'first s':>8}"]
+    lines = [title, f"  {'':38} {'ms':>8} {'ratio':>7} {'loss':>8} {'GiB':>6} {'first s':>8}"]
+    unit = rows.get(reference, {}).get("seconds", float("nan"))
     for name, row in rows.items():
-        ratio = row["seconds"] / rows[reference]["seconds"] if reference in rows else float("nan")
+        if "failed" in row:
+            lines.append(f"  {name:38} {row['failed']}")
+            continue
         lines.append(
-            f"  {name:34} {row['seconds'] * 1e3:8.2f} {ratio:7.3f} {row['loss']:8.4f}"
-            f" {row.get('peak_gib', float('nan')):6.2f} {row.get('first', float('nan')):8.2f}"
+            f"  {name:38} {row['seconds'] * 1e3:8.2f} {row['seconds'] / unit:7.3f}"
+            f" {row['loss']:8.4f} {row['peak_gib']:6.2f} {row['first']:8.2f}"
         )
     return "\n".join(lines)

@@ -1,88 +1,66 @@
 """Step times on one GPU: PEFT, full fine-tuning, the frozen floor and this package, in one run.
 
-    python benchmarks/gpu.py            # all shapes
-    python benchmarks/gpu.py --quick    # the two smallest, fewer rounds
+    python benchmarks/gpu.py                          # all shapes, results/gpu.json
+    python benchmarks/gpu.py --shapes 5M --passes 1   # the shapes whose names begin so
 
-Every contestant trains the same random model on the same batches with the same loss and AdamW.
+Every contestant trains the same random model on the same batches with AdamW. One is in memory at a
+time; all take their turn in each pass, and medians are over all passes' rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.common import SHAPES, Shape, StepFunction, interleaved, save, synchronize, table
-from lora_lessons.train.capture import prepare
-from lora_lessons.train.loop import TrainStep
-from lora_lessons.train.loss import summed_loss
-from lora_lessons.train.optim import adamw, trainable_parameters
+from benchmarks.common import RESULTS, SHAPES, Shape, save, summary, synchronize, table
+from lora_lessons.train.attention import without_causal_mask
+from lora_lessons.train.loss import summed_loss, unwrap
+from lora_lessons.train.step import training_step
 
 R, ALPHA, LR = 16, 32, 1e-4
-REFERENCE = "PEFT bf16 adapters, captured"
-Contestant = Callable[[Shape], StepFunction]
+REFERENCE = "PEFT bf16, captured"
+ADAPTERS = {"r": R, "lora_alpha": ALPHA, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+Wrap = Callable[[nn.Module], nn.Module]
 
 
 def own_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The loss as transformers computes it: what a loop of one's own calls."""
-    return model(**batch).loss
+    """The loss as transformers computes it: what a loop of one's own calls.
+
+    Only the causal mask is left out: it costs PEFT its fast attention in a captured step.
+    """
+    with without_causal_mask(unwrap(model), ["input_ids"]):
+        return model(**batch).loss
 
 
-def contestant(
-    wrap: Callable[[nn.Module], nn.Module],
-    *,
-    capture: bool,
-    precision: str,
-    loss_fn: Callable = summed_loss,
-) -> Contestant:
-    """A model made by `wrap` from the frozen bf16 base, and one training step of it."""
-
-    def build(shape: Shape) -> StepFunction:
-        model = wrap(shape.build("cuda", torch.bfloat16)).train()
-        parameters = trainable_parameters(model)
-        eager = TrainStep(
-            model, parameters, adamw(parameters, LR), lr=LR, precision=precision, loss_fn=loss_fn
-        )
-        step = prepare(eager, capture or False, steps=10**6)
-        batches = shape.batches("cuda")
-
-        def take(i: int) -> torch.Tensor:
-            loss = step([batches[i % len(batches)]])
-            if capture and not step.captured:
-                raise RuntimeError(step.why_not)
-            return loss
-
-        return take
-
-    return build
-
-
-def with_peft(model: nn.Module, float32: bool) -> nn.Module:
+def with_peft(model: nn.Module, float32: bool = False, liger: bool = False) -> nn.Module:
     import peft
 
-    config = peft.LoraConfig(
-        r=R, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+    if liger:
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+        _apply_liger_kernel_to_instance(model=model)
     torch.manual_seed(0)
+    config = peft.LoraConfig(**ADAPTERS)
     return peft.get_peft_model(model, config, autocast_adapter_dtype=float32)
 
 
-def with_ours(model: nn.Module) -> nn.Module:
+def with_ours(model: nn.Module, **changes: Any) -> nn.Module:
+    from lora_lessons.config import LoraConfig
     from lora_lessons.model import get_peft_model
 
-    from lora_lessons.config import LoraConfig
-
-    config = LoraConfig(r=R, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
     torch.manual_seed(0)
-    return get_peft_model(model, config)
+    return get_peft_model(model, LoraConfig(**ADAPTERS, **changes))
 
 
 def with_no_adapters(model: nn.Module) -> nn.Module:
@@ -92,89 +70,137 @@ def with_no_adapters(model: nn.Module) -> nn.Module:
     return model
 
 
-CONTESTANTS: dict[str, Contestant] = {
-    "PEFT as it comes": contestant(
-        lambda m: with_peft(m, True), capture=False, precision="fp32", loss_fn=own_loss
-    ),
-    "PEFT bf16 adapters": contestant(
-        lambda m: with_peft(m, False), capture=False, precision="fp32", loss_fn=own_loss
-    ),
-    REFERENCE: contestant(lambda m: with_peft(m, False), capture=True, precision="fp32"),
-    "ours, eager": contestant(with_ours, capture=False, precision="bf16"),
-    "ours, captured": contestant(with_ours, capture=True, precision="bf16"),
-    "full fine-tuning": contestant(
-        lambda m: m.requires_grad_(True), capture=False, precision="bf16"
-    ),
-    "full fine-tuning, captured": contestant(
-        lambda m: m.requires_grad_(True), capture=True, precision="bf16"
-    ),
-    "frozen floor, captured": contestant(with_no_adapters, capture=True, precision="bf16"),
+def all_trained(model: nn.Module) -> nn.Module:
+    return model.requires_grad_(True)
+
+
+PLAIN = {"capture": False, "compile": False, "precision": "fp32", "loss_fn": own_loss}
+CAPTURED = {"capture": True, "compile": False, "precision": "bf16", "loss_fn": summed_loss}
+FAST = CAPTURED | {"compile": True}
+
+CONTESTANTS: dict[str, tuple[Wrap, dict[str, Any]]] = {
+    "PEFT as it comes": (lambda m: with_peft(m, float32=True), PLAIN),
+    "PEFT bf16": (with_peft, PLAIN),
+    "PEFT bf16, Liger": (lambda m: with_peft(m, liger=True), PLAIN),
+    "PEFT bf16, blocks compiled": (with_peft, PLAIN | {"compile": True}),
+    REFERENCE: (with_peft, PLAIN | {"capture": True}),
+    "PEFT bf16, captured, our loss": (with_peft, CAPTURED | {"precision": "fp32"}),
+    "ours, eager": (with_ours, CAPTURED | {"capture": False}),
+    "ours, captured": (with_ours, CAPTURED),
+    "ours, compiled and captured": (with_ours, FAST),
+    "the same, dropout 0.05": (lambda m: with_ours(m, lora_dropout=0.05), FAST),
+    "the same, bias lora_only": (lambda m: with_ours(m, bias="lora_only"), FAST),
+    "full fine-tuning, captured": (all_trained, CAPTURED),
+    "frozen floor, captured": (with_no_adapters, CAPTURED),
+    "frozen floor, compiled and captured": (with_no_adapters, FAST),
 }
 
 
-def compare(shape: Shape, rounds: int, per_round: int) -> dict[str, dict]:
-    """All contestants on one shape."""
-    steps, extra, failed = {}, {}, {}
-    for name, build in CONTESTANTS.items():
-        gc.collect()
-        torch.cuda.empty_cache()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        started = time.perf_counter()
-        try:
-            step = build(shape)
-            step(0)
-            synchronize()
-            first = time.perf_counter() - started
-            for i in range(3):
-                step(i)
-            synchronize()
-        except Exception as error:
-            failed[name] = f"{type(error).__name__}: {error}"
-            continue
+def left_out(name: str, shape: Shape) -> bool:
+    """Contestants that a shape does not need: no biases there, or too slow for the largest."""
+    if "bias" in name:
+        return shape.family != "Qwen2"
+    if shape.name.startswith("1B"):
+        return "full" in name or name == "ours, captured" or "our loss" in name
+    return "Liger" in name
+
+
+@contextlib.contextmanager
+def contestant(name: str, shape: Shape):
+    """The contestant's step as a function of the step's number."""
+    wrap, how = CONTESTANTS[name]
+    model = wrap(shape.build("cuda", torch.bfloat16)).train()
+    batches = shape.batches("cuda")
+    with training_step(model, steps=10**6, lr=LR, **how) as step:
+
+        def take(i: int) -> torch.Tensor:
+            return step([batches[i % len(batches)]])
+
+        yield take
+
+
+def measure(name: str, shape: Shape, rounds: int, per_round: int) -> dict[str, Any]:
+    """One turn: seconds per step of each round, memory in GiB, seconds to the first step's end."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch._dynamo.reset()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    with contestant(name, shape) as take:
+        take(0)
+        synchronize()
+        first = time.perf_counter() - started
+        for i in (1, 2, 3):
+            take(i)
+        synchronize()
         peak = (torch.cuda.max_memory_allocated() - before) / 2**30
-        steps[name], extra[name] = step, {"peak_gib": peak, "first": first}
-    rows = interleaved(steps, rounds, per_round)
-    for name, message in failed.items():
-        print(f"  {name} failed: {message[:300]}")
-    return {name: {**row, **extra[name]} for name, row in rows.items()}
+        seconds = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            for i in range(per_round):
+                loss = take(i)
+            synchronize()
+            seconds.append((time.perf_counter() - started) / per_round)
+    return {"seconds": seconds, "loss": float(loss), "peak_gib": peak, "first": first}
 
 
-def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dict[str, float]:
+def compare(shape: Shape, passes: int) -> dict[str, dict[str, Any]]:
+    """All contestants on one shape; one that fails has its reason instead of times."""
+    rounds, per_round = (3, 4) if shape.name.startswith("1B") else (5, 10)
+    turns: dict[str, list[dict]] = {name: [] for name in CONTESTANTS if not left_out(name, shape)}
+    rows: dict[str, dict[str, Any]] = {}
+    for _ in range(passes):
+        for name in turns:
+            if name in rows:
+                continue
+            try:
+                turns[name].append(measure(name, shape, rounds, per_round))
+            except Exception as error:
+                rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
+    return {name: rows.get(name) or summary(turns[name]) for name in turns}
+
+
+def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dict[str, Any]:
     """Seconds per step of `train_many` with K adapters of r=16, data included."""
     from lora_lessons.config import LoraConfig
     from lora_lessons.train.sweep import Job, train_many
 
     base = shape.build("cuda", torch.bfloat16)
-    config = LoraConfig(r=R, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
     ids = torch.randint(0, shape.vocabulary, (100_000,))
-    seconds = {}
-    for count in counts:
-        jobs = [Job(config, lr=LR, seed=seed) for seed in range(count)]
-        how = {"batch_size": shape.batch, "length": shape.length, "progress": False}
-        short, long = (
-            train_many(base, jobs, ids, steps=n, capture=True, **how)[0].history.seconds
-            for n in (10, 10 + steps)
-        )
-        seconds[str(count)] = (long - short) / steps
+    how = {"batch_size": shape.batch, "length": shape.length, "progress": False, "capture": True}
+    seconds: dict[str, Any] = {}
+    for compile in (False, True):
+        for count in counts:
+            jobs = [Job(LoraConfig(**ADAPTERS), lr=LR, seed=seed) for seed in range(count)]
+            _, short, long = (  # the first may compile
+                train_many(base, jobs, ids, steps=n, compile=compile, **how)[0].history.seconds
+                for n in (10, 10, 10 + steps)
+            )
+            kind = "compiled and captured" if compile else "captured"
+            seconds[f"{count} adapters, {kind}"] = (long - short) / steps
     return seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    names = list(SHAPES)[:2] if quick else list(SHAPES)
-    rounds, per_round = (3, 10) if quick else (7, 20)
-    results: dict = {"reference": REFERENCE, "shapes": {}}
-    for name in names:
-        rows = compare(SHAPES[name], rounds, per_round)
-        print(table(name, rows, REFERENCE), flush=True)
-        results["shapes"][name] = rows
-    results["many"] = many_adapters(SHAPES["5M 16x128"], (1, 8, 32))
-    print("adapters in one step, ms:", {k: round(v * 1e3, 2) for k, v in results["many"].items()})
-    if not quick:
-        print("saved", save("gpu", results))
+    parser.add_argument("--shapes", nargs="*", default=[""], help="names or their beginnings")
+    parser.add_argument("--passes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {"reference": REFERENCE, "shapes": {}}
+    for name, shape in SHAPES.items():
+        if not name.startswith(tuple(arguments.shapes)):
+            continue
+        started = time.perf_counter()
+        rows = results["shapes"][name] = compare(shape, arguments.passes)
+        print(table(name, rows, REFERENCE))
+        if name.startswith("5M"):
+            results["many"] = many_adapters(shape, (1, 8, 32))
+            for row, seconds in results["many"].items():
+                print(f"  {row:38} {seconds * 1e3:8.2f}")
+        print(f"  took {time.perf_counter() - started:.0f} s", flush=True)
+        save("gpu", results, arguments.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .blocks import CompiledBlocks, compiler_settings
 from .loss import Batch
+from .modes import unchanged_random_state
 
 WARMUP_STEPS = 3  # lets libraries set themselves up and autograd allocate, which cannot be captured
 FEWEST_STEPS = 8  # below this the warm-up costs more than replaying saves
@@ -24,14 +26,15 @@ FEWEST_STEPS = 8  # below this the warm-up costs more than replaying saves
 class CapturedStep:
     """A step that is captured at its first call and replayed at the following ones.
 
-    It takes an eager step (`model`, `parameters`, `optimizer`, `set_learning_rate`) and behaves
-    like it. Where capturing does not work it stays eager, and `why_not` says why. A batch of other
-    shapes than the first is trained on eagerly: the weights and moments are the same tensors.
-    Call `close` at the end, in `finally`: the graph holds its memory until then.
+    It takes an eager step (`model`, `changed`, `optimizer`, `gradients`, `set_learning_rate`) and
+    behaves like it. Where capturing does not work it stays eager, and `why_not` says why. A batch
+    of other shapes than the first is trained on eagerly: the weights and moments are the same
+    tensors. Call `close` at the end, in `finally`: the graph holds its memory until then.
     """
 
-    def __init__(self, step: Any, required: bool = False) -> None:
+    def __init__(self, step: Any, blocks: CompiledBlocks, required: bool = False) -> None:
         self.step, self.device, self.required = step, step.device, required
+        self.blocks, self._compiler_tried = blocks, not blocks.compiled
         self.graph: torch.cuda.CUDAGraph | None = None
         self.why_not = ""
         self._batches: list[dict[str, torch.Tensor]] = []
@@ -48,6 +51,8 @@ class CapturedStep:
         self.step.set_learning_rate(factor)
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        if not self._compiler_tried:
+            self._try_compiler(batches)
         if self.graph is None and not self.why_not:
             self._try_to_capture(batches)
             if self.required and self.why_not:
@@ -59,6 +64,17 @@ class CapturedStep:
                 held[name].copy_(value, non_blocking=True)
         self.graph.replay()
         return self._losses.clone()  # the next replay writes over it
+
+    def _try_compiler(self, batches: Sequence[Batch]) -> None:
+        """Compile by one forward and backward pass, which changes nothing but gradients."""
+        self._compiler_tried = True
+        with unchanged_random_state(self.device), compiler_settings():
+            try:
+                self.step.gradients(batches)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self.blocks.give_up(first_line(error))
 
     def _fits(self, batches: Sequence[Batch]) -> bool:
         return shapes(batches) == shapes(self._batches)
@@ -134,7 +150,7 @@ class Snapshot:
 
     def __init__(self, step: Any) -> None:
         self.step = step
-        self.weights = [p.detach().clone() for p in step.parameters]
+        self.weights = [p.detach().clone() for p in step.changed]
         self.state = {
             p: {name: value.clone() for name, value in values.items()}
             for p, values in step.optimizer.state.items()
@@ -144,7 +160,7 @@ class Snapshot:
     @torch.no_grad()
     def restore(self) -> None:
         """Copy back in place. Optimizer state that did not exist is zero, as AdamW starts it."""
-        for parameter, weight in zip(self.step.parameters, self.weights, strict=True):
+        for parameter, weight in zip(self.step.changed, self.weights, strict=True):
             parameter.copy_(weight)
         for parameter, values in self.step.optimizer.state.items():
             for name, value in values.items():
@@ -154,14 +170,14 @@ class Snapshot:
         torch.cuda.set_rng_state(self.random, self.step.device)
 
 
-def prepare(step: Any, capture: str | bool, steps: int) -> CapturedStep:
+def prepare(step: Any, capture: str | bool, steps: int, blocks: CompiledBlocks) -> CapturedStep:
     """The step wrapped for capturing; `why_not` is set if it is known already that it stays eager.
 
     capture: "auto", False (never) or True (raise instead of staying eager).
     """
     if capture not in ("auto", True, False):
         raise ValueError(f'capture must be "auto", True or False, got {capture!r}')
-    wrapped = CapturedStep(step, required=capture is True)
+    wrapped = CapturedStep(step, blocks, required=capture is True)
     wrapped.why_not = "capture=False" if capture is False else why_not(step, steps, capture)
     if capture is True and wrapped.why_not:
         raise RuntimeError(f"the step cannot be captured: {wrapped.why_not}")

@@ -10,6 +10,7 @@ gradient comes in the forward pass (Hsu et al. 2024, "Liger Kernel", section 3.2
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 # elements of a chunk of logits: what fits a CPU cache; 256 MB of bf16
@@ -35,10 +36,9 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, targets, ignored):
         needs_gradient = ctx.needs_input_grad[0]
-        budget = CHUNK_ELEMENTS.get(hidden.device.type, 2**24)
-        rows = max(1, min(len(hidden), budget // len(weight)))
+        rows = rows_at_once(hidden, len(weight))
         pieces = [
-            _chunk(h, weight, t, ignored, needs_gradient)
+            chunk(h, weight, t, ignored, needs_gradient)
             for h, t in zip(hidden.split(rows), targets.split(rows), strict=True)
         ]
         if needs_gradient:
@@ -51,23 +51,42 @@ class _ChunkedLoss(torch.autograd.Function):
         return (gradient * grad_losses.unsqueeze(1)).to(gradient.dtype), None, None, None
 
 
-def _chunk(
-    hidden: torch.Tensor,
-    weight: torch.Tensor,
-    targets: torch.Tensor,
-    ignored: int,
-    needs_gradient: bool,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Losses (n,) and d loss / d hidden (n, h) of some rows."""
-    logits = F.linear(hidden, weight)  # (n, V)
-    exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    log_p = torch.log_softmax(logits, dim=1, dtype=exact)
-    counted = targets != ignored
-    index = torch.where(counted, targets, 0).unsqueeze(1)  # (n, 1)
-    losses = torch.where(counted, -log_p.gather(1, index).squeeze(1), 0.0)
-    if not needs_gradient:
-        return losses, None
-    # d loss / d logits = softmax - one-hot
-    difference = log_p.exp_().scatter_add_(1, index, -torch.ones_like(index, dtype=exact))
-    difference = difference.mul_(counted.unsqueeze(1)).to(logits.dtype)
-    return losses, torch.mm(difference, weight.to(logits.dtype)).to(hidden.dtype)
+def rows_at_once(hidden: torch.Tensor, classes: int) -> int:
+    """Rows of a chunk: all, half, a quarter and so on, so that chunks are alike if they can be."""
+    budget = CHUNK_ELEMENTS.get(hidden.device.type, 2**24)
+    rows = len(hidden)
+    while rows > 1 and rows * classes > budget:
+        rows = (rows + 1) // 2
+    return rows
+
+
+class Chunk(nn.Module):
+    """Losses (n,) and d loss / d hidden (n, h) of some rows. A module, so that it can be compiled.
+
+    d loss / d logits = p - 1 at the target and p elsewhere. p - 1 is made from log p in float32:
+    near p = 1 it would be all rounding error in bf16.
+    """
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        ignored: int,
+        needs_gradient: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        logits = F.linear(hidden, weight)  # (n, V)
+        exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        counted = targets != ignored
+        index = torch.where(counted, targets, 0).unsqueeze(1)  # (n, 1)
+        log_p = torch.log_softmax(logits, dim=1, dtype=exact).gather(1, index)  # (n, 1)
+        losses = torch.where(counted, -log_p.squeeze(1), 0.0)
+        if not needs_gradient:
+            return losses, None
+        p = torch.softmax(logits, dim=1)
+        difference = p.scatter_(1, index, torch.expm1(log_p).to(p.dtype))  # (n, V)
+        gradient = torch.mm(difference, weight.to(p.dtype)).to(hidden.dtype)  # (n, h)
+        return losses, gradient * counted.unsqueeze(1)
+
+
+chunk = Chunk()

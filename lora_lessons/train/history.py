@@ -22,6 +22,8 @@ class History:
     seconds: float = 0.0
     captured: bool = False
     why_not_captured: str = ""
+    compiled: bool = False
+    why_not_compiled: str = ""
     interrupted: bool = False
 
     def record(self, step: int, loss: float) -> None:

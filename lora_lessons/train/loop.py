@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
@@ -10,21 +9,15 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from .capture import CapturedStep, prepare
+from .blocks import not_compiled
+from .capture import CapturedStep
 from .history import History
-from .loss import Batch, LossFunction, evaluate, evaluation_mode, require_labels, summed_loss
-from .optim import (
-    PRECISIONS,
-    SCHEDULES,
-    adamw,
-    autocast,
-    one_of,
-    schedule_factor,
-    set_learning_rate,
-    trainable_parameters,
-)
+from .loss import Batch, LossFunction, evaluate, require_labels, summed_loss
+from .modes import evaluation_mode, random_state, training_mode, unchanged_random_state
+from .optim import PRECISIONS, SCHEDULES, one_of, schedule_factor, trainable_parameters
+from .step import training_step
 
-__all__ = ["Step", "TrainStep", "evaluate", "fit", "run"]
+__all__ = ["Step", "evaluate", "fit", "run"]
 
 
 class Step(Protocol):
@@ -33,63 +26,6 @@ class Step(Protocol):
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor: ...
 
     def set_learning_rate(self, factor: float) -> None: ...
-
-
-class TrainStep:
-    """Forward, backward, clipping and update of one model: the eager step, K = 1.
-
-    With several micro-batches the gradient is that of (sum of all losses) / (count of all labels).
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        parameters: list[nn.Parameter],
-        optimizer: torch.optim.Optimizer,
-        *,
-        lr: float,
-        clip: float | None = 1.0,
-        precision: str = "auto",
-        loss_fn: LossFunction = summed_loss,
-    ) -> None:
-        self.model, self.parameters, self.optimizer = model, parameters, optimizer
-        self.lr, self.clip, self.precision, self.loss_fn = lr, clip, precision, loss_fn
-        self.device = parameters[0].device
-
-    def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        if len(batches) == 1:
-            total, count = self._forward(batches[0])
-            loss = total / count
-            loss.backward()
-        else:
-            loss = self._accumulate(batches)
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        self.optimizer.step()
-        return loss.detach().reshape(1)
-
-    def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        with autocast(self.device, self.precision):
-            result = self.loss_fn(self.model, batch)
-        if isinstance(result, torch.Tensor):  # a mean: it counts as one label
-            return result, torch.ones((), device=result.device)
-        total, count = result
-        return total, count.clamp(min=1)
-
-    def _accumulate(self, batches: Sequence[Batch]) -> torch.Tensor:
-        sums, counts = [], []
-        for batch in batches:
-            total, count = self._forward(batch)
-            total.backward()
-            sums.append(total.detach())
-            counts.append(count)
-        count = torch.stack(counts).sum()
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
-        return torch.stack(sums).sum() / count
-
-    def set_learning_rate(self, factor: float) -> None:
-        set_learning_rate(self.optimizer, self.lr * factor)
 
 
 def fit(
@@ -107,6 +43,7 @@ def fit(
     accumulate: int = 1,
     precision: str = "auto",
     capture: str | bool = "auto",
+    compile: str | bool = "auto",
     seed: int = 0,
     progress: bool = True,
     loss_fn: LossFunction | None = None,
@@ -126,6 +63,8 @@ def fit(
         precision: "bf16" runs under autocast, "fp32" does not; "auto" is bf16 on CUDA.
         capture: "auto" replays the step as one CUDA graph where that works, False never does,
             True raises where it does not.
+        compile: "auto" compiles the model's repeated block for a long run on CUDA, False never
+            does, True does for any and raises where it cannot. It takes about 10 s, once.
         seed: of dropout. The caller's random state is as before afterwards.
         loss_fn: f(model, batch) -> (sum of losses, count), or a mean loss.
 
@@ -133,36 +72,29 @@ def fit(
     finite does too (`history.diverged`). The model's training mode is as before afterwards.
     """
     check_settings(steps, lr, accumulate, eval_every, warmup, schedule, precision, clip)
-    parameters = trainable_parameters(model)
+    device = trainable_parameters(model)[0].device
     source = stream(batches)
-    optimizer = adamw(parameters, lr, weight_decay)
-    eager = TrainStep(
-        model,
-        parameters,
-        optimizer,
-        lr=lr,
-        clip=clip,
-        precision=precision,
-        loss_fn=loss_fn or summed_loss,
-    )
-    step = prepare(eager, capture, steps)
 
     def draw() -> list[Batch]:
         group = [next_batch(source) for _ in range(accumulate)]
         if loss_fn is None:
             require_labels(group[0])
-        return [to_device(batch, step.device) for batch in group]
+        return [to_device(batch, device) for batch in group]
 
     def measure() -> list[float]:
-        if callable(valid):
-            with evaluation_mode(model), unchanged_random_state(step.device):
-                loss = float(valid(model))
-            step.refuse_changes()
-            return [loss]
-        return [evaluate(model, valid, precision=precision)]
+        if not callable(valid):
+            return [evaluate(model, valid, precision=precision)]
+        with evaluation_mode(model), unchanged_random_state(device):
+            return [float(valid(model))]
 
     history = History()
-    with training_mode(model), random_state(seed, step.device):
+    how = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
+    how |= {"capture": capture, "compile": compile, "loss_fn": loss_fn or summed_loss}
+    with (
+        training_mode(model),
+        random_state(seed, device),
+        training_step(model, steps=steps, **how) as step,
+    ):
         run(
             step,
             draw,
@@ -210,7 +142,10 @@ def run(
     def evaluation() -> None:
         if measure is not None:
             read()
-            for history, loss in zip(histories, measure(), strict=True):
+            with not_compiled():
+                losses = measure()
+            step.refuse_changes()
+            for history, loss in zip(histories, losses, strict=True):
                 history.record_evaluation(done, loss)
 
     with tqdm(total=steps, disable=not progress, unit="step") as bar:
@@ -235,6 +170,8 @@ def run(
             for history in histories:
                 history.seconds = time.perf_counter() - started
                 history.captured, history.why_not_captured = step.captured, step.why_not
+                history.compiled = step.blocks.compiled
+                history.why_not_compiled = step.blocks.why_not
             step.close()
 
 
@@ -306,28 +243,3 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
         name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
         for name, value in batch.items()
     }
-
-
-@contextlib.contextmanager
-def training_mode(model: nn.Module) -> Iterator[None]:
-    """Training mode inside; each module's own mode back after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.train()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextlib.contextmanager
-def random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """A random state of its own inside; the caller's back after."""
-    with unchanged_random_state(device):
-        torch.manual_seed(seed)
-        yield
-
-
-def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager:
-    """Whatever is drawn inside, the random state is as before after."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

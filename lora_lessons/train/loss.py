@@ -7,8 +7,7 @@ all parts are known: after accumulation and over all processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .attention import without_causal_mask
 from .cross_entropy import linear_cross_entropy
+from .modes import evaluation_mode
 
 Batch = Mapping[str, torch.Tensor]
 LossFunction = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
@@ -116,19 +116,6 @@ def require_labels(batch: Batch) -> None:
             f"the batch has no 'labels' (it holds: {', '.join(batch) or 'nothing'}). "
             "For a language model they are a copy of 'input_ids'; or pass loss_fn=."
         )
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside; each module's own mode back after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def evaluate(

@@ -90,13 +90,16 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """bf16 matrix products on CUDA ("auto"), or as asked; parameters keep their own dtype."""
+def uses_bf16(device: torch.device, precision: str) -> bool:
+    """Whether matrix products are done in bf16: as asked, or "auto" on CUDA that can."""
     one_of("precision", precision, PRECISIONS)
-    wanted = precision == "bf16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    if not wanted:
+    auto = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bf16" or (precision == "auto" and auto)
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """bf16 matrix products where `uses_bf16`; parameters keep their own dtype."""
+    if not uses_bf16(device, precision):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

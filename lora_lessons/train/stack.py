@@ -54,8 +54,10 @@ class StackedLinear(nn.Module):
         """W x + b + s B A dropout(x), two thin products more."""
         result = self.base(x)  # (K, N, out)
         thin = torch.bmm(self._drop(x).to(self.A.dtype), self.A.mT)  # (K, N, r)
-        update = torch.bmm(thin * self.scaling, self.B.mT)  # (K, N, out)
-        return result + update.to(result.dtype)
+        thin = (thin * self.scaling).to(self.A.dtype)
+        if result.dtype == self.A.dtype:
+            return torch.baddbmm(result, thin, self.B.mT)
+        return result + torch.bmm(thin, self.B.mT).to(result.dtype)
 
     def _merged(self, x: torch.Tensor) -> torch.Tensor:
         """(W + s B A) x + b: K full weights, which cost less than thin products of large rank."""
@@ -141,10 +143,15 @@ class AdapterStack:
         scaling = column([layer.scaling for layer in here])
         return StackedLinear(self.linears[name], scaling, column([x.dropout for x in here]))
 
-    def set_factors(self) -> None:
-        """Give every layer its A and B as views of `flat`: before each forward."""
-        for name, (A, B) in self._unpack(self.flat).items():
+    def set_factors(self, dtype: torch.dtype) -> torch.Tensor:
+        """Give every layer its A and B, views of a copy of `flat`: before each forward.
+
+        Returns the copy (K, P), a new leaf of each step's graph, to differentiate by.
+        """
+        factors = self.flat.detach().to(dtype, copy=True).requires_grad_()
+        for name, (A, B) in self._unpack(factors).items():
             self.layers[name].A, self.layers[name].B = A, B
+        return factors
 
     def tensors(self, k: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Copies of adapter k's A (r, in) and B (out, r) by layer, without the padding."""

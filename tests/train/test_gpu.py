@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from models import tiny_decoder, token_ids
@@ -26,9 +28,8 @@ def model_of(kind, dtype=torch.float32, dropout=0.0, **changes):
     if kind == "full":
         return base.requires_grad_(True)
     if kind == "ours":
-        from lora_lessons.model import get_peft_model
-
         from lora_lessons.config import LoraConfig
+        from lora_lessons.model import get_peft_model
     else:
         from peft import LoraConfig, get_peft_model
     torch.manual_seed(0)
@@ -40,7 +41,12 @@ def model_of(kind, dtype=torch.float32, dropout=0.0, **changes):
 
 def run(model, steps=30, batches=None, **settings):
     source = batches or TokenBatches(IDS, 4, 16, seed=0, device="cuda")
-    return fit(model, source, steps=steps, **{"lr": 1e-3, "progress": False, **settings})
+    return fit(model, source, steps=steps, **{"lr": 1e-2, "progress": False, **settings})
+
+
+def fell(history):
+    """Whether the last losses are below the first; one batch is too few to tell."""
+    return sum(history.losses[-5:]) < sum(history.losses[:5])
 
 
 def weights(model):
@@ -57,7 +63,7 @@ def test_captured_steps_equal_eager_steps(kind, precision, tolerance):
     assert a.captured, a.why_not_captured
     assert not b.captured
     assert a.losses == pytest.approx(b.losses, rel=tolerance)
-    assert a.losses[-1] < a.losses[0]
+    assert fell(a)
     gap = (weights(captured) - weights(eager)).norm() / weights(eager).norm()
     print(f"{kind} {precision}: equal losses {a.losses == b.losses}, weights differ by {gap:.1e}")
     assert gap < tolerance
@@ -68,14 +74,54 @@ def test_a_bf16_base_keeps_float32_adapters():
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     history = run(model)
     assert history.captured, history.why_not_captured
-    assert history.losses[-1] < history.losses[0]
+    assert fell(history)
 
 
-def test_accumulation_is_captured():
-    a = run(model_of("ours"), accumulate=3, capture=True, precision="fp32")
-    b = run(model_of("ours"), accumulate=3, capture=False, precision="fp32")
+@pytest.mark.parametrize(
+    ("dtype", "precision", "tolerance"),
+    [(torch.float32, "fp32", 1e-5), (torch.bfloat16, "bf16", 2e-3)],
+)
+def test_accumulation_is_captured(dtype, precision, tolerance):
+    a = run(model_of("ours", dtype), accumulate=3, capture=True, precision=precision)
+    b = run(model_of("ours", dtype), accumulate=3, capture=False, precision=precision)
     assert a.captured
-    assert a.losses == pytest.approx(b.losses, rel=1e-5)
+    assert a.losses == pytest.approx(b.losses, rel=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-3)])
+def test_compiled_and_captured_steps_equal_eager_steps(kind, precision, tolerance):
+    compiled, eager = model_of(kind), model_of(kind)
+    valid = blocks(token_ids(160, seed=9), 16)
+    how = {"precision": precision, "valid": valid, "eval_every": 10}
+    a = run(compiled, compile=True, capture=True, **how)
+    b = run(eager, compile=False, capture=False, **how)
+    assert a.compiled and a.captured
+    assert not b.compiled and not b.captured
+    assert a.losses == pytest.approx(b.losses, rel=tolerance)
+    assert a.eval_losses == pytest.approx(b.eval_losses, rel=tolerance)
+
+
+def test_copies_in_bf16_give_what_autocast_gives():
+    from lora_lessons.train import step
+
+    a = run(model_of("ours", torch.bfloat16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "master_weights", lambda *_: contextlib.nullcontext())
+        b = run(model_of("ours", torch.bfloat16))
+    assert a.losses == pytest.approx(b.losses, rel=2e-3)
+
+
+def test_dropout_is_random_between_replays_of_compiled_blocks():
+    batch = [next(TokenBatches(IDS, 4, 16, seed=0, device="cuda"))]
+    model = model_of("ours", dropout=0.5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.1)
+    history = run(model, steps=12, batches=batch, lr=1e-12, compile=True)
+    assert history.compiled and history.captured
+    assert len(set(history.losses)) == 12
 
 
 @pytest.mark.parametrize("kind", ["ours", "peft"])
@@ -213,14 +259,14 @@ def test_twenty_fits_leave_the_memory_flat_after_an_exception_too():
         else:
             assert run(model, steps=10).captured
         reserved.append(torch.cuda.memory_reserved())
-    assert max(reserved[4:]) <= reserved[3]
+    segment = 2 * 2**20  # the allocator's smallest; a graph that stays takes at least one each time
+    assert max(reserved[4:]) <= reserved[3] + segment
     assert all(p.grad is None for p in model.parameters())
 
 
 def test_many_adapters_captured_equal_eager_ones_and_separate_fits():
-    from lora_lessons.model import get_peft_model
-
     from lora_lessons.config import LoraConfig
+    from lora_lessons.model import get_peft_model
     from lora_lessons.train.sweep import Job, train_many
 
     def config(r, targets):
@@ -239,6 +285,10 @@ def test_many_adapters_captured_equal_eager_ones_and_separate_fits():
     eager = train_many(
         tiny_decoder().cuda(), jobs, IDS, valid=valid, eval_every=10, capture=False, **how
     )
+    compiled = train_many(tiny_decoder().cuda(), jobs, IDS, capture=True, compile=True, **how)
+    for a, b in zip(compiled, eager, strict=True):
+        assert a.history.compiled and a.history.captured
+        assert a.history.losses == pytest.approx(b.history.losses, rel=1e-3)
     for job, a, b in zip(jobs, captured, eager, strict=True):
         assert a.history.captured and not b.history.captured
         assert a.history.losses == pytest.approx(b.history.losses, rel=1e-4)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from lora_lessons.model import get_peft_model
 from models import tiny_decoder, token_ids
 
 from lora_lessons.config import LoraConfig
+from lora_lessons.model import get_peft_model
 from lora_lessons.tokens import TokenBatches, blocks
 from lora_lessons.train.loop import fit
 from lora_lessons.train.stack import AdapterStack

@@ -1,0 +1,107 @@
+"""A LoRA layer's two paths as one operation, which keeps less and passes over memory less often.
+
+Written out, h = W x + s B A x makes two large tensors and adds them, and the backward pass scales,
+makes and adds two more. Here the thin product x A' carries the scaling, and the second product is
+added to the first one's result in place. Kept for the backward pass are x and s x A' alone, and
+with dropout one byte for each number of x: which are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layer import Linear
+
+
+class LoraProduct(torch.autograd.Function):
+    """h = x W' + b + s dropout(x) A' B' for x (N, in), W (out, in), A (r, in), B (out, r).
+
+    W is frozen. With g = dL/dh, x~ = dropout(x) and u = s g B (N, r) the gradients are
+    dL/dA = u' x~, dL/dB = g' (s x~ A'), dL/db = the column sums of g, and
+    dL/dx = g W + dropout's mask (u A).
+    """
+
+    @staticmethod
+    def forward(ctx, x, W, b, A, B, scaling, p):
+        dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
+        thin = torch.mm(dropped, A.t()).mul_(scaling)  # (N, r)
+        result = F.linear(x, W, b)  # (N, out)
+        ctx.save_for_backward(x, mask, thin, W, A, B)
+        ctx.scaling, ctx.p = scaling, p
+        return result.addmm_(thin, B.t())
+
+    @staticmethod
+    def backward(ctx, g):
+        x, mask, thin, W, A, B = ctx.saved_tensors
+        for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
+        u = torch.mm(g, B).mul_(ctx.scaling)  # (N, r)
+        dx = dA = None
+        if for_A:
+            dA = torch.mm(u.t(), x if mask is None else x * mask / (1 - ctx.p))  # (r, in)
+        if for_x and mask is None:
+            dx = torch.mm(g, W).addmm_(u, A)  # (N, in)
+        elif for_x:
+            dx = torch.mm(g, W).add_(torch.mm(u, A).mul_(mask), alpha=1 / (1 - ctx.p))
+        dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
+        return dx, None, g.sum(0) if for_b else None, dA, dB, None, None
+
+
+def lora_product(
+    x: Tensor, W: Tensor, b: Tensor | None, A: Tensor, B: Tensor, scaling: float, p: float = 0.0
+) -> Tensor:
+    """x W' + b + scaling dropout(x, p) A' B' for x (..., in): (..., out). No gradient reaches W.
+
+    A compiler joins these operations by itself, so it is given the plain formula; its scaling
+    stands at the thin product too, since the wide one would be scaled (N, out) in both directions.
+    """
+    if torch.compiler.is_compiling():
+        thin = F.linear(F.dropout(x, p), A) * scaling  # (..., r)
+        return F.linear(x, W, b) + F.linear(thin, B)
+    rows = x.reshape(-1, x.shape[-1])
+    return LoraProduct.apply(rows, W, b, A, B, scaling, p).view(*x.shape[:-1], -1)
+
+
+class FusedLinear(Linear):
+    """`Linear` while it is trained inside `fit`: the same function, by `lora_product`."""
+
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        plain = not self.training or self.disable_adapters or self.merged or args or kwargs
+        adapter = self.adapter(self.active_adapters[0])
+        W, b, A, B = self.weight, self.bias, adapter.A.weight, adapter.B.weight
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, W, A, B = (tensor.to(dtype) for tensor in (x, W, A, B))
+            b = None if b is None else b.to(dtype)
+        if plain or not x.dtype == W.dtype == A.dtype == B.dtype:
+            return super().forward(x, *args, **kwargs)
+        p = getattr(adapter.dropout, "p", 0.0)
+        return lora_product(x, W, b, A, B, adapter.scaling, p)
+
+
+def can_be_fused(module: nn.Module) -> bool:
+    """Whether a layer is LoRA and nothing more: one adapter in use, on a frozen `nn.Linear`."""
+    if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
+        return False
+    if len(module.active_adapters) != 1 or not module.has_adapter(module.active_adapters[0]):
+        return False
+    adapter = module.adapter(module.active_adapters[0])
+    plain = adapter.name not in module.lora_variant and adapter.B.bias is None
+    return plain and not module.weight.requires_grad
+
+
+@contextlib.contextmanager
+def fused_layers(model: nn.Module) -> Iterator[int]:
+    """Inside, the model's LoRA layers that can be fused are. Yields how many."""
+    layers = [module for module in model.modules() if can_be_fused(module)]
+    for layer in layers:
+        layer.__class__ = FusedLinear
+    try:
+        yield len(layers)
+    finally:
+        for layer in layers:
+            layer.__class__ = Linear

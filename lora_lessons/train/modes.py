@@ -1,0 +1,48 @@
+"""What training changes for its own time only, put back after: modes and random states."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+@contextlib.contextmanager
+def training_mode(model: nn.Module) -> Iterator[None]:
+    """Training mode inside; each module's own mode back after."""
+    with _modes_kept(model):
+        model.train()
+        yield
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients inside; each module's own mode back after."""
+    with _modes_kept(model), torch.no_grad():
+        model.eval()
+        yield
+
+
+@contextlib.contextmanager
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextlib.contextmanager
+def random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """A random state of its own inside; the caller's back after."""
+    with unchanged_random_state(device):
+        torch.manual_seed(seed)
+        yield
+
+
+def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager:
+    """Whatever is drawn inside, the random state is as before after."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

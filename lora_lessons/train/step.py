@@ -1,0 +1,129 @@
+"""One update of one model: forward, backward, clipping, AdamW; and how it is made fast."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from .blocks import compiled_blocks
+from .capture import CapturedStep, prepare
+from .fused import fused_layers
+from .loss import Batch, LossFunction, summed_loss
+from .masters import MasterWeights, master_weights
+from .optim import adamw, autocast, set_learning_rate, trainable_parameters
+
+
+class TrainStep:
+    """Forward, backward, clipping and update of one model: the eager step, K = 1.
+
+    With several micro-batches the gradient is that of (sum of all losses) / (count of all labels).
+    `parameters` are what the optimizer updates; with `masters` those, and their copies after them.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        *,
+        lr: float,
+        clip: float | None = 1.0,
+        precision: str = "auto",
+        loss_fn: LossFunction = summed_loss,
+        masters: MasterWeights | None = None,
+    ) -> None:
+        self.model, self.parameters, self.optimizer = model, parameters, optimizer
+        self.lr, self.clip, self.loss_fn, self.masters = lr, clip, loss_fn, masters
+        self.precision = "fp32" if masters else precision  # the copies are of bf16 themselves
+        self.device = parameters[0].device
+        self.changed = parameters + (masters.copies if masters else [])  # by an update, in place
+
+    def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        loss = self.gradients(batches)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        if self.masters:
+            self.masters.update_copies()
+        return loss
+
+    def gradients(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Fill the parameters' gradients, and return the loss before the update, (1,)."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if len(batches) == 1:
+            total, count = self._forward(batches[0])
+            loss = total / count
+            self._backward(loss)
+        else:
+            loss = self._accumulate(batches)
+        return loss.detach().reshape(1)
+
+    def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        with autocast(self.device, self.precision):
+            result = self.loss_fn(self.model, batch)
+        if isinstance(result, torch.Tensor):  # a mean: it counts as one label
+            return result, torch.ones((), device=result.device)
+        total, count = result
+        return total, count.clamp(min=1)
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        loss.backward()
+        if self.masters:
+            self.masters.take_gradients()
+
+    def _accumulate(self, batches: Sequence[Batch]) -> torch.Tensor:
+        sums, counts = [], []
+        for batch in batches:
+            total, count = self._forward(batch)
+            self._backward(total)
+            sums.append(total.detach())
+            counts.append(count)
+        count = torch.stack(counts).sum()
+        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
+        return torch.stack(sums).sum() / count
+
+    def set_learning_rate(self, factor: float) -> None:
+        set_learning_rate(self.optimizer, self.lr * factor)
+
+
+@contextlib.contextmanager
+def training_step(
+    model: nn.Module,
+    *,
+    steps: int,
+    lr: float,
+    weight_decay: float = 0.0,
+    clip: float | None = 1.0,
+    precision: str = "auto",
+    capture: str | bool = "auto",
+    compile: str | bool = "auto",
+    loss_fn: LossFunction = summed_loss,
+) -> Iterator[CapturedStep]:
+    """The fastest step that the model allows, inside; the model's layers are as before after.
+
+    LoRA layers are fused, float32 adapters on a bf16 base get bf16 copies, the repeated block is
+    compiled, and the whole step captured. Each falls back by itself.
+    """
+    parameters = trainable_parameters(model)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(fused_layers(model))
+        masters = stack.enter_context(master_weights(model, parameters, precision))
+        trained = masters.masters if masters else parameters
+        blocks = stack.enter_context(compiled_blocks(model, compile, steps))
+        optimizer = adamw(trained, lr, weight_decay)
+        eager = TrainStep(
+            model,
+            trained,
+            optimizer,
+            lr=lr,
+            clip=clip,
+            precision=precision,
+            loss_fn=loss_fn,
+            masters=masters,
+        )
+        step = prepare(eager, capture, steps, blocks)
+        stack.callback(step.close)
+        yield step
