@@ -42,18 +42,7 @@ from lora_lessons.course.figures.statistics import interval95
 from lora_lessons.experiments import lesson00 as experiment
 
 lesson = ll.lesson("00")
-SIZE = {
-    "quick": {"base": "nano", "steps": 3, "batch": 4, "length": 32, "blocks": 4, "noise": 3},
-    "small": {"base": "decoder", "steps": 30, "batch": 8, "length": 128, "blocks": 12, "noise": 60},
-    "full": {
-        "base": "decoder",
-        "steps": 400,
-        "batch": 16,
-        "length": 128,
-        "blocks": 96,
-        "noise": 200,
-    },
-}[ll.preset()]
+SIZE = experiment.SIZES[ll.preset()]
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
 

@@ -40,25 +40,7 @@ from lora_lessons.course.figures import lesson01 as figures
 from lora_lessons.experiments import lesson01 as experiment
 
 lesson = ll.lesson("01")
-SIZE = {
-    "quick": {"steps": 10, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
-    "small": {
-        "steps": 150,
-        "batch": 8,
-        "length": 64,
-        "blocks": 48,
-        "ranks": (1, 4, 16),
-        "seeds": (0, 1, 2),
-    },
-    "full": {
-        "steps": 300,
-        "batch": 16,
-        "length": 64,
-        "blocks": 96,
-        "ranks": (1, 4, 16),
-        "seeds": (0, 1, 2),
-    },
-}[ll.preset()]
+SIZE = experiment.SIZES[ll.preset()]
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
 
@@ -261,8 +243,8 @@ print("rank 64 is the full rank of the nano model: the whole gain is kept there"
 
 # %% [markdown]
 # On the recorded decoder, rank 8 of 256 keeps 57 % of what the linear layers gained, rank 32 keeps
-# 90 %, and rank 128 keeps slightly *more* than all of it: the smallest singular values of the update
-# did harm on new text. So the loss needs far fewer ranks than the energy does, but not a handful.
+# 90 %, and rank 128 keeps slightly *more* than all of it: the tail of the update,
+# its weakest directions, did harm on new text. So the loss needs far fewer ranks than the energy does, but not a handful.
 #
 # Two cautions. First, the update was found *without* the limit and cut afterwards. LoRA searches under
 # the limit from the start and does better at the same rank, as section 5 shows. Second, the share of
@@ -406,9 +388,11 @@ recorded
 
 # %%
 ll.show(
-    figures.rank_sweep(recorded.data, title="Recorded: decoder, all of Moby Dick"),
-    alt="Best validation loss against rank for the recorded decoder runs: one panel for each alpha "
-    "rule, one line for each learning rate, and full fine-tuning as a dashed line below them all.",
+    figures.rank_sweep(recorded.data, title="Recorded decoder", top=4.45),
+    alt="Best validation loss against rank for the recorded decoder runs, one panel for each alpha "
+    "rule. With alpha = 16 every line falls as the rank grows. With alpha = 2r the lines of the "
+    "higher learning rates turn up, 0.01 leaves the picture at rank 32, and the line of 0.0003 "
+    "falls all the way. Full fine-tuning is a dashed line below them all.",
 )
 
 # %%

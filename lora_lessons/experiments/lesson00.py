@@ -22,6 +22,21 @@ from ..train.sweep import Job, train_many
 PROMPT = "The whale"
 
 
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"base": "nano", "steps": 3, "batch": 4, "length": 32, "blocks": 4, "noise": 3},
+    "small": {"base": "decoder", "steps": 30, "batch": 8, "length": 128, "blocks": 12, "noise": 60},
+    "full": {
+        "base": "decoder",
+        "steps": 400,
+        "batch": 16,
+        "length": 128,
+        "blocks": 96,
+        "noise": 200,
+    },
+}
+"""The size of the notebook's live runs for each preset (`ll.preset()`)."""
+
+
 def card_config() -> LoraConfig:
     """The config printed on the card, every argument spelt out."""
     return LoraConfig(

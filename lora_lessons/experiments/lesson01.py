@@ -24,6 +24,28 @@ ALPHA_RULES = {"alpha = 2r": lambda r: 2 * r, "alpha = 16": lambda r: 16}
 """The two ways to choose `lora_alpha` while `r` changes. The first keeps alpha/r at 2."""
 
 
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 10, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
+    "small": {
+        "steps": 150,
+        "batch": 8,
+        "length": 64,
+        "blocks": 48,
+        "ranks": (1, 4, 16),
+        "seeds": (0, 1, 2),
+    },
+    "full": {
+        "steps": 300,
+        "batch": 16,
+        "length": 64,
+        "blocks": 96,
+        "ranks": (1, 4, 16),
+        "seeds": (0, 1, 2),
+    },
+}
+"""The size of the notebook's live runs for each preset (`ll.preset()`)."""
+
+
 def load_task(
     base: str,
     length: int,

@@ -55,13 +55,17 @@ def _kept(losses: Sequence[float]) -> list[float]:
     return [100 * (losses[0] - loss) / (losses[0] - losses[-1]) for loss in losses]
 
 
-def rank_sweep(rows: Rows, title: str, measure: str = "best") -> Figure:
-    """Validation loss against rank: a panel for each alpha rule, a line for each learning rate."""
+def rank_sweep(rows: Rows, title: str, measure: str = "best", top: float | None = None) -> Figure:
+    """Validation loss against rank: a panel for each alpha rule, a line for each learning rate.
+
+    Losses above `top` leave the picture, so that runs which broke do not flatten the others.
+    """
     rules = _distinct(rows, "rule", leave_out=FULL)
     figure, axes = new_figure(1, len(rules))
     for axis, rule in zip(axes, rules, strict=True):
         _sweep_panel(axis, [row for row in rows if row["rule"] == rule], measure)
         _full_line(axis, rows, measure)
+        axis.set_ylim(top=top)
         axis.set_title(f"{title}: {rule}")
         axis.set_ylabel(f"{measure} validation loss (nats per token)")
     axes[0].legend(fontsize="small")
