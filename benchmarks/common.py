@@ -1,4 +1,4 @@
-"""What the benchmarks share: shapes of models, honest timing, and results with provenance."""
+"""What the benchmarks share: shapes of models, medians, and results with provenance."""
 
 from __future__ import annotations
 
@@ -122,12 +122,18 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def load(name: str) -> dict[str, Any]:
+    """The results stored so far: a run of some shapes replaces those alone. Empty: none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def save(name: str, results: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Write results as JSON with their provenance, whole or not at all."""
+    """Write results as JSON, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps({"provenance": provenance(), **results}, indent=1) + "\n")
+    draft.write_text(json.dumps(results, indent=1) + "\n")
     os.replace(draft, path)
     return path
 

@@ -23,7 +23,17 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.common import RESULTS, SHAPES, Shape, save, summary, synchronize, table
+from benchmarks.common import (
+    RESULTS,
+    SHAPES,
+    Shape,
+    load,
+    provenance,
+    save,
+    summary,
+    synchronize,
+    table,
+)
 from lora_lessons.train.attention import without_causal_mask
 from lora_lessons.train.loss import summed_loss, unwrap
 from lora_lessons.train.step import training_step
@@ -188,16 +198,18 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    results: dict[str, Any] = {"reference": REFERENCE, "shapes": {}}
+    results = load("gpu") or {"reference": REFERENCE, "shapes": {}}
     for name, shape in SHAPES.items():
         if not name.startswith(tuple(arguments.shapes)):
             continue
         started = time.perf_counter()
-        rows = results["shapes"][name] = compare(shape, arguments.passes)
-        print(table(name, rows, REFERENCE))
+        rows = compare(shape, arguments.passes)
+        results["shapes"][name] = {"provenance": provenance(), "rows": rows}
+        print(table(name, rows, REFERENCE), flush=True)
         if name.startswith("5M"):
-            results["many"] = many_adapters(shape, (1, 8, 32))
-            for row, seconds in results["many"].items():
+            many = many_adapters(shape, (1, 8, 32))
+            results["many"] = {"provenance": provenance(), "seconds": many}
+            for row, seconds in many.items():
                 print(f"  {row:38} {seconds * 1e3:8.2f}")
         print(f"  took {time.perf_counter() - started:.0f} s", flush=True)
         save("gpu", results, arguments.out)

@@ -69,6 +69,13 @@ class CompiledBlocks:
             return f"fewer than {FEWEST_COMPILED_STEPS} steps"
         return ""
 
+    def as_written(self) -> contextlib.AbstractContextManager:
+        """Inside, the blocks run uncompiled: for passes of other shapes, without gradients."""
+        # asked only where it matters, since the compiler takes seconds to import
+        return (
+            torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext()
+        )
+
     def give_up(self, reason: str) -> None:
         """Go on without: the reason is kept, or raised if compiling was asked for."""
         self.restore()
@@ -105,11 +112,4 @@ def compiler_settings() -> Iterator[None]:
     limits = {"recompile_limit": 64, "fail_on_recompile_limit_hit": True}
     with warnings.catch_warnings(), torch._dynamo.config.patch(**limits):
         warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
-def not_compiled() -> Iterator[None]:
-    """Inside, compiled blocks run as written: for passes of other shapes, without gradients."""
-    with torch.compiler.set_stance("force_eager"):
         yield

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from .blocks import not_compiled
 from .capture import CapturedStep
 from .history import History
 from .loss import Batch, LossFunction, evaluate, require_labels, summed_loss
@@ -142,7 +141,7 @@ def run(
     def evaluation() -> None:
         if measure is not None:
             read()
-            with not_compiled():
+            with step.blocks.as_written():
                 losses = measure()
             step.refuse_changes()
             for history, loss in zip(histories, losses, strict=True):

@@ -93,7 +93,7 @@ def test_accumulation_is_captured(dtype, precision, tolerance):
 def test_compiled_and_captured_steps_equal_eager_steps(kind, precision, tolerance):
     compiled, eager = model_of(kind), model_of(kind)
     valid = blocks(token_ids(160, seed=9), 16)
-    how = {"precision": precision, "valid": valid, "eval_every": 10}
+    how = {"precision": precision, "valid": valid, "eval_every": 10, "lr": 1e-3}
     a = run(compiled, compile=True, capture=True, **how)
     b = run(eager, compile=False, capture=False, **how)
     assert a.compiled and a.captured
