@@ -41,3 +41,46 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.second(torch.relu(self.norm(self.first(x)))))
+
+
+def _layers() -> dict[str, tuple]:
+    """(how to make the layer, an input for it), by name; sizes are unequal."""
+    from transformers.pytorch_utils import Conv1D
+
+    def floats(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(2))
+
+    tokens = torch.tensor([[0, 3, 3, 12], [5, 1, 0, 7]])
+    return {
+        "linear": (lambda: nn.Linear(7, 5), floats(2, 3, 7)),
+        "linear_without_bias": (lambda: nn.Linear(7, 5, bias=False), floats(2, 7)),
+        "embedding": (lambda: nn.Embedding(13, 5), tokens),
+        "conv1d": (lambda: nn.Conv1d(5, 7, 3, padding=1), floats(2, 5, 9)),
+        "conv2d": (lambda: nn.Conv2d(5, 7, (3, 2), stride=2), floats(2, 5, 9, 8)),
+        "conv3d": (lambda: nn.Conv3d(5, 7, 2), floats(2, 5, 4, 3, 5)),
+        "pointwise": (lambda: nn.Conv2d(5, 7, 1), floats(2, 5, 4, 3)),
+        "grouped": (lambda: nn.Conv2d(6, 8, 3, groups=2), floats(2, 6, 5, 5)),
+        "hf_conv1d": (lambda: Conv1D(5, 7), floats(2, 3, 7)),
+    }
+
+
+LAYERS = tuple(_layers())
+
+
+class LayerModel(nn.Module):
+    """One layer of a kind, between nothing and a normalization of the batch's values."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        make, self._example = _layers()[kind]
+        self.layer = make()
+        if getattr(self.layer, "bias", None) is not None:
+            nn.init.normal_(self.layer.bias)
+
+    def example(self) -> Tensor:
+        """An input for the layer."""
+        return self._example
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x))
