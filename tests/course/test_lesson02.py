@@ -1,0 +1,232 @@
+"""Lesson 02: its experiments hold the algebra they teach, and its figures draw their data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.explorers import lesson02 as explorer
+from lora_lessons.course.figures import lesson02 as figures
+from lora_lessons.experiments import first_step
+from lora_lessons.experiments import lesson02 as experiment
+from lora_lessons.experiments.lesson02 import chance, right_directions, similarity
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=ll.generator(seed), dtype=torch.float64)
+
+
+# --- the first step ----------------------------------------------------------------------------
+
+
+def test_at_the_start_only_B_has_a_gradient():
+    norms = first_step.gradients_at_start()
+    assert norms["A"] == 0 and norms["B"] > 0.01
+
+
+@pytest.mark.parametrize("r", [2, 8])
+def test_the_first_sgd_step_is_the_full_gradient_seen_through_A(r):
+    rows = first_step.first_sgd_step(lr=0.1, r=r)
+    assert len(rows) == 6
+    for row in rows:
+        assert row["error"] < 1e-12
+        assert row["chance"] == r / 64
+        assert 0 < row["kept"] < 1
+
+
+def test_a_wrong_formula_for_the_first_step_would_be_seen(monkeypatch):
+    """With s for s squared the error is that of a factor of two, not of rounding."""
+    right = first_step._step_row
+    monkeypatch.setattr(
+        first_step, "_step_row", lambda name, layer, G, A, lr: right(name, layer, G, A, lr / 2)
+    )
+    assert all(row["error"] > 0.9 for row in first_step.first_sgd_step())
+
+
+def test_weight_decay_alone_moves_A():
+    for row in first_step.first_adamw_step((0.0, 0.01, 0.1), lr=1e-3):
+        assert math.isclose(row["A"], 1e-3 * row["decay"], rel_tol=1e-6, abs_tol=1e-15)
+        assert row["B"] > 0
+
+
+def test_no_grad_around_the_base_spoils_every_block_but_the_topmost():
+    errors = {row["layer"]: row["error"] for row in first_step.frozen_is_not_no_grad()}
+    assert len(errors) == 6
+    for name, error in errors.items():
+        assert error == 0 if "layers.2" in name else error > 0.05
+
+
+def test_the_mistake_is_taken_back():
+    model, batch = first_step.adapted_and_batch()
+    right = {n: g["B"].clone() for n, g in first_step.branch_gradients(model, batch).items()}
+    with (
+        pytest.raises(ZeroDivisionError),
+        first_step.no_grad_around_base(first_step.lora_layers(model)),
+    ):
+        raise ZeroDivisionError
+    after = first_step.branch_gradients(model, batch)
+    assert all(torch.equal(after[name]["B"], gradient) for name, gradient in right.items())
+
+
+def test_other_factors_of_the_same_product_are_the_same_function():
+    twin = first_step.same_product()
+    assert twin["update"] < 1e-12 and twin["logits"] < 1e-5
+    assert twin["A"] > 0.1 and twin["later"] > 0.01
+
+
+# --- what trains -------------------------------------------------------------------------------
+
+
+def test_what_trains_is_counted_on_a_real_model():
+    counted = experiment.what_trains(r=4, steps=3, batch_size=2, length=16)
+    assert counted["named"] == counted["injected"] == 6  # q and v in three blocks
+    assert counted["trained_tensors"] == 12 and counted["trained_outside"] == 0
+    assert counted["largest_share"] == 4 * (64 + 32) / (64 * 32)  # v: 64 -> 32
+    assert counted["changed"] == 0
+    assert 1 <= counted["rank"] <= counted["r"] == 4
+
+
+def test_a_base_that_moves_is_counted(monkeypatch):
+    def fit_and_spoil(model, *args, **kwargs):
+        history = fit(model, *args, **kwargs)
+        with torch.no_grad():
+            next(p for p in model.parameters() if not p.requires_grad).add_(1)
+        return history
+
+    fit = experiment.fit
+    monkeypatch.setattr(experiment, "fit", fit_and_spoil)
+    # the embedding is tied to the output layer: one tensor under two names
+    assert experiment.what_trains(steps=1, batch_size=2, length=16)["changed"] == 2
+
+
+# --- the overlap of subspaces ------------------------------------------------------------------
+
+
+def test_the_overlap_of_a_matrix_with_itself_is_one():
+    U = right_directions(normal(5, 17), 5)
+    torch.testing.assert_close(U @ U.T, torch.eye(5, dtype=torch.float64))
+    phi = similarity(U, U)
+    torch.testing.assert_close(phi, torch.ones_like(phi))  # the smaller lies in the larger
+
+
+def test_the_overlap_of_orthogonal_rows_is_zero_and_of_shared_ones_their_share():
+    eye = torch.eye(6, dtype=torch.float64)
+    assert not similarity(eye[:3], eye[3:]).any()
+    phi = similarity(eye[:3], eye[[0, 4, 5]])
+    torch.testing.assert_close(phi[:, -1], 1 / torch.tensor([1, 2, 3], dtype=torch.float64))
+
+
+def test_the_overlap_is_that_of_the_projectors():
+    M, N = normal(7, 19), normal(11, 19, seed=1)
+    U, V = right_directions(M, 7), right_directions(N, 11)
+    for i, j in ((1, 1), (3, 5), (7, 2), (7, 11)):
+        P, Q = U[:i].T @ U[:i], V[:j].T @ V[:j]
+        expected = torch.trace(P @ Q) / min(i, j)
+        torch.testing.assert_close(similarity(U, V)[i - 1, j - 1], expected)
+
+
+def test_the_overlap_does_not_see_how_the_product_is_factored():
+    B, A, R = normal(13, 4), normal(4, 19, seed=1), normal(4, 4, seed=2)
+    one = right_directions(B @ A, 4)
+    other = right_directions((B @ R) @ torch.linalg.solve(R, A), 4)
+    torch.testing.assert_close(similarity(one, other), similarity(one, one))
+
+
+def test_chance_is_the_mean_over_random_subspaces():
+    draws = []
+    for seed in range(200):
+        U, V = (
+            right_directions(normal(3, 20, seed=seed), 3),
+            right_directions(normal(6, 20, seed=1000 + seed), 6),
+        )
+        draws.append(similarity(U, V))
+    phi = torch.stack(draws).mean(0)
+    for i, j in ((1, 1), (3, 3), (2, 6), (3, 1)):
+        assert phi[i - 1, j - 1].item() == pytest.approx(chance(i, j, 20), abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def overlap():
+    return experiment.subspace_overlap(
+        small=2, large=4, lrs=(2e-3, 1e-6), seeds=(0, 1), steps=4, batch_size=2, length=16,
+        valid_blocks=4,
+    )  # fmt: skip
+
+
+def test_every_pair_of_runs_is_compared_and_the_rate_is_tuned(overlap):
+    assert len(overlap["rows"]) == 2 * (2 + 2 + 1)  # q and v; A and BA, untrained A alone
+    assert overlap["lr"] == {"2": 2e-3, "4": 2e-3}  # the other hardly trains
+    for row in overlap["rows"]:
+        phi = torch.tensor(row["phi"])
+        assert phi.shape == (2, 4)
+        assert phi.min() >= 0 and phi.max() <= 1 + 1e-9
+        assert len(row["equal"]) == 2
+    assert all(0 < moved < 1 for run in overlap["moved"].values() for moved in run)
+
+
+def test_no_two_runs_share_a_seed(monkeypatch):
+    seen = []
+
+    def spy(model, jobs, *args, **kwargs):
+        seen.extend(job.seed for job in jobs)
+        return train_many(model, jobs, *args, **kwargs)
+
+    train_many = experiment.train_many
+    monkeypatch.setattr(experiment, "train_many", spy)
+    experiment.subspace_overlap(
+        small=2, large=4, seeds=(0, 1, 2), steps=1, batch_size=1, length=16, valid_blocks=2
+    )
+    assert len(seen) == len(set(seen)) == 9
+
+
+# --- figures and explorer ----------------------------------------------------------------------
+
+
+def test_the_curves_draw_the_means_and_chance(overlap):
+    figure = figures.overlap_curves(overlap)
+    assert len(figure.axes) == 4
+    row = figures.find(overlap, "small and large", "q_proj", "A")
+    drawn = torch.as_tensor(figure.axes[0].lines[0].get_ydata())
+    torch.testing.assert_close(drawn, torch.tensor(row["equal"]).mean(0).to(drawn.dtype))
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == [
+        "r = 2 and r = 4", "r = 4, two seeds", "r = 2 and r = 4, untrained", "chance, i / width",
+    ]  # fmt: skip
+    assert len(figure.axes[2].lines) == 3  # the untrained update has no directions
+
+
+def test_the_maps_and_the_table_hold_the_overlap(overlap):
+    figure = figures.overlap_maps(overlap)
+    drawn = torch.as_tensor(figure.axes[1].images[0].get_array().data)
+    expected = figures.find(overlap, "small and large", "v_proj", "A")["phi"]
+    torch.testing.assert_close(drawn, torch.tensor(expected, dtype=drawn.dtype))
+    table = figures.overlap_table(overlap)
+    assert len(table) == len(overlap["rows"])
+    first = [curve[0] for curve in overlap["rows"][0]["equal"]]
+    assert table[0][3] == pytest.approx(sum(first) / 2) and table[0][5] == 1 / 64
+
+
+@pytest.mark.parametrize("shared", [0, 3, 8])
+def test_the_explorers_matrices_share_what_they_say(shared):
+    grid = explorer.phi(shared, 64, 4096)
+    assert grid.shape == (8, 64)
+    if shared:
+        assert grid[shared - 1, shared - 1] > 0.85
+    if shared < 8:
+        assert grid[-1, -1].item() == pytest.approx(shared / 8, abs=0.1)
+
+
+def test_the_explorer_shows_chance_as_agreement_in_a_narrow_layer():
+    assert explorer.phi(0, 64, 64)[-1, -1].item() == pytest.approx(1)
+    assert explorer.phi(0, 64, 4096)[-1, -1] < 0.05
+
+
+def test_every_control_of_the_explorer_changes_the_picture():
+    (panel,) = explorer.EXPLORERS.values()
+    seen = panel.drive()
+    for name, control in panel.controls.items():
+        shown = {seen[name, value] for value in control.probes()}
+        assert len(shown) == 3 and all('<img alt="' in html for html in shown)
