@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..base import load_base
 from ..layer import LoraLinear
-from ..model import get_peft_model
+from ..model import get_peft_model, inject_adapter_in_model
 from ..seeding import seed_everything
 from ..text import load_text
 from ..tokens import TokenBatches, encode
@@ -23,6 +23,36 @@ from ..train.loop import fit
 from ..train.sweep import Job, JobResult, initial_adapter, train_many
 from .first_step import TARGETS, config, lora_layers
 from .lesson01 import load_task
+
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 5, "fit": 10, "batch": 2, "length": 32, "blocks": 4, "seeds": (0, 1)},
+    "small": {"steps": 100, "fit": 60, "batch": 2, "length": 64, "blocks": 24, "seeds": (0, 1, 2)},
+    "full": {"steps": 400, "fit": 200, "batch": 8, "length": 64, "blocks": 96, "seeds": range(5)},
+}
+"""The live runs' sizes, by preset. `fit` is the steps of the learner's own layers."""
+
+# --- 0. The learner's own layers, or the package's where they are not solved yet ---------------
+
+
+def package_layer(linear: nn.Linear, r: int, alpha: float, gen: torch.Generator) -> LoraLinear:
+    """The package's layer under the exercise's arguments; it draws from torch's own generator."""
+    return LoraLinear(linear, r=r, lora_alpha=alpha)
+
+
+def package_inject(model: nn.Module, names: list[str], make: Any) -> list[str]:
+    """The package's injection; it makes its layers itself, at rank 8. Returns their names."""
+    chosen = config(8)
+    chosen.target_modules = set(names)
+    return list(lora_layers(inject_adapter_in_model(chosen, model)))
+
+
+def factors_of(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """A (r, in) and B (out, r) of the learner's layer or of the package's."""
+    if isinstance(layer, LoraLinear):
+        A, B = layer.adapter("default")[1:3]
+        return A.weight, B.weight
+    return layer.A, layer.B
+
 
 # --- 1. What is trained, counted -------------------------------------------------------------
 
