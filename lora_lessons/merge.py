@@ -98,7 +98,7 @@ def merged_values(
     """The merged weight (and bias), each rounded once to the base's dtype."""
     sums = {key: at_least_float32(base[key]) for key in base}
     touched: set[str] = set()
-    for name in names:
+    for name in sorted(names):  # in one order, whatever the order of merging
         touched |= layer.add_to(sums, name)
     return {key: sums[key].to(base[key].dtype) for key in touched}
 
@@ -134,7 +134,7 @@ def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[s
     if isinstance(adapter_names, str):
         raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
     wanted = layer.active_adapters if adapter_names is None else adapter_names
-    names = [name for name in wanted if name not in layer.merged_adapters]
+    names = [name for name in dict.fromkeys(wanted) if name not in layer.merged_adapters]
     if layer.merged:
         message = (
             f"Already following adapters were merged {','.join(layer.merged_adapters)}. "

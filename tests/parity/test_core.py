@@ -83,7 +83,7 @@ def test_weights_outputs_and_gradients_are_those_of_peft(name):
 
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n != "dropout"])
 def test_files_go_both_ways(name, tmp_path):
-    ours, theirs = both({**CONFIGS[name], "init_lora_weights": False})
+    _, theirs = both({**CONFIGS[name], "init_lora_weights": False})
     with torch.no_grad():
         for parameter in theirs.parameters():
             if parameter.requires_grad:
