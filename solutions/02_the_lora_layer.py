@@ -65,7 +65,7 @@ _ = ll.seed_everything(0)
 #
 # so that each number of $Ax$ has about a third of the mean square of $x$'s numbers, whatever the width.
 #
-# ### Exercise 2.1: the first values (*core*, 4 minutes)
+# ### Exercise 2.1: the first values (*core*, 3 minutes)
 #
 # Return `(A, B)` in float32: `A` uniform as above, `B` zero. Draw from the generator `gen`, so that the
 # same seed gives the same layer. `torch.rand`, `torch.empty(...).uniform_` and the functions of
@@ -109,7 +109,7 @@ for width in (64, 1024, 4096):
 # At width 4,096 the Gaussian is 14 times as wide. Lesson 03 shows what the width of $A$ does: it acts
 # on the size of the first steps.
 #
-# ### Exercise 2.2: base plus branch (*core*, 4 minutes)
+# ### Exercise 2.2: base plus branch (*core*, 3 minutes)
 #
 # Return $Wx + b + \frac{\alpha}{r} BAx$ for every row of `x`. The rank is not given: `A` knows it. `x` has
 # any number of leading dimensions, (batch, in) or (batch, time, in), so multiply from the right: a row
@@ -146,7 +146,7 @@ verdict.require()
 #
 # At the start $B$ is zero, so the first term is *all* that the layers below get.
 #
-# ### Exercise 2.3: frozen is not no_grad (*core*, 8 minutes)
+# ### Exercise 2.3: frozen is not no_grad (*core*, 7 minutes)
 #
 # Write the layer. It keeps the given `linear` itself as a part (not a copy), freezes it, and trains
 # exactly two parameters, `self.A` and `self.B`. Start them as in 2.1, drawing from `gen`, and give them
@@ -208,7 +208,7 @@ print("the topmost block is right, every block below it is wrong, and nothing sa
 #
 # $$\frac{\partial L}{\partial M} = G^\top h, \qquad \frac{\partial L}{\partial h} = G M .$$
 #
-# ### Exercise 2.4: the gradients by hand (*core*, 8 minutes)
+# ### Exercise 2.4: the gradients by hand (8 minutes)
 #
 # Return `(grad_A, grad_B, grad_x)`. Here `x` is (batch, time, in) and `G` is (batch, time, out). The
 # gradients of `A` and `B` sum over all rows, so flatten the first two dimensions for them. A mean over
@@ -295,8 +295,8 @@ lesson.compare("first_step", "both: B by its gradient, A by weight decay alone")
 # $$\Delta W = s B_1 A = -\text{lr}\; s^2 \; \nabla_W L \; A^\top A , \qquad \nabla_W L = G^\top x .$$
 #
 # $\nabla_W L$ is the gradient that full fine-tuning would follow. LoRA's first step is that same gradient, seen
-# through $A$: each row of it is projected on the span of $A$'s $r$ rows (and weighted by $A^\top A$ there). Of a
-# gradient that knows nothing of $A$, a share of about $r/\text{in}$ of the energy survives.
+# through $A$: each row of it is projected on the span of $A$'s $r$ rows (and weighted by $A^\top A$ there).
+# If the gradient knows nothing of $A$, about $r/\text{in}$ of its energy lies in that span.
 
 # %% tags=["nbval-ignore-output"]
 first = first_step.first_sgd_step(lr=0.1, r=8)

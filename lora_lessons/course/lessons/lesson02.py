@@ -200,7 +200,7 @@ EXERCISES = [
         name="start_factors",
         title="2.1 The first values",
         points=1,
-        minutes=4,
+        minutes=3,
         hints=(
             "One factor must be zero for the layer to start unchanged, and the other must not be.",
             "B is torch.zeros(out_features, r). A is uniform between -1/sqrt(in) and 1/sqrt(in).",
@@ -213,7 +213,7 @@ EXERCISES = [
         name="forward_with_branch",
         title="2.2 Base plus branch",
         points=1,
-        minutes=4,
+        minutes=3,
         hints=(
             "linear(x) is the base, bias included. Add one scaled term to it.",
             "A row x of shape (in,) becomes x @ A.T of shape (r,), and then @ B.T of shape (out,).",
@@ -225,7 +225,7 @@ EXERCISES = [
         name="AdaptedLinear",
         title="2.3 Frozen is not no_grad",
         points=3,
-        minutes=8,
+        minutes=7,
         hints=(
             "__init__ keeps the linear, freezes it, and makes two nn.Parameter. forward is "
             "exercise 2.2, without any no_grad.",
