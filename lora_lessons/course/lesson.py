@@ -8,6 +8,7 @@ lesson.use("NAME", mine, fallback)   mine if it is right, else the package's pie
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,7 @@ class Lesson:
         self._module = module
         self.exercises = {exercise.name: exercise for exercise in exercises}
         self.verdicts: dict[str, Verdict] = {}
+        self._checked: dict[str, Any] = {}  # the object that each verdict is about
         self._hints_shown: dict[str, int] = {}
         self._predictions: dict[str, Any] = {}
         self.check = self._namespace("check", self._check)
@@ -67,9 +69,10 @@ class Lesson:
 
         return Namespace(kind, {name: bind(e) for name, e in self.exercises.items()})
 
-    def _check(self, exercise: Exercise, answer: Any, seed: int | None = None) -> Verdict:
+    def _check(self, exercise: Exercise, answer: Any = None, seed: int | None = None) -> Verdict:
         verdict = run_check(exercise, answer, seed)
         self.verdicts[exercise.name] = verdict
+        self._checked[exercise.name] = answer
         progress.record(self.number, exercise.name, verdict.outcome)
         return verdict
 
@@ -87,12 +90,14 @@ class Lesson:
     def use(self, name: str, mine: Any, fallback: Any) -> Any:
         """Return the learner's answer if its check came out right, else the package's piece.
 
-        It says which. The learner's own name is never rebound, so a stub stays a stub.
+        It says which. An answer that was changed after its check counts as unchecked. The learner's
+        own name is never rebound, so a stub stays a stub.
         """
         if name not in self.exercises:
             raise KeyError(f"no exercise {name!r}. {did_you_mean(name, self.exercises)}")
         verdict = self.verdicts.get(name)
-        if verdict is not None and verdict.outcome == RIGHT:
+        solved = verdict is not None and verdict.outcome == RIGHT
+        if solved and self._checked[name] is mine:
             print(f"using your own {name}")
             return mine
         print(f"using the package's piece for {name}: yours is not solved yet")
@@ -159,10 +164,18 @@ def lesson_numbers() -> list[str]:
 
 
 def lesson(number: str) -> Lesson:
-    """Return a lesson by its number ("01") or its notebook's name ("01_rank_decomposition")."""
+    """Return a lesson by its number ("01") or its notebook's name ("01_rank_decomposition").
+
+    One kernel has one of each, so running the notebook's first cell again loses no answer.
+    """
     wanted = str(number).split("_")[0].zfill(2)
     known = lesson_numbers()
     if wanted not in known:
         raise ValueError(f"there is no lesson {number!r}; there are {', '.join(known)}")
-    module = importlib.import_module(f".lessons.lesson{wanted}", __package__)
-    return Lesson(wanted, module.EXERCISES, module)
+    return _load(wanted)
+
+
+@functools.cache
+def _load(number: str) -> Lesson:
+    module = importlib.import_module(f".lessons.lesson{number}", __package__)
+    return Lesson(number, module.EXERCISES, module)

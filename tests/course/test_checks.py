@@ -152,8 +152,7 @@ def test_wrong_is_raised_with_the_learners_words():
     assert "<b>" not in run_check(exercise, double)._repr_html_()
 
 
-def test_use_hands_back_the_learners_own_only_when_it_is_right(monkeypatch, capsys):
-    monkeypatch.setenv("LORA_LESSONS_PROGRESS", "0")
+def test_use_hands_back_the_learners_own_only_when_it_is_right(capsys):
     lesson = ll.lesson("01")
 
     def mine(in_features, out_features):
@@ -165,6 +164,24 @@ def test_use_hands_back_the_learners_own_only_when_it_is_right(monkeypatch, caps
     assert "your own" in capsys.readouterr().out
     assert lesson.summary().solved == 1
     assert "1 of 6 exercises solved" in repr(lesson.summary())
+
+
+def test_an_answer_changed_after_its_check_is_not_used():
+    lesson = ll.lesson("01")
+
+    def mine(in_features, out_features):
+        return (in_features * out_features - 1) // (in_features + out_features)
+
+    def changed(in_features, out_features):
+        return 7
+
+    assert lesson.check.largest_saving_rank(mine).outcome == RIGHT
+    assert lesson.use("largest_saving_rank", changed, double) is double
+
+
+def test_running_the_first_cell_again_loses_no_answer():
+    assert ll.lesson("01").check.best_rank_k().outcome == NOT_ATTEMPTED
+    assert "best_rank_k" in ll.lesson("01_rank_decomposition").verdicts
 
 
 def test_hints_rise_and_the_solution_is_shown_on_request():

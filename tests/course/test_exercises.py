@@ -45,11 +45,6 @@ def accidental_refusals(number: str, name: str, draws: int) -> list[str]:
     return [str(verdict) for verdict in verdicts if verdict.outcome != RIGHT]
 
 
-@pytest.fixture(autouse=True)
-def _no_progress_file(monkeypatch):
-    monkeypatch.setenv("LORA_LESSONS_PROGRESS", "0")
-
-
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_the_solution_passes(number, name):
     assert accidental_refusals(number, name, draws=20) == []

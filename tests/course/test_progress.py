@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lora_lessons.course import progress
 from lora_lessons.course.checks.core import NOT_ATTEMPTED, RIGHT, WRONG
+
+
+@pytest.fixture(autouse=True)
+def _kept(_fresh_lessons, monkeypatch):
+    monkeypatch.delenv("LORA_LESSONS_PROGRESS")
 
 
 def test_a_solved_exercise_stays_solved(tmp_path):
