@@ -52,6 +52,7 @@ _EXPORTS: dict[str, str] = {
     "LoraModel": "adapters.tuner",
     "ModulesToSaveWrapper": "adapters.saved_modules",
     "TrainableTokensWrapper": "adapters.token_rows",
+    "MergeReport": "adapters.merge_report",
     "get_layer_status": "adapters.status",
     "get_model_status": "adapters.status",
     "PeftModel": "model",

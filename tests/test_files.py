@@ -1,0 +1,227 @@
+"""Adapter files: strict on every tensor, whole or not at all, safetensors only."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import lora_lessons as ll
+from lora_lessons.storage import write_whole
+from tests.parity.models import Mlp
+
+X = torch.randn(3, 5, generator=torch.Generator().manual_seed(4))
+FIELDS = {"r": 3, "lora_alpha": 7, "target_modules": ["first", "second"]}
+
+
+def adapted(**fields) -> ll.PeftModel:
+    config = ll.LoraConfig(**{**FIELDS, "init_lora_weights": False, **fields})
+    return ll.get_peft_model(Mlp(), config).eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    adapted().save_pretrained(tmp_path)
+    return tmp_path
+
+
+def change(folder, function) -> None:
+    """Rewrite the file's tensors."""
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    function(tensors)
+    save_file(tensors, path)
+
+
+KEY = "base_model.model.first.lora_A.weight"
+WRONG_KEY = KEY.replace("first", "frst")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda t: t.pop(KEY), f"missing key {KEY}"),
+        (lambda t: t.update({WRONG_KEY: t[KEY].clone()}), f"unexpected key {WRONG_KEY}"),
+        (lambda t: t.update({KEY: t[KEY][:2].clone()}), rf"size mismatch for {KEY}.*\(2, 5\)"),
+        (lambda t: t[KEY].fill_(float("nan")), "not finite"),
+        (lambda t: t[KEY].fill_(float("inf")), "not finite"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(folder, function, message):
+    change(folder, function)
+    base = Mlp()
+    with pytest.raises(ll.AdapterFileError, match=message):
+        ll.PeftModel.from_pretrained(base, folder)
+    assert type(base.first) is nn.Linear
+    model = adapted()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match=message):
+        model.load_adapter(folder, "other")
+    assert list(model.peft_config) == ["default"]
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[k], before[k]) for k in before)
+
+
+def test_loading_leniently_warns(folder):
+    change(folder, lambda t: t.pop(KEY))
+    with pytest.warns(ll.PeftWarning, match=f"missing key {KEY}"):
+        ll.PeftModel.from_pretrained(Mlp(), folder, strict=False)
+
+
+def test_other_sizes_can_be_skipped(folder):
+    change(folder, lambda t: t.update({KEY: t[KEY][:2].clone()}))
+    with pytest.warns(ll.PeftWarning, match="size mismatch"):
+        model = ll.PeftModel.from_pretrained(Mlp(), folder, ignore_mismatched_sizes=True)
+    assert model(X).isfinite().all()
+
+
+def test_a_pickle_is_refused(folder):
+    (folder / "adapter_model.safetensors").unlink()
+    torch.save({}, folder / "adapter_model.bin")
+    with pytest.raises(ll.AdapterFileError, match="is a pickle"):
+        ll.PeftModel.from_pretrained(Mlp(), folder)
+    with pytest.raises(ValueError, match="only safetensors are written"):
+        adapted().save_pretrained(folder, safe_serialization=False)
+
+
+@pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_missing_file_is_named(folder, missing):
+    (folder / missing).unlink()
+    with pytest.raises(ValueError, match=f"Can't find '{missing}'"):
+        ll.PeftModel.from_pretrained(Mlp(), folder)
+
+
+def test_adapters_of_other_names_have_folders_of_their_own(tmp_path):
+    model = adapted()
+    model.add_adapter("other", ll.LoraConfig(target_modules=["first"], r=2))
+    model.save_pretrained(tmp_path)
+    names = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*")}
+    files = {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    assert names == files | {f"other/{name}" for name in files}
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["inference_mode"] is True
+    assert config["auto_mapping"] == {
+        "base_model_class": "Mlp",
+        "parent_library": "tests.parity.models",
+    }
+    with pytest.raises(ValueError, match="invalid `selected_adapters`"):
+        model.save_pretrained(tmp_path, selected_adapters=["default", "third"])
+
+
+@pytest.mark.parametrize("name", ["default", "lora", "lora_A", "my-adapter", "a"])
+def test_the_adapters_name_leaves_no_trace_in_its_file(tmp_path, name):
+    torch.manual_seed(1)
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS, init_lora_weights=False), name)
+    tensors = ll.get_peft_model_state_dict(model, adapter_name=name)
+    assert set(tensors) == {
+        f"base_model.model.{layer}.lora_{factor}.weight"
+        for layer in ("first", "second")
+        for factor in "AB"
+    }
+    other = adapted()
+    ll.set_peft_model_state_dict(other, tensors)
+    torch.testing.assert_close(other(X), model(X))
+
+
+def test_a_model_without_wrapper_reads_and_writes(folder):
+    config = ll.LoraConfig(**FIELDS)
+    model = ll.inject_adapter_in_model(config, Mlp())
+    tensors = load_file(folder / "adapter_model.safetensors")
+    result = ll.set_peft_model_state_dict(model, tensors)
+    assert result == ([], [])
+    wrapped = ll.PeftModel.from_pretrained(Mlp(), folder)
+    torch.testing.assert_close(model(X), wrapped(X))
+    assert set(ll.get_peft_model_state_dict(model)) == {
+        key.removeprefix("base_model.model.") for key in tensors
+    }
+
+
+def test_no_memory_is_used_before_the_file_is_read(folder):
+    model = ll.inject_adapter_in_model(ll.LoraConfig(**FIELDS), Mlp(), low_cpu_mem_usage=True)
+    assert model.first.lora_A["default"].weight.is_meta
+    tensors = load_file(folder / "adapter_model.safetensors")
+    ll.set_peft_model_state_dict(model, tensors, low_cpu_mem_usage=True)
+    torch.testing.assert_close(model(X), ll.PeftModel.from_pretrained(Mlp(), folder)(X))
+
+
+def test_values_of_a_gathered_state_dict_are_used():
+    model = adapted()
+    gathered = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    tensors = ll.get_peft_model_state_dict(model, state_dict=gathered)
+    assert tensors
+    assert not any(value.any() for value in tensors.values())
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    old = tmp_path / "a"
+    old.write_bytes(b"old")
+
+    def failing(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="disk full"):
+        write_whole({old: b"new", tmp_path / "b": b"new"})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_a_card_keeps_its_text(folder):
+    text = (folder / "README.md").read_text()
+    assert "library_name: peft" in text
+    assert "| r | 3 |" in text
+    (folder / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
+    adapted().save_pretrained(folder)
+    text = (folder / "README.md").read_text()
+    assert text == "---\nlibrary_name: peft\nlicense: mit\n---\nmine\n"
+
+
+def load_fuzzed(folder, data: bytes) -> None:
+    """A damaged file is a clear error, or loads with finite outputs."""
+    (folder / "adapter_model.safetensors").write_bytes(data)
+    base = Mlp()
+    try:
+        model = ll.PeftModel.from_pretrained(base, folder)
+    except ll.AdapterFileError as error:
+        assert str(error)
+        assert type(base.first) is nn.Linear
+        return
+    assert model(X).isfinite().all()
+
+
+def damaged(data: bytes, place: float, bytes_: bytes, how: str) -> bytes:
+    at = int(place * len(data))
+    if how == "cut":
+        return data[:at]
+    return data[:at] + bytes_ + data[at + (len(bytes_) if how == "over" else 0) :]
+
+
+DAMAGE = (
+    st.floats(0, 1),
+    st.binary(min_size=1, max_size=4),
+    st.sampled_from(["cut", "over", "in"]),
+)
+SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=SHARED_FOLDER)
+@given(*DAMAGE)
+def test_damaged_files(folder, place, bytes_, how):
+    adapted().save_pretrained(folder)
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    load_fuzzed(folder, damaged(data, place, bytes_, how))
+
+
+@pytest.mark.nightly
+@settings(max_examples=3000, deadline=None, suppress_health_check=SHARED_FOLDER)
+@given(*DAMAGE)
+def test_many_damaged_files(folder, place, bytes_, how):
+    adapted().save_pretrained(folder)
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    load_fuzzed(folder, damaged(data, place, bytes_, how))
