@@ -52,8 +52,8 @@ def _bias_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
 
 def injected_model(model: nn.Module) -> nn.Module:
     """The model that the adapters were put into, without the wrappers of PeftModel."""
-    base = getattr(model, "base_model", None)
-    return base.model if base is not None and hasattr(base, "lora_layers") else model
+    tuner = model if hasattr(type(model), "lora_layers") else getattr(model, "base_model", None)
+    return tuner.model if hasattr(type(tuner), "lora_layers") else model
 
 
 def get_peft_model_state_dict(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -70,6 +71,9 @@ class AdapterHolder:
             if name in names:
                 part.requires_grad_(requires_grad)
 
+    def show_base(self) -> None:
+        """Bring the base up to date with the adapters in use, where they changed it."""
+
     def delete_adapter(self, adapter_name: str) -> None:
         """Drop an adapter; where none is active then, the first of the rest becomes it."""
         for attribute in self.adapter_layer_names + self.other_param_names:
@@ -96,6 +100,7 @@ class BaseTunerLayer(AdapterHolder):
 
     fan_in_fan_out = False  # W is stored as (in, out)
     output_dim = 0  # the dimension of W that counts outputs
+    taken_out: Any = None  # what PiSSA and OLoRA took out of W: an `init.principal.TakenOut`
     base_layer: nn.Module
     merged_adapters: list[str]
     r: dict[str, int]
@@ -105,6 +110,31 @@ class BaseTunerLayer(AdapterHolder):
 
     def __repr__(self) -> str:
         return f"lora.{super().__repr__()}"
+
+    def enable_adapters(self, enabled: bool) -> None:
+        super().enable_adapters(enabled)
+        self.show_base()
+
+    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
+        super().set_adapter(adapter_names, inference_mode)
+        self.show_base()
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        super().delete_adapter(adapter_name)
+        if self.taken_out is not None:
+            self.taken_out.parts.pop(adapter_name, None)
+            self.show_base()
+
+    def show_base(self) -> None:
+        """PiSSA and OLoRA took the adapters' start out of W: while they are in use, it is out."""
+        if self.taken_out is not None:
+            self.taken_out.show(self)
+
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Raise where these adapters cannot be merged; it is asked before anything is written."""
+        from .adapters.mergeable import check_adapters
+
+        check_adapters(self, adapter_names)
 
     def get_base_layer(self) -> nn.Module:
         """The layer that was there before, through any wrapper of a wrapper."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from .config import LoraConfig
-from .errors import MergeError
 from .holder import BaseTunerLayer
 from .lora_math import lora_delta
 from .scaling import lora_scaling
@@ -64,7 +63,6 @@ class LoraLayer(BaseTunerLayer):
         self.lora_magnitude_vector = nn.ModuleDict()
         self.merged_adapters = []
         self.kept_base: KeptBase | None = None
-        self.first_weight: Tensor | None = None  # W before PiSSA or OLoRA took their part
         self.kwargs = kwargs
         self.in_features, self.out_features = self._sizes(self.get_base_layer())
 
@@ -204,11 +202,6 @@ class LoraLayer(BaseTunerLayer):
         deltas = {"weight": self.get_delta_weight(adapter), "bias": self.get_delta_bias(adapter)}
         changed = {key for key, delta in deltas.items() if delta is not None}
         for key in changed:
-            if key not in values:
-                raise MergeError(
-                    "Impossible to merge LoRA with `lora_bias=True` because the base layer has no "
-                    "bias."
-                )
             values[key] = values[key] + deltas[key].to(values[key].device)
         return changed
 

@@ -96,6 +96,7 @@ def merged_values(
     layer: LoraLayer, names: Iterable[str], base: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The merged weight (and bias), each rounded once to the base's dtype."""
+    layer.check_merge(list(names))
     sums = {key: at_least_float32(base[key]) for key in base}
     touched: set[str] = set()
     for name in sorted(names):  # in one order, whatever the order of merging
@@ -106,7 +107,10 @@ def merged_values(
 def merge_layers(
     model: nn.Module, adapter_names: list[str] | None, safe_merge: bool, backup: Backup
 ) -> None:
-    """Merge in all layers, or in none: an error unmerges those that were done."""
+    """Merge in all layers, or in none: what can be known before is, and an error is undone."""
+    from .adapters.mergeable import check_mergeable
+
+    check_mergeable(model, adapter_names)
     done = []
     try:
         for layer in mergeable_layers(model):

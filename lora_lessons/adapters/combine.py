@@ -98,6 +98,14 @@ def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], k
             raise ValueError(
                 f"{name!r} uses DoRA: its update depends on W's norms and is no low-rank sum"
             )
+    for name, layer in tuner.lora_layers().items():
+        if getattr(layer.get_base_layer(), "groups", 1) > 1:
+            raise ValueError(f"{name} is a convolution with groups: its update is no product B A")
+        if layer.taken_out is not None and layer.taken_out.parts.keys() & set(adapters):
+            raise ValueError(
+                "an adapter that PiSSA or OLoRA took out of W is no update by itself: save it with "
+                "`path_initial_model_for_weight_conversion` and load the plain adapter"
+            )
     if kind not in COMBINATIONS:
         raise ValueError(f"Invalid combination_type: {kind}.{did_you_mean(kind, COMBINATIONS)}")
     ranks = {_largest_rank(tuner.peft_config[name]) for name in adapters}

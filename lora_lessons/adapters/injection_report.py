@@ -35,10 +35,17 @@ def trained_sizes(plan: InjectionPlan) -> dict[str, int]:
 
 
 def _of_target(target: Target, plan: InjectionPlan) -> int:
-    """r (in + out), and `out` more each for a bias of B and for DoRA's magnitudes."""
+    """r (in + out), and `out` more each for a bias of B and for DoRA's magnitudes.
+
+    B of a convolution with groups is smaller by their number.
+    """
+    from ..inject import base_of
+
     in_, out = layer_shape(target.module)
+    groups = getattr(base_of(target.module), "groups", 1)
     return (
-        parameter_count(in_, out, target.r) + (plan.config.lora_bias + plan.config.use_dora) * out
+        parameter_count(in_, out // groups, target.r)
+        + (plan.config.lora_bias + plan.config.use_dora) * out
     )
 
 
@@ -61,8 +68,8 @@ def layer_shape(module: nn.Module) -> tuple[int, int]:
     weight = getattr(layer, "weight", None)
     if weight is None:  # a layer for which the user has a class of their own
         return 0, 0
-    if hasattr(layer, "kernel_size"):  # (out, in / groups, *kernel)
-        return weight[0].numel(), weight.shape[0]
+    if hasattr(layer, "kernel_size"):  # (out, in / groups, *kernel); A sees all of `in`
+        return weight[0].numel() * layer.groups, weight.shape[0]
     return weight.shape[0], weight.shape[1]
 
 
@@ -84,7 +91,10 @@ def check_supported(
 
 def warn_of(targets: list[Target], config: LoraConfig) -> None:
     """All warnings that an injection gives, before it changes anything."""
+    from ..layers.hf_conv1d import correct_fan_in_fan_out
+
     warn_of_large_rank(targets)
+    correct_fan_in_fan_out({target.layer_class for target in targets}, config)
     warn_of_unmergeable_bias(targets, config)
     warn_of_custom_layers(targets, config)
 

@@ -47,6 +47,8 @@ def mixed_forward(
             "Cannot pass `adapter_names` when there are merged adapters, please call "
             "`unmerge_adapter` first."
         )
+    if layer.taken_out is not None:
+        layer.taken_out.check_rows(layer, adapter_names)
     base = layer.base_layer(x, *args, **kwargs)
     if layer.disable_adapters:
         return base

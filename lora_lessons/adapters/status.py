@@ -109,7 +109,7 @@ def get_model_status(model: nn.Module) -> TunerModelStatus:
     }
     return TunerModelStatus(
         base_model_type=type(inner).__name__ if wrapped or hasattr(inner, "config") else "other",
-        adapter_model_type=type(model.base_model).__name__ if wrapped else "None",
+        adapter_model_type="LoraModel" if wrapped else "None",
         peft_types={name: "LORA" for name in model.peft_config} if wrapped else {},
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
         total_params=sum(p.numel() for p in parameters),

@@ -19,6 +19,12 @@ from . import switch
 from .biases import bias_bank, biased_adapters
 from .dtype import cast_adapter_dtype
 from .merge_report import MergeReport, merge_report
+from .status import (
+    TunerLayerStatus,
+    TunerModelStatus,
+    get_layer_status,
+    get_model_status,
+)
 from .unload import unload_model
 
 
@@ -92,6 +98,7 @@ class LoraModel(nn.Module):
         off = any(holder.disable_adapters for holder in holders)
         for holder in holders:
             holder._active_adapter, holder._disable_adapters = self.active_adapters, off
+            holder.show_base()
         active = adapter_name in self.active_adapters
         trains = active and not config.inference_mode and not off
         self.set_requires_grad(adapter_name, trains)
@@ -144,6 +151,14 @@ class LoraModel(nn.Module):
                 stacklevel=4,
             )
         return flags == {True}
+
+    def get_layer_status(self) -> list[TunerLayerStatus]:
+        """The state of each layer with adapters."""
+        return get_layer_status(self)
+
+    def get_model_status(self) -> TunerModelStatus:
+        """The state of the model's adapters as a whole."""
+        return get_model_status(self)
 
     def is_merged(self) -> bool:
         """True where any layer has an adapter merged into it."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ..init.principal import give_back
 from ..inject import replace_module, targetable_modules
 from ..merge import merge_layers, unmerge_layers
 from .biases import bias_bank
@@ -31,8 +30,9 @@ def unload_model(
         merge_layers(model, names, safe_merge, "device" if safe_merge else None)
     elif tuner.is_merged():
         unmerge_layers(model)
-    for layer in tuner.lora_layers().values() if not merge else ():
-        give_back(layer)
+    if not merge:
+        for layer in tuner.lora_layers().values():
+            layer.enable_adapters(False)  # gives back what PiSSA and OLoRA took out of W
     bank = bias_bank(model)
     bank.use(model, names if merge else [], train=False)
     for holder_name, holder in list(targetable_modules(model)):

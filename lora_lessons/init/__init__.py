@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..layer import LoraLayer
+from ..layer import LoraLayer, at_least_float32
 from .orthogonal import orthogonal_factors
 from .principal import olora_factors, pissa_factors, take_out
 
@@ -15,7 +15,7 @@ def initialize(layer: LoraLayer, adapter_name: str, init: str) -> None:
     if init == "orthogonal":
         B, A = orthogonal_factors(layer.in_features, layer.out_features, r)
     else:
-        weight = layer.output_rows(layer.get_base_layer().weight.detach()).float()  # (out, in)
+        weight = layer.output_rows(at_least_float32(layer.get_base_layer().weight))  # (out, in)
         make = olora_factors if init == "olora" else pissa_factors
         B, A = make(weight, r, layer.scaling[adapter_name], init)
     layer.lora_A[adapter_name].weight = nn.Parameter(A.contiguous())

@@ -38,9 +38,9 @@ class ConvNd(LoraLayer, nn.Module):
         base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
         if r % base.groups:
             raise ConfigError(
-                f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r} ({name}). "
-                "Currently, support is limited to conv layers where the rank is divisible by "
-                "groups. Either choose a different rank or do not target this specific layer."
+                f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r} "
+                f"({name}). Currently, support is limited to conv layers where the rank is divisible "
+                "by groups. Either choose a different rank or do not target this specific layer."
             )
         if config.init_lora_weights not in (True, False, "gaussian"):
             raise ConfigError(
@@ -75,17 +75,20 @@ class ConvNd(LoraLayer, nn.Module):
             r, self.out_features, 1, groups=base.groups, bias=config.lora_bias
         )
 
-    def plain_delta(self, name: str) -> Tensor:
-        """scaling · B A, the kernel's places being part of A's columns."""
-        base = self.get_base_layer()
-        if base.groups > 1:  # A sees all input channels, W only those of its group
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Refuse groups: A sees all input channels, and W only those of its group."""
+        super().check_merge(adapter_names)
+        if self.get_base_layer().groups > 1:
             raise NotImplementedError(
                 "Merging is not supported for _ConvNd layers with groups > 1!"
             )
+
+    def plain_delta(self, name: str) -> Tensor:
+        """scaling · B A, the kernel's places being part of A's columns; without groups."""
         adapter = self.adapter(name)
         A = at_least_float32(adapter.A.weight).flatten(1)  # (r, in * kernel)
         B = at_least_float32(adapter.B.weight).flatten(1)  # (out, r)
-        return lora_delta(A, B, adapter.scaling).view_as(base.weight)
+        return lora_delta(A, B, adapter.scaling).view_as(self.get_base_layer().weight)
 
     def norm_delta(self, name: str) -> Tensor:
         """The update whose norm DoRA takes. With groups it is PEFT's product, folded into W's

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import LoraConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, MergeError, PeftWarning
 from ..layer import LoraLayer, at_least_float32
 from ..lora_math import lora_delta
 
@@ -37,13 +39,15 @@ class Embedding(LoraLayer, nn.Module):
 
     @staticmethod
     def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
-        """Refuse what an embedding cannot have."""
+        """Refuse what an embedding cannot have; an initialisation by name is that of True."""
         if config.lora_bias:
             raise ConfigError(f"lora_bias=True is not supported for the embedding {name}")
-        if config.init_lora_weights not in (True, False, "gaussian"):
-            raise ConfigError(
-                f"Unknown initialization init_lora_weights={config.init_lora_weights!r} for the "
-                f"embedding {name}: use True or False there"
+        if isinstance(config.init_lora_weights, str):
+            warnings.warn(
+                f"init_lora_weights={config.init_lora_weights!r} is for matrices: the embedding "
+                f"{name} starts with A at zero and B normal, as with True.",
+                PeftWarning,
+                stacklevel=5,
             )
 
     @staticmethod
@@ -54,10 +58,22 @@ class Embedding(LoraLayer, nn.Module):
         self.lora_embedding_A[adapter_name] = nn.Parameter(torch.randn(r, self.in_features))
         self.lora_embedding_B[adapter_name] = nn.Parameter(torch.randn(self.out_features, r))
 
-    def reset_lora_parameters(self, adapter_name: str, init_lora_weights: bool | str) -> None:
+    def _initialize(self, adapter_name: str, init: bool | str) -> None:
+        if init is not False:
+            self.reset_lora_parameters(adapter_name)
+
+    def reset_lora_parameters(
+        self, adapter_name: str, init_lora_weights: bool | str = True
+    ) -> None:
         """A zero and B normal: the lookup of A is what must start at nothing."""
         nn.init.zeros_(self.lora_embedding_A[adapter_name])
         nn.init.normal_(self.lora_embedding_B[adapter_name])
+
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Refuse max_norm: each lookup would cut the merged rows, and write to W."""
+        super().check_merge(adapter_names)
+        if self.get_base_layer().max_norm is not None:
+            raise MergeError("an embedding with max_norm rewrites W at each lookup: not merged")
 
     def plain_output(self, name: str, x: Tensor) -> Tensor:
         """scaling · B A[:, x], and the base's own factor where it scales its rows (Gemma)."""
