@@ -39,8 +39,9 @@ class ConvNd(LoraLayer, nn.Module):
         if r % base.groups:
             raise ConfigError(
                 f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r} "
-                f"({name}). Currently, support is limited to conv layers where the rank is divisible "
-                "by groups. Either choose a different rank or do not target this specific layer."
+                f"({name}). Currently, support is limited to conv layers where the rank is "
+                "divisible by groups. Either choose a different rank or do not target this "
+                "specific layer."
             )
         if config.init_lora_weights not in (True, False, "gaussian"):
             raise ConfigError(
