@@ -107,7 +107,7 @@ def plan_injection(
         if any(matches_suffix(entry, name) for entry in config.modules_to_save or ())
     }
     _check_shared(targets)
-    warn_of(targets, config)
+    warn_of(model, targets, config)
     return InjectionPlan(adapter_name, config, targets, saved, tokens)
 
 

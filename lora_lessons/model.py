@@ -41,8 +41,10 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> None:
         from .adapters.tuner import LoraModel
+        from .task_models import let_inputs_require_grad
 
         super().__init__()
+        let_inputs_require_grad(model)
         self.peft_type = PeftType.LORA
         self.base_model = LoraModel(
             model,

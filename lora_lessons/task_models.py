@@ -82,3 +82,15 @@ def warn_of_second_time(model: nn.Module) -> None:
             PeftWarning,
             stacklevel=3,
         )
+
+
+def let_inputs_require_grad(model: nn.Module) -> None:
+    """Under gradient checkpointing, give the frozen embedding's output a gradient.
+
+    A reentrant checkpoint passes gradients on only where an input asks for them; without this the
+    adapters inside would get none.
+    """
+    names = ("is_activation_checkpointing", "is_gradient_checkpointing")  # new and old name
+    known = [name for name in names if hasattr(type(model), name)]
+    if known and getattr(model, known[0]) and hasattr(model, "enable_input_require_grads"):
+        model.enable_input_require_grads()

@@ -89,13 +89,12 @@ def check_supported(
         )
 
 
-def warn_of(targets: list[Target], config: LoraConfig) -> None:
+def warn_of(model: nn.Module, targets: list[Target], config: LoraConfig) -> None:
     """All warnings that an injection gives, before it changes anything."""
-    from ..layers.hf_conv1d import correct_fan_in_fan_out
-
     warn_of_large_rank(targets)
-    correct_fan_in_fan_out({target.layer_class for target in targets}, config)
     warn_of_unmergeable_bias(targets, config)
+    correct_fan_in_fan_out(targets, config)
+    warn_of_tied_weights(model, targets)
     warn_of_custom_layers(targets, config)
 
 
@@ -110,6 +109,39 @@ def warn_of_large_rank(targets: list[Target]) -> None:
             PeftWarning,
             stacklevel=4,
         )
+
+
+def correct_fan_in_fan_out(targets: list[Target], config: LoraConfig) -> None:
+    """Set the field by the kind of layer, which says how W is stored, and warn of a wrong one."""
+    from ..layer import Linear
+
+    linear = [target for target in targets if issubclass(target.layer_class, Linear)]
+    wrong = [t for t in linear if t.layer_class.fan_in_fan_out != config.fan_in_fan_out]
+    if wrong and len(wrong) == len(linear):
+        was, config.fan_in_fan_out = config.fan_in_fan_out, not config.fan_in_fan_out
+        kind = "`torch.nn.Linear`" if was else "`Conv1D`"
+        warnings.warn(
+            f"fan_in_fan_out is set to {was} but the target module is {kind}. Setting "
+            f"fan_in_fan_out to {not was}.",
+            PeftWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_tied_weights(model: nn.Module, targets: list[Target]) -> None:
+    """Warn of a target whose weight another module uses too: merging changes both."""
+    from ..inject import base_of, targetable_modules
+
+    ours = {id(getattr(base_of(t.module), "weight", None)): t for t in targets}
+    for name, module in targetable_modules(model):
+        target = ours.get(id(module._parameters.get("weight")))
+        if target is not None and module is not base_of(target.module):
+            warnings.warn(
+                f"{target.name} shares its weight with {name}: the adapter acts on the first "
+                "alone, until it is merged. This can lead to complications.",
+                PeftWarning,
+                stacklevel=4,
+            )
 
 
 def warn_of_unmergeable_bias(targets: list[Target], config: LoraConfig) -> None:
