@@ -46,6 +46,7 @@ _EXPORTS: dict[str, str] = {
     "BaseTunerLayer": "holder",
     "LoraLayer": "layer",
     "LoraLinear": "layer",
+    "fused_qkv": "layers.fused_qkv",
     "get_peft_model_state_dict": "files",
     "set_peft_model_state_dict": "files",
     "load_peft_weights": "files",

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import lora_lessons as ll
-from lora_lessons.layers.fused_qkv import fused_qkv
 from tests.parity.models import LAYERS, LayerModel
 
 VARIANTS = ({}, {"use_dora": True}, {"use_rslora": True}, {"lora_bias": True})
@@ -27,6 +26,7 @@ def make(kind: str, **fields) -> tuple[ll.PeftModel, Tensor]:
     base = LayerModel(kind).double()
     x = base.example()
     config = {"r": 2, "lora_alpha": 7, "target_modules": ["layer"], **fields}
+    config["fan_in_fan_out"] = kind == "hf_conv1d"
     torch.manual_seed(1)
     model = ll.get_peft_model(base, ll.LoraConfig(**config))
     return model.train(), x.double() if x.is_floating_point() else x
@@ -172,28 +172,3 @@ def test_low_precision_bases_have_float32_adapters_and_keep_their_output_dtype()
     model = ll.get_peft_model(base, config)
     assert layer_of(model).lora_A["default"].weight.dtype == torch.float32
     assert model(base.example().bfloat16()).dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize("kind", ["linear", "hf_conv1d"])
-def test_a_fused_projection_keeps_its_parts_apart(kind, tmp_path):
-    sizes, ranks = {"q": 2, "k": 1, "v": 2}, {"q": 3, "v": 1}
-    config = ll.LoraConfig(r=4, lora_alpha=6, target_modules=["layer"], init_lora_weights=False)
-    fused_qkv(config, sizes, ranks)
-    with pytest.warns(ll.PeftWarning, match="proceed at your own risk"):
-        model = ll.get_peft_model(LayerModel(kind), config)
-    x = LayerModel(kind).example()
-    delta = layer_of(model).get_delta_weight("default")
-    delta = delta.T if kind == "hf_conv1d" else delta
-    assert [torch.linalg.matrix_rank(delta[rows]).item() for rows in ([0, 1], [2], [3, 4])] == [
-        2,
-        0,
-        1,
-    ]
-    model(x).square().sum().backward()
-    mask = layer_of(model).block_mask()
-    assert not (layer_of(model).lora_B["default"].weight.grad * (1 - mask)).any()
-    model.save_pretrained(tmp_path)
-    loaded = ll.PeftModel.from_pretrained(LayerModel(kind), tmp_path)
-    torch.testing.assert_close(loaded(x), model(x))
-    with pytest.raises(ValueError, match="add up to r=4"):
-        fused_qkv(config, sizes, {"q": 3})

@@ -163,9 +163,11 @@ def warn_of_unmergeable_bias(targets: list[Target], config: LoraConfig) -> None:
 
 def warn_of_custom_layers(targets: list[Target], config: LoraConfig) -> None:
     """Warn of layers that the user's own classes wrap: nothing is known about them here."""
+    from ..layers.fused_qkv import FusedQKV
+
     own = set((config._custom_modules or {}).values())
     for target in targets:
-        if target.layer_class in own:
+        if target.layer_class in own and not issubclass(target.layer_class, FusedQKV):
             warnings.warn(
                 f"Unsupported layer type '{type(target.module)}' encountered, proceed at your own "
                 "risk.",

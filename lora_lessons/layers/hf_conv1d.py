@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
 from torch import Tensor, nn
 
-from ..config import LoraConfig
-from ..errors import PeftWarning
 from ..layer import Linear
 
 
@@ -37,21 +33,4 @@ def is_hf_conv1d(module: nn.Module) -> bool:
     return any(
         kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
         for kind in type(module).__mro__
-    )
-
-
-def correct_fan_in_fan_out(kinds: set[type[nn.Module]], config: LoraConfig) -> None:
-    """Set the config's fan_in_fan_out to what the targets' layout is, with a warning."""
-    if Conv1DLinear in kinds and not config.fan_in_fan_out:
-        said, target, right = False, "`Conv1D`", True
-    elif Linear in kinds and Conv1DLinear not in kinds and config.fan_in_fan_out:
-        said, target, right = True, "`torch.nn.Linear`", False
-    else:
-        return
-    config.fan_in_fan_out = right
-    warnings.warn(
-        f"fan_in_fan_out is set to {said} but the target module is {target}. Setting "
-        f"fan_in_fan_out to {right}.",
-        PeftWarning,
-        stacklevel=5,
     )
