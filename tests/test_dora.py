@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import lora_lessons as ll
 from tests.test_layer import MERGEABLE, layer_of, make
 
 
@@ -38,8 +39,6 @@ def test_the_gradient_is_that_of_a_constant_norm():
 
 
 def test_two_dora_adapters_merge_to_what_they_compute():
-    import lora_lessons as ll
-
     model, x = make("linear", use_dora=True, init_lora_weights=False)
     fields = {"r": 2, "target_modules": ["layer"], "use_dora": True, "init_lora_weights": False}
     model.add_adapter("other", ll.LoraConfig(**fields), autocast_adapter_dtype=False)
@@ -49,3 +48,48 @@ def test_two_dora_adapters_merge_to_what_they_compute():
     torch.testing.assert_close(model(x), y)
     model.unmerge_adapter()
     assert torch.equal(model(x), y)
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv2d"])
+def test_rows_of_zeros_stay_finite_and_train(kind):
+    model, x = make(kind, use_dora=True)
+    layer = layer_of(model)
+    with torch.no_grad():
+        layer.weight[1] = 0
+    model.delete_adapter("default")
+    fields = {"r": 2, "target_modules": ["layer"], "use_dora": True}
+    model.add_adapter("fresh", ll.LoraConfig(**fields), autocast_adapter_dtype=False)
+    model.set_adapter("fresh")
+    torch.testing.assert_close(model(x), torch.tanh(layer.base_layer(x)))
+    model(x).square().sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.requires_grad]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert layer.lora_B["fresh"].weight.grad[1].any()
+
+
+def test_the_order_of_several_adapters_does_not_matter():
+    model, x = make("linear", use_dora=True, init_lora_weights=False)
+    fields = {"r": 2, "target_modules": ["layer"], "init_lora_weights": False}
+    model.add_adapter("plain", ll.LoraConfig(**fields), autocast_adapter_dtype=False)
+    model.base_model.set_adapter(["default", "plain"])
+    one = model(x)
+    model.base_model.set_adapter(["plain", "default"])
+    torch.testing.assert_close(model(x), one)
+
+
+def test_dora_cannot_be_merged_twice_without_a_kept_weight():
+    model, _ = make("linear", use_dora=True, init_lora_weights=False)
+    fields = {"r": 2, "target_modules": ["layer"], "use_dora": True}
+    model.add_adapter("other", ll.LoraConfig(**fields), autocast_adapter_dtype=False)
+    model.merge_adapter(["default"], backup=None)
+    with (
+        pytest.warns(ll.PeftWarning, match="additionally merging"),
+        pytest.raises(ValueError, match="kept weight"),
+    ):
+        model.merge_adapter(["other"], backup=None)
+
+
+def test_samples_with_their_own_adapters_are_refused():
+    model, x = make("linear", use_dora=True)
+    with pytest.raises(ValueError, match="when DoRA is enabled"):
+        model.eval()(x, adapter_names=["default", "__base__"])

@@ -1,7 +1,8 @@
 """DoRA: the update changes the direction of W's rows, and a trained magnitude their length.
 
 W' = m · (W + ΔW) / ‖W + ΔW‖, row by row (Liu et al. 2024, equation 5). As in its section 4.3, the
-norm is a constant for the gradient.
+norm is a constant for the gradient. Several adapters add up, W + the sum of (W' - W), in any order;
+PEFT applies them in turn, each to the result of the one before.
 """
 
 from __future__ import annotations
@@ -28,23 +29,20 @@ class Dora:
         """What the adapter adds: (m / ‖W + ΔW‖ - 1) · W x + m / ‖W + ΔW‖ · scaling · B A x."""
         adapter = layer.adapter(name)
         drops = isinstance(adapter.dropout, nn.Dropout) and layer.training
-        scale = layer.lora_magnitude_vector[name].weight / self.norm(layer, name)
+        magnitude = layer.lora_magnitude_vector[name].weight
+        norms = row_norms(layer, name, base_weight(layer)).to(magnitude.dtype)
+        scale = row_scale(magnitude, norms.view_as(magnitude))
         if drops and x.is_floating_point():
             x = adapter.dropout(x)
             base_result = layer.base_layer(x)
         plain = without_bias(layer, base_result)
         return (scale - 1) * plain + scale * factors_output(layer, name, x)
 
-    def norm(self, layer: LoraLayer, name: str) -> Tensor:
-        """‖W + ΔW‖ of each row, in the magnitudes' shape and without gradient."""
-        magnitude = layer.lora_magnitude_vector[name].weight
-        return row_norms(layer, name, base_weight(layer)).to(magnitude.dtype).view_as(magnitude)
-
     def delta_weight(self, layer: LoraLayer, name: str) -> Tensor:
         """What merging adds to W: m (W + ΔW) / ‖W + ΔW‖ - W."""
         weight = at_least_float32(base_weight(layer))
         magnitude = at_least_float32(layer.lora_magnitude_vector[name].weight).flatten()
-        scale = magnitude / row_norms(layer, name, weight)
+        scale = row_scale(magnitude, row_norms(layer, name, weight))
         shape = [1] * weight.ndim
         shape[layer.output_dim] = -1
         return scale.view(shape) * (weight + layer.plain_delta(name)) - weight
@@ -64,6 +62,11 @@ def row_norms(layer: LoraLayer, name: str, weight: Tensor) -> Tensor:
     delta = layer.norm_delta(name)
     moved = at_least_float32(weight).to(delta.device) + delta
     return layer.output_rows(moved).norm(dim=1)
+
+
+def row_scale(magnitude: Tensor, norms: Tensor) -> Tensor:
+    """m / ‖W + ΔW‖, and 1 where that is 0 / 0: the rows of a layer that starts at zero."""
+    return torch.where(norms > 0, magnitude / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1)
 
 
 def base_weight(layer: LoraLayer) -> Tensor:
