@@ -29,7 +29,7 @@ class KeptBase:
     """
 
     values: dict[str, Tensor]
-    versions: dict[str, int]  # of the merged tensors: a later write to them is found by it
+    versions: dict[str, tuple[int, int]]  # (id, version) of the merged tensors: a write is found
     exact: bool = True
 
 
@@ -69,7 +69,7 @@ def merge_layer(
         )
     for key, value in merged.items():
         _write(layer, key, value)
-    kept.versions |= {key: _target(layer, key)._version for key in merged}
+    kept.versions |= {key: _version(layer, key) for key in merged}
     layer.kept_base = kept
     layer.merged_adapters.extend(names)
 
@@ -81,7 +81,8 @@ def unmerge_layer(layer: LoraLayer) -> None:
         return
     kept = layer.kept_base
     for key, version in kept.versions.items():
-        if _target(layer, key)._version != version:
+        now = _version(layer, key)
+        if now[0] == version[0] and now != version:  # a copied model's tensors are others
             raise MergeError(
                 f"the base's {key} was written to while adapters were merged into it; unmerging "
                 "would lose that. Unmerge before you load or train the base."
@@ -148,6 +149,11 @@ def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[s
         )
         warnings.warn(message, PeftWarning, stacklevel=4)
     return [name for name in names if layer.has_adapter(name)]
+
+
+def _version(layer: LoraLayer, key: str) -> tuple[int, int]:
+    tensor = _target(layer, key)
+    return id(tensor), tensor._version
 
 
 def _target(layer: LoraLayer, key: str) -> Tensor:

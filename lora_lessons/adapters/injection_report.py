@@ -66,7 +66,7 @@ def layer_shape(module: nn.Module) -> tuple[int, int]:
         if hasattr(layer, names[0]):
             return getattr(layer, names[0]), getattr(layer, names[1])
     weight = getattr(layer, "weight", None)
-    if weight is None:  # a layer for which the user has a class of their own
+    if weight is None or weight.ndim < 2:  # a layer for which the user has a class of their own
         return 0, 0
     if hasattr(layer, "kernel_size"):  # (out, in / groups, *kernel); A sees all of `in`
         return weight[0].numel() * layer.groups, weight.shape[0]

@@ -1,0 +1,191 @@
+"""Injection: the plan, its report, and that a second look at a model finds the right modules."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import lora_lessons as ll
+from lora_lessons.inject import plan_injection, targetable_modules
+from tests.parity.models import Mlp, tiny_qwen2
+
+X = torch.randn(3, 5, generator=torch.Generator().manual_seed(4))
+FIELDS = {"r": 3, "target_modules": ["first", "second"], "init_lora_weights": False}
+
+
+def test_a_plan_changes_nothing_and_reports_layer_by_layer():
+    base = Mlp()
+    config = ll.LoraConfig(
+        r=3, lora_alpha=7, target_modules=["first"], modules_to_save=["head"], lora_bias=True
+    )
+    report = str(plan_injection(base, config)).splitlines()
+    assert type(base.first) is nn.Linear
+    assert report[1].split() == ["first", str(3 * (5 + 11) + 11), "r=3", "alpha=7"]
+    assert report[2].split()[:2] == ["head", "24"]
+    assert report[3].split() == ["total", str(59 + 24)]
+
+
+@pytest.mark.parametrize("targets", ["all-linear", "ALL-LINEAR", None, r".*mlp\..*_proj"])
+def test_the_reports_total_is_what_trains(targets):
+    config = ll.LoraConfig(r=2, target_modules=targets, modules_to_save=["norm"])
+    model = ll.get_peft_model(tiny_qwen2(), config)
+    total = str(model.base_model.plans["default"]).splitlines()[-1].split()[1]
+    assert int(total.replace(",", "")) == model.get_nb_trainable_parameters()[0]
+
+
+def test_all_linear_leaves_the_output_head_out():
+    model = ll.get_peft_model(tiny_qwen2(), ll.LoraConfig(r=2, target_modules="all-linear"))
+    ends = {name.rsplit(".", 1)[-1] for name in model.targeted_module_names}
+    assert ends == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    plain = ll.get_peft_model(Mlp(), ll.LoraConfig(r=2, target_modules="all-linear"))
+    assert plain.targeted_module_names == ["first", "second", "head"]
+
+
+def test_all_linear_on_a_model_that_has_adapters_finds_the_same_layers():
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(r=2, target_modules="all-linear"))
+    model.add_adapter("b", ll.LoraConfig(r=2, target_modules="all-linear"))
+    assert model.peft_config["b"].target_modules == {"first", "second", "head"}
+
+
+def test_insides_of_adapters_are_no_targets():
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS, modules_to_save=["head"]))
+    names = dict(targetable_modules(model.base_model.model))
+    assert list(names) == ["first", "norm", "second", "head"]
+    with pytest.raises(ll.NoMatchingPeftModuleError):
+        model.add_adapter("b", ll.LoraConfig(r=2, target_modules=["base_layer"]))
+
+
+def test_everything_excluded_says_so():
+    config = ll.LoraConfig(r=2, target_modules=["first"], exclude_modules=["first"])
+    with pytest.raises(ll.NoMatchingPeftModuleError, match="All modules were excluded"):
+        ll.get_peft_model(Mlp(), config)
+    with pytest.raises(ll.NoMatchingPeftModuleError, match="No `target_modules` passed"):
+        ll.get_peft_model(Mlp(), ll.LoraConfig(r=2, target_modules=[]))
+
+
+def test_a_model_can_do_with_saved_modules_alone():
+    config = ll.LoraConfig(r=2, target_modules=[], modules_to_save=["head"])
+    model = ll.get_peft_model(Mlp(), config)
+    trains = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert {n.rsplit(".", 1)[0] for n in trains} == {
+        "base_model.model.head.modules_to_save.default"
+    }
+
+
+@pytest.mark.parametrize("name", ["", "a.b", 3, "keys", "weight"])
+def test_adapter_names_that_cannot_be_are_refused(name):
+    with pytest.raises(ValueError, match="adapter"):
+        ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS), name)
+
+
+def test_a_second_injection_warns_and_needs_a_name_of_its_own():
+    config = ll.LoraConfig(**FIELDS)
+    model = ll.get_peft_model(Mlp(), config)
+    for again in (model, model.get_base_model()):
+        with (
+            pytest.warns(ll.PeftWarning, match="for a second time"),
+            pytest.raises(ValueError, match="already"),
+        ):
+            ll.get_peft_model(again, config)
+
+
+def test_a_module_under_two_names_is_wrapped_at_most_once():
+    base = Mlp()
+    base.alias = base.first
+    with pytest.raises(ValueError, match="share one weight"):
+        ll.get_peft_model(base, ll.LoraConfig(r=2, target_modules=["first", "alias"]))
+
+
+def test_layers_keep_their_mode():
+    model = ll.get_peft_model(Mlp().eval(), ll.LoraConfig(**FIELDS, lora_dropout=0.5))
+    assert not any(module.training for module in model.modules())
+    assert torch.equal(model(X), model(X))
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_model_can_be_copied_and_pickled(how):
+    fields = {**FIELDS, "bias": "all", "modules_to_save": ["head"]}
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(**fields)).eval()
+    model.merge_adapter()
+    again = how(model)
+    assert torch.equal(again(X), model(X))
+    again.unmerge_adapter()
+    model.unmerge_adapter()
+    assert torch.equal(again(X), model(X))
+    with again.disable_adapter():
+        assert torch.equal(again(X), Mlp()(X))
+
+
+class Custom(nn.Module, ll.LoraLayer):
+    """A layer class as users of PEFT write them."""
+
+    def __init__(self, base_layer, adapter_name, config, r, lora_alpha, **kwargs):
+        super().__init__()
+        ll.LoraLayer.__init__(self, base_layer, **kwargs)
+        self._active_adapter = adapter_name
+        self.lora_A[adapter_name] = nn.Linear(11, r)
+
+    def forward(self, x):
+        return self.base_layer(x)
+
+
+def test_users_bring_layers_of_their_own():
+    config = ll.LoraConfig(r=2, target_modules=["norm"])
+    config._register_custom_module({nn.LayerNorm: Custom})
+    with pytest.warns(ll.PeftWarning, match="Unsupported layer type.*proceed at your own risk"):
+        model = ll.get_peft_model(Mlp(), config)
+    assert isinstance(model.base_model.model.norm, Custom)
+    assert model.unload().norm.__class__ is nn.LayerNorm
+
+
+NAMES = st.sampled_from(["first", "second", "head", "norm", "x", ".*", "relu"])
+CONFIGS = st.fixed_dictionaries(
+    {"r": st.integers(1, 3)},
+    optional={
+        "target_modules": st.lists(NAMES, max_size=3) | NAMES | st.just("all-linear"),
+        "exclude_modules": st.lists(NAMES, max_size=2),
+        "modules_to_save": st.lists(NAMES, max_size=2),
+        "rank_pattern": st.dictionaries(NAMES, st.integers(1, 3), max_size=1),
+        "bias": st.sampled_from(["none", "all", "lora_only"]),
+        "use_dora": st.booleans(),
+        "init_lora_weights": st.sampled_from([True, False, "pissa", "gaussian"]),
+    },
+)
+
+
+def check_fuzzed(fields: dict) -> None:
+    """An injection works and can be taken back exactly, or it raises and leaves no trace."""
+    base = Mlp()
+    before = {name: value.clone() for name, value in base.state_dict().items()}
+    flags = [p.requires_grad for p in base.parameters()]
+    try:
+        model = ll.get_peft_model(base, ll.LoraConfig(**fields))
+    except ValueError as error:
+        assert str(error)
+        assert [p.requires_grad for p in base.parameters()] == flags
+    else:
+        assert model(X).isfinite().all()
+        assert model.unload() is base
+    assert list(base.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in base.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::lora_lessons.errors.PeftWarning")
+@settings(max_examples=80, deadline=None)
+@given(CONFIGS)
+def test_fuzzed_injections(fields):
+    check_fuzzed(fields)
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::lora_lessons.errors.PeftWarning")
+@settings(max_examples=5000, deadline=None)
+@given(CONFIGS)
+def test_many_fuzzed_injections(fields):
+    check_fuzzed(fields)
