@@ -188,8 +188,8 @@ def why_not(step: Any, steps: int, capture: str | bool = "auto") -> str:
     """Why a step cannot be captured, or should not be; empty if nothing speaks against it."""
     if step.device.type != "cuda":
         return f"the model is on {step.device.type}; only CUDA captures"
-    if isinstance(step.model, nn.parallel.DistributedDataParallel):
-        return "DistributedDataParallel communicates during the backward pass"
+    if step.processes.count > 1:
+        return "the processes exchange their gradients during the backward pass"
     if any(type(p).__name__ == "DTensor" for p in step.parameters):
         return "FSDP gathers parameters during the step"
     if any(getattr(m, "gradient_checkpointing", False) for m in step.model.modules()):

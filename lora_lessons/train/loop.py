@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from .capture import CapturedStep
+from .checkpoint import Checkpoint, run_settings
+from .data import BatchStream, to_device
+from .distributed import join
 from .history import History
 from .loss import Batch, LossFunction, evaluate, require_labels, summed_loss
-from .modes import evaluation_mode, random_state, training_mode, unchanged_random_state
-from .optim import PRECISIONS, SCHEDULES, one_of, schedule_factor, trainable_parameters
+from .modes import (
+    deterministic_algorithms,
+    evaluation_mode,
+    random_state,
+    training_mode,
+    unchanged_random_state,
+)
+from .optim import schedule_factor, trainable_parameters
+from .settings import check_settings, require_whole
 from .step import training_step
 
 __all__ = ["Step", "evaluate", "fit", "run"]
@@ -46,6 +57,9 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     loss_fn: LossFunction | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 100,
+    deterministic: bool = False,
 ) -> History:
     """Train whatever requires a gradient with AdamW, and return the history.
 
@@ -66,19 +80,32 @@ def fit(
             does, True does for any and raises where it cannot. It takes about 10 s, once.
         seed: of dropout. The caller's random state is as before afterwards.
         loss_fn: f(model, batch) -> (sum of losses, count), or a mean loss.
+        checkpoint: a folder. Every `checkpoint_every` steps and at the end the run's state is
+            written there. The same call, given again after the run was killed, goes on from there
+            to the same losses. `batches` must be a list or have `state_dict`.
+        deterministic: the same bits in every run on CUDA too, where that costs speed.
 
     An interrupt (KeyboardInterrupt) ends the run early and keeps the history; a loss that is not
     finite does too (`history.diverged`). The model's training mode is as before afterwards.
+
+    Under `torchrun` the processes train together; see `distributed`.
     """
     check_settings(steps, lr, accumulate, eval_every, warmup, schedule, precision, clip)
     device = trainable_parameters(model)[0].device
-    source = stream(batches)
+    processes = join(device)
+    source = BatchStream(batches)
+    if checkpoint is not None:
+        require_whole("checkpoint_every", checkpoint_every, least=1)
+        source.require_place()
 
     def draw() -> list[Batch]:
-        group = [next_batch(source) for _ in range(accumulate)]
+        first = source.drawn == 0
+        group = [source.draw() for _ in range(accumulate)]
         if loss_fn is None:
             require_labels(group[0])
-        return [to_device(batch, device) for batch in group]
+        if first:
+            processes.require_same(group[0])
+        return [to_device(processes.share(batch), device) for batch in group]
 
     def measure() -> list[float]:
         if not callable(valid):
@@ -86,14 +113,21 @@ def fit(
         with evaluation_mode(model), unchanged_random_state(device):
             return [float(valid(model))]
 
-    history = History()
-    how = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
-    how |= {"capture": capture, "compile": compile, "loss_fn": loss_fn or summed_loss}
+    settings = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
+    how = {"capture": capture, "compile": compile, "loss_fn": loss_fn or summed_loss}
     with (
         training_mode(model),
-        random_state(seed, device),
-        training_step(model, steps=steps, **how) as step,
+        random_state(seed + processes.rank, device),
+        deterministic_algorithms(deterministic),
+        training_step(model, steps=steps, processes=processes, **settings, **how) as step,
     ):
+        history, kept = History(), None
+        if checkpoint is not None:
+            settings |= {"steps": steps, "warmup": warmup, "schedule": schedule, "seed": seed}
+            settings |= {"accumulate": accumulate, "eval_every": eval_every}
+            settings = run_settings(device, processes, deterministic=deterministic, **settings)
+            kept = Checkpoint(checkpoint, settings, model, step.step, source, processes)
+            history = kept.resume()
         run(
             step,
             draw,
@@ -102,7 +136,9 @@ def fit(
             histories=[history],
             measure=None if valid is None else measure,
             eval_every=eval_every,
-            progress=progress,
+            progress=progress and processes.rank == 0,
+            save=None if kept is None else lambda: kept.save(history),
+            save_every=checkpoint_every,
         )
     return history
 
@@ -117,17 +153,19 @@ def run(
     measure: Callable[[], list[float]] | None,
     eval_every: int,
     progress: bool,
+    save: Callable[[], None] | None = None,
+    save_every: int = 1,
 ) -> None:
-    """The loop itself, for K models in one step: one history each.
+    """The loop itself, for K models in one step: one history each. It goes on where they end.
 
     Losses stay on the device and are read in groups: reading one makes the host wait for the
     device, and a small model's step is shorter than that wait.
     """
     from tqdm.auto import tqdm
 
-    started = time.perf_counter()
+    started = time.perf_counter() - histories[0].seconds
     pending: list[torch.Tensor] = []  # (K,) losses of the steps not read yet
-    done = 0
+    done = len(histories[0].steps)
 
     def read() -> None:
         if not pending:
@@ -139,7 +177,7 @@ def run(
         bar.set_postfix(loss=f"{histories[0].losses[-1]:.3f}", refresh=False)
 
     def evaluation() -> None:
-        if measure is not None:
+        if measure is not None and histories[0].eval_steps[-1:] != [done]:
             read()
             with step.blocks.as_written():
                 losses = measure()
@@ -147,9 +185,17 @@ def run(
             for history, loss in zip(histories, losses, strict=True):
                 history.record_evaluation(done, loss)
 
-    with tqdm(total=steps, disable=not progress, unit="step") as bar:
+    def checkpoint() -> None:
+        if save is not None:
+            read()
+            for history in histories:
+                history.seconds = time.perf_counter() - started
+            save()
+
+    with tqdm(total=steps, initial=done, disable=not progress, unit="step") as bar:
         try:
-            evaluation()
+            if done == 0:
+                evaluation()
             while done < steps and not all(history.diverged for history in histories):
                 step.set_learning_rate(factor(done))
                 pending.append(step(draw()))
@@ -159,8 +205,11 @@ def run(
                     read()
                 if eval_every and done % eval_every == 0 and done < steps:
                     evaluation()
+                if done % save_every == 0 and done < steps:
+                    checkpoint()
             read()
             evaluation()
+            checkpoint()
         except KeyboardInterrupt:
             for history in histories:
                 history.interrupted = True
@@ -177,68 +226,3 @@ def run(
 def read_every(device: torch.device) -> int:
     """How many losses to leave on the device before reading them."""
     return 25 if device.type == "cuda" else 1
-
-
-def check_settings(
-    steps: int,
-    lr: float,
-    accumulate: int,
-    eval_every: int,
-    warmup: int,
-    schedule: str,
-    precision: str,
-    clip: float | None,
-) -> None:
-    """Raise for a setting that cannot be meant, before anything is changed."""
-    one_of("schedule", schedule, SCHEDULES)
-    one_of("precision", precision, PRECISIONS)
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("accumulate", accumulate, 1),
-        ("eval_every", eval_every, 0),
-        ("warmup", warmup, 0),
-    ):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    if not lr > 0:
-        raise ValueError(f"lr must be above 0, got {lr!r}")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be above 0, or None for no clipping, got {clip!r}")
-
-
-def stream(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """An iterator over `batches`; a list or tuple starts over at its end."""
-    if isinstance(batches, dict) or not isinstance(batches, Iterable):
-        raise TypeError(
-            f"batches must be an iterable of dicts, got {type(batches).__name__}; "
-            "for one batch again and again pass [batch]"
-        )
-    if isinstance(batches, (list, tuple)):
-        if not batches:
-            raise ValueError("batches is empty: nothing to train on")
-        return _cycle(batches)
-    return iter(batches)
-
-
-def _cycle(batches: Sequence[Batch]) -> Iterator[Batch]:
-    while True:
-        yield from batches
-
-
-def next_batch(source: Iterator[Batch]) -> Batch:
-    """The next batch; an iterable that ends too early is an error that says what to do."""
-    try:
-        return next(source)
-    except StopIteration:
-        raise ValueError(
-            "the batches ended before the last step; pass a list (it is repeated), an endless "
-            "iterable such as TokenBatches, or fewer steps"
-        ) from None
-
-
-def to_device(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """A copy of the batch whose tensors are on `device`."""
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for name, value in batch.items()
-    }

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from .attention import without_causal_mask
 from .cross_entropy import linear_cross_entropy
@@ -87,7 +86,7 @@ def token_losses(model: nn.Module, labels: torch.Tensor, **inputs: torch.Tensor)
 def frozen_head(model: nn.Module) -> nn.Linear | None:
     """The linear map from hidden states to logits, if it is all there is and is not trained."""
     inner = unwrap(model)
-    if type(inner).__name__ not in PLAIN_HEADS or isinstance(model, DistributedDataParallel):
+    if type(inner).__name__ not in PLAIN_HEADS:
         return None
     head = inner.lm_head
     trained = torch.is_grad_enabled() and any(p.requires_grad for p in head.parameters())
@@ -101,9 +100,7 @@ def is_causal_lm(model: nn.Module) -> bool:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The transformers model inside a PEFT wrapper (ours or peft's) or DistributedDataParallel."""
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
+    """The transformers model inside a PEFT wrapper, ours or peft's."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from .optim import uses_bf16
 
@@ -54,10 +53,9 @@ class MasterWeights:
 def wants_masters(model: nn.Module, parameters: list[nn.Parameter], precision: str) -> bool:
     """Whether all that is frozen is bf16 and all that is trained float32: adapters on a bf16 base.
 
-    Other mixtures are left to autocast, and so is DistributedDataParallel, which lays out its
-    messages for the float32 parameters before training.
+    Other mixtures are left to autocast.
     """
-    if isinstance(model, DistributedDataParallel) or not uses_bf16(parameters[0].device, precision):
+    if not uses_bf16(parameters[0].device, precision):
         return False
     frozen = {p.dtype for p in model.parameters() if not p.requires_grad and p.is_floating_point()}
     return frozen == {torch.bfloat16} and {p.dtype for p in parameters} == {torch.float32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
@@ -46,3 +47,23 @@ def random_state(seed: int, device: torch.device) -> Iterator[None]:
 def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager:
     """Whatever is drawn inside, the random state is as before after."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+@contextlib.contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    """Inside, if wanted, operations give the same bits each time or raise; as before after.
+
+    On CUDA the fast attention's backward pass, for one, adds in whatever order threads finish.
+    PyTorch asks for cuBLAS's workspace setting, which is read when cuBLAS is first used.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)

@@ -10,6 +10,7 @@ from torch import nn
 
 from .blocks import compiled_blocks
 from .capture import CapturedStep, prepare
+from .distributed import ALONE, Processes, across
 from .fused import fused_layers
 from .loss import Batch, LossFunction, summed_loss
 from .masters import MasterWeights, master_weights
@@ -34,9 +35,11 @@ class TrainStep:
         precision: str = "auto",
         loss_fn: LossFunction = summed_loss,
         masters: MasterWeights | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.parameters, self.optimizer = model, parameters, optimizer
-        self.lr, self.clip, self.loss_fn, self.masters = lr, clip, loss_fn, masters
+        self.lr, self.clip, self.masters, self.processes = lr, clip, masters, processes
+        self.loss = across(processes, model, loss_fn)
         self.precision = "fp32" if masters else precision  # the copies are of bf16 themselves
         self.device = parameters[0].device
         self.changed = parameters + (masters.copies if masters else [])  # by an update, in place
@@ -53,7 +56,7 @@ class TrainStep:
     def gradients(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Fill the parameters' gradients, and return the loss before the update, (1,)."""
         self.optimizer.zero_grad(set_to_none=True)
-        if len(batches) == 1:
+        if len(batches) == 1 and self.processes.count == 1:
             total, count = self._forward(batches[0])
             loss = total / count
             self._backward(loss)
@@ -63,7 +66,7 @@ class TrainStep:
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         with autocast(self.device, self.precision):
-            result = self.loss_fn(self.model, batch)
+            result = self.loss(batch)
         if isinstance(result, torch.Tensor):  # a mean: it counts as one label
             return result, torch.ones((), device=result.device)
         total, count = result
@@ -75,15 +78,26 @@ class TrainStep:
             self.masters.take_gradients()
 
     def _accumulate(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Gradients of sums, divided at the end by the count of all labels of all processes."""
         sums, counts = [], []
-        for batch in batches:
-            total, count = self._forward(batch)
-            self._backward(total)
+        for i, batch in enumerate(batches, start=1):
+            with self._exchange(i == len(batches)):
+                total, count = self._forward(batch)
+                self._backward(total)
             sums.append(total.detach())
             counts.append(count)
-        count = torch.stack(counts).sum()
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
-        return torch.stack(sums).sum() / count
+        total, count = self.processes.sum(
+            torch.stack([torch.stack(sums).sum().double(), torch.stack(counts).sum().double()])
+        )
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        # an exchange leaves the mean over the processes of their sums
+        torch._foreach_div_(gradients, (count / self.processes.count).to(gradients[0].dtype))
+        return (total / count).to(sums[0].dtype)
+
+    def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
+        """Gradients go to the other processes with the last micro-batch only."""
+        alone = self.processes.count == 1
+        return contextlib.nullcontext() if last or alone else self.loss.no_sync()
 
     def set_learning_rate(self, factor: float) -> None:
         set_learning_rate(self.optimizer, self.lr * factor)
@@ -101,6 +115,7 @@ def training_step(
     capture: str | bool = "auto",
     compile: str | bool = "auto",
     loss_fn: LossFunction = summed_loss,
+    processes: Processes = ALONE,
 ) -> Iterator[CapturedStep]:
     """The fastest step that the model allows, inside; the model's layers are as before after.
 
@@ -110,7 +125,9 @@ def training_step(
     parameters = trainable_parameters(model)
     with contextlib.ExitStack() as stack:
         stack.enter_context(fused_layers(model))
-        masters = stack.enter_context(master_weights(model, parameters, precision))
+        # several processes lay out their messages for the parameters as they are: float32
+        split = precision if processes.count == 1 else "fp32"
+        masters = stack.enter_context(master_weights(model, parameters, split))
         trained = masters.masters if masters else parameters
         blocks = stack.enter_context(compiled_blocks(model, compile, steps))
         optimizer = adamw(trained, lr, weight_decay)
@@ -123,6 +140,7 @@ def training_step(
             precision=precision,
             loss_fn=loss_fn,
             masters=masters,
+            processes=processes,
         )
         step = prepare(eager, capture, steps, blocks)
         stack.callback(step.close)

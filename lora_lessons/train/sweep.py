@@ -17,11 +17,14 @@ from torch import nn
 
 from .blocks import compiled_blocks
 from .capture import prepare
+from .data import to_device
+from .distributed import ALONE
 from .history import History
-from .loop import check_settings, run, to_device
+from .loop import run
 from .loss import IGNORED, Batch, shift, token_losses
 from .modes import evaluation_mode, random_state, training_mode
 from .optim import adamw_rows, autocast, device_of, schedule_factor, uses_bf16
+from .settings import check_settings
 from .stack import AdapterStack, LayerAdapter
 
 ADAPTER = "default"
@@ -85,6 +88,7 @@ class ManyStep:
     ) -> None:
         self.model, self.stack, self.jobs = base, stack, jobs
         self.clip, self.precision = clip, precision
+        self.processes = ALONE  # one: a sweep on several would be several sweeps
         self.device = stack.flat.device
         bf16 = uses_bf16(self.device, precision)
         self.dtype = torch.bfloat16 if bf16 else stack.flat.dtype  # of the products

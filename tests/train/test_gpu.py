@@ -314,3 +314,23 @@ def test_closing_a_step_frees_the_graph():
         patch.setattr(CapturedStep, "close", spy)
         run(model)
     assert [step.graph for step in seen] == [None]
+
+
+def test_a_captured_run_resumes_bit_for_bit_when_deterministic(tmp_path):
+    settings = {"deterministic": True, "schedule": "cosine", "capture": True, "steps": 24}
+    source = {"checkpoint": tmp_path, "checkpoint_every": 10}
+
+    def interrupts(model):
+        if len(list(tmp_path.iterdir())) and evaluated:
+            raise KeyboardInterrupt
+        evaluated.append(1)
+        return 0.0
+
+    evaluated = []
+    whole, resumed = model_of("ours", dropout=0.1), model_of("ours", dropout=0.1)
+    expected = run(whole, **settings, eval_every=15)
+    run(model_of("ours", dropout=0.1), valid=interrupts, eval_every=15, **settings, **source)
+    history = run(resumed, eval_every=15, **settings, **source)
+    assert history.captured, history.why_not_captured
+    assert history.losses == expected.losses
+    assert torch.equal(weights(resumed), weights(whole))

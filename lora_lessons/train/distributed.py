@@ -1,0 +1,112 @@
+"""One run on several processes: the same script under `torchrun --nproc-per-node 2 script.py`.
+
+Every process holds the model, draws the same batches and trains on its own rows of each.
+DistributedDataParallel averages the gradients (Li et al. 2020). The loss is the sum over all rows
+of all processes divided by the count of all their labels: the loss of one process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .loss import Batch, LossFunction
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """This process's number, counted from 0, among all that train together."""
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, batch: Batch) -> Batch:
+        """This process's rows of a batch; every tensor's first dimension is the rows."""
+        if self.count == 1:
+            return batch
+        rows = min(len(v) for v in batch.values() if isinstance(v, torch.Tensor))
+        if rows < self.count:
+            raise ValueError(f"a batch of {rows} rows cannot be shared by {self.count} processes")
+        return {
+            name: v.tensor_split(self.count)[self.rank] if isinstance(v, torch.Tensor) else v
+            for name, v in batch.items()
+        }
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over all processes."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of their numbers."""
+        values = [value]
+        if self.count > 1:
+            values = [None] * self.count
+            dist.all_gather_object(values, value)
+        return values
+
+    def require_same(self, batch: Batch) -> None:
+        """Raise if the processes drew different batches: each would train on part of its own."""
+        if self.count == 1:
+            return
+        tensors = {name: v for name, v in batch.items() if isinstance(v, torch.Tensor)}
+        drawn = self.gather(
+            {n: (tuple(v.shape), v.double().sum().item()) for n, v in tensors.items()}
+        )
+        if any(one != drawn[0] for one in drawn):
+            raise ValueError(
+                "the processes drew different batches; every process must draw the same ones "
+                "(the same seed), and fit gives each its own rows"
+            )
+
+
+ALONE = Processes()
+
+
+def join(device: torch.device) -> Processes:
+    """The processes that `torchrun` started, or this one alone."""
+    if not dist.is_available():
+        return ALONE
+    if not dist.is_initialized():
+        if not dist.is_torchelastic_launched():
+            return ALONE
+        dist.init_process_group()
+        atexit.register(dist.destroy_process_group)
+    processes = Processes(dist.get_rank(), dist.get_world_size())
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if processes.count > 1 and device.type == "cuda" and device.index != local:
+        raise ValueError(
+            f"process {processes.rank} has its model on {device}, not on cuda:{local}: call "
+            'torch.cuda.set_device(int(os.environ["LOCAL_RANK"])) before the model is made'
+        )
+    return processes
+
+
+class BatchLoss(nn.Module):
+    """loss_fn(model, batch) as a module's forward, which is what DistributedDataParallel wraps.
+
+    Wrapped alone, the model could only be called as a whole, and the loss that holds no logits
+    calls its parts.
+    """
+
+    def __init__(self, model: nn.Module, loss_fn: LossFunction) -> None:
+        super().__init__()
+        self.model, self.loss_fn = model, loss_fn
+
+    def forward(self, batch: Batch) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        return self.loss_fn(self.model, batch)
+
+
+def across(processes: Processes, model: nn.Module, loss_fn: LossFunction) -> nn.Module:
+    """The loss as a module whose gradients are averaged over the processes."""
+    loss = BatchLoss(model, loss_fn)
+    alone = processes.count == 1
+    return loss if alone else DistributedDataParallel(loss, broadcast_buffers=False)
