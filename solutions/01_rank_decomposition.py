@@ -243,8 +243,9 @@ print("rank 64 is the full rank of the nano model: the whole gain is kept there"
 
 # %% [markdown]
 # On the recorded decoder, rank 8 of 256 keeps 57 % of what the linear layers gained, rank 32 keeps
-# 90 %, and rank 128 keeps slightly *more* than all of it: the tail of the update,
-# its weakest directions, did harm on new text. So the loss needs far fewer ranks than the energy does, but not a handful.
+# 90 %, and rank 128 keeps slightly *more* than all of it: the tail of the update, its weakest
+# directions, did harm on new text. So the loss needs far fewer ranks than the energy does, but not a
+# handful.
 #
 # Two cautions. First, the update was found *without* the limit and cut afterwards. LoRA searches under
 # the limit from the start and does better at the same rank, as section 5 shows. Second, the share of

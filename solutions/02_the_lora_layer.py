@@ -405,7 +405,8 @@ print("the loss fell on chapters that it has not read, and no tensor of the base
 
 # %% [markdown]
 # The card makes three promises of this kind: small matrices are added, to the selected layers, and the
-# base stays frozen. Count all three, on a recorded run of the decoder and of SmolLM2-135M, an H100 each:
+# base stays frozen. Count all three, on recorded runs of the decoder and of SmolLM2-135M. They are short
+# and made on a CPU: what they count does not depend on the steps.
 
 # %%
 for name in ("02_what_trains", "02_what_trains_smollm2"):
@@ -521,8 +522,8 @@ assert abs(grid[-1, -1].item() - by_chance) < 0.1
 print("untrained, phi(4, 16) is near chance, which is", by_chance)
 
 # %% [markdown]
-# The recorded run: the decoder, ranks 8 and 64, each at the best of three learning rates, five seeds, on
-# an H100. Bands are 95 % intervals of the mean over the seeds.
+# The recorded run: the decoder, ranks 8 and 64, 150 steps of 4 x 64 tokens, three seeds, on a CPU. Bands
+# are 95 % intervals of the mean over the seeds.
 
 # %%
 recorded = lesson.recorded("02_subspaces")
@@ -543,7 +544,7 @@ ll.show(
 )
 
 # %%
-print("overlap of the first direction, five seeds:")
+print("overlap of the first direction, three seeds:")
 for pair, module, of, middle, half, by_chance in figures.overlap_table(recorded.data):
     print(f"{pair:27s} {module} {of:2s} {middle:.3f} +- {half:.3f} (chance {by_chance:.3f})")
 
@@ -554,7 +555,12 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # %% [markdown]
 # ### What came out
 #
-# VERDICT-TO-BE-WRITTEN
+# The first direction of $r = 8$ and of $r = 64$ overlaps by 0.09 in the q layers and by 0.14 in the v
+# layers. Chance is 0.004 and the untrained factors lie on it, so training did find something that both
+# share. But it is far from the paper's 0.5. Two runs of $r = 64$ share about as much, and $BA$ says the
+# same as $A$. The whole subspaces, $\varphi(8, 64)$ in q, reach 0.31 where chance alone gives 0.25.
+# **The paper's finding holds here in part**: shared leading directions, yes; one dominant direction, no.
+# Our runs are short (150 steps) and the base is small, so the number may rise with training.
 #
 # How to read it, whatever the numbers are:
 #

@@ -19,6 +19,7 @@ CARD = PACKAGE / "card.md"
 NOT_MEASURED = "not yet measured"
 VERDICTS = ("holds", "holds in part", "does not hold", NOT_MEASURED)
 LESSONS = tuple(f"{number:02d}" for number in range(16))
+LEFT = 'style="text-align: left"'  # JupyterLab sets cells to the right, which suits numbers
 EVIDENCE = ("measured_in", "decoder", "smollm2", "carries")
 
 
@@ -100,7 +101,7 @@ class ClaimsTable:
         return "\n".join(f'"{claim.quote}": {claim.verdict}' for claim in self.claims)
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{name}</th>' for name in self.HEAD)
+        head = "".join(f'<th scope="col" {LEFT}>{name}</th>' for name in self.HEAD)
         rows = "".join(f"<tr>{_cells(claim)}</tr>" for claim in self.claims)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -108,8 +109,8 @@ class ClaimsTable:
 def _cells(claim: Claim) -> str:
     verdict = f"{claim.verdict} ({claim.measured_in})" if claim.measured else claim.verdict
     texts = (claim.definition, verdict, claim.decoder, claim.smollm2, claim.carries)
-    quote = f'<th scope="row">{escape(claim.quote)}</th>'
-    return quote + "".join(f"<td>{escape(text or '')}</td>" for text in texts)
+    quote = f'<th scope="row" {LEFT}>{escape(claim.quote)}</th>'
+    return quote + "".join(f"<td {LEFT}>{escape(text or '')}</td>" for text in texts)
 
 
 def claims_table(lesson: str) -> ClaimsTable:
