@@ -108,5 +108,4 @@ class BatchLoss(nn.Module):
 def across(processes: Processes, model: nn.Module, loss_fn: LossFunction) -> nn.Module:
     """The loss as a module whose gradients are averaged over the processes."""
     loss = BatchLoss(model, loss_fn)
-    alone = processes.count == 1
-    return loss if alone else DistributedDataParallel(loss, broadcast_buffers=False)
+    return loss if processes.count == 1 else DistributedDataParallel(loss)
