@@ -17,7 +17,6 @@ from torch import nn
 from .config import LoraConfig, PeftConfig, PeftType
 from .files import (
     LoadResult,
-    get_peft_model_state_dict,
     load_peft_weights,
     save_adapter,
     set_peft_model_state_dict,
@@ -151,21 +150,24 @@ class PeftModel(nn.Module):
         selected_adapters: list[str] | None = None,
         save_embedding_layers: bool | str = "auto",
         is_main_process: bool = True,
+        path_initial_model_for_weight_conversion: str | Path | None = None,
         state_dict: dict | None = None,
         **unused: Any,
     ) -> None:
-        """Write each adapter's two files; one not called "default" has a folder of its name."""
+        """Write each adapter's two files; one not called "default" has a folder of its name.
+
+        For `path_initial_model_for_weight_conversion` see `adapters.saving.convert`.
+        """
         from .adapters.card import write_card
-        from .adapters.saving import adapters_to_save, config_to_save
+        from .adapters.saving import adapters_to_save, contents, convert
 
         for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
             if not safe_serialization:
                 raise ValueError("only safetensors are written: a pickle can run code")
-            tensors = get_peft_model_state_dict(
-                self, state_dict, name, save_embedding_layers=save_embedding_layers
-            )
+            config, tensors = contents(self, name, state_dict, save_embedding_layers)
+            config, tensors = convert(config, tensors, path_initial_model_for_weight_conversion)
             if is_main_process:
-                save_adapter(folder, config_to_save(self, name).to_json(), tensors)
+                save_adapter(folder, config.to_json(), tensors)
                 write_card(folder, self, name)
 
     @classmethod
@@ -235,9 +237,9 @@ class PeftModel(nn.Module):
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Save the adapters and upload the folder with the hub's client."""
-        from .adapters.saving import push_to_hub
+        from .adapters import saving
 
-        return push_to_hub(self, repo_id, **options)
+        return saving.push_to_hub(self, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:

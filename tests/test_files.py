@@ -182,6 +182,24 @@ def test_a_card_keeps_its_text(folder):
     assert text == "---\nlibrary_name: peft\nlicense: mit\n---\nmine\n"
 
 
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+@pytest.mark.parametrize("use_rslora", [False, True])
+def test_pissa_and_olora_convert_to_plain_lora(tmp_path, init, use_rslora):
+    model = adapted(r=2, init_lora_weights=init, use_rslora=use_rslora)
+    model.save_pretrained(tmp_path / "initial")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    path = tmp_path / "initial"
+    model.save_pretrained(tmp_path / "plain", path_initial_model_for_weight_conversion=path)
+    plain = ll.PeftModel.from_pretrained(Mlp(), tmp_path / "plain")
+    assert plain.peft_config["default"].r == 4
+    torch.testing.assert_close(plain(X), model(X), rtol=1e-5, atol=1e-5)
+    with plain.disable_adapter():
+        assert torch.equal(plain(X), Mlp()(X))
+
+
 def load_fuzzed(folder, data: bytes) -> None:
     """A damaged file is a clear error, or loads with finite outputs."""
     (folder / "adapter_model.safetensors").write_bytes(data)
