@@ -44,17 +44,13 @@ class PeftConfig:
     base_model_name_or_path: str | None = None
     revision: str | None = None
     inference_mode: bool = False
+    is_prompt_learning = False  # other libraries ask
 
     def __post_init__(self) -> None:
         if self.task_type is not None:
             self.task_type = member(TaskType, self.task_type, "Invalid task type")
         self.peft_type = member(PeftType, self.peft_type, "Invalid peft type")
         self.peft_version = self.peft_version or PEFT_VERSION
-
-    @property
-    def is_prompt_learning(self) -> bool:
-        """False: LoRA changes weights, not prompts. Other libraries ask."""
-        return False
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, sets among them."""

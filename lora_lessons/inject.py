@@ -58,15 +58,18 @@ class InjectionPlan:
         return injection_table(self)
 
 
-def targetable_modules(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """All modules by name, those under two names twice, without the adapters' own parts."""
+def targetable_modules(
+    model: nn.Module, prefix: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, nn.Module]]:
+    """All modules by name, those in two places twice, without the adapters' own parts."""
+    seen = set() if seen is None else seen
+    if id(model) in seen or hasattr(model, "unloaded"):
+        return  # what stands in for a module hides its insides
+    seen.add(id(model))
     for child_name, child in model._modules.items():
-        if child is None:
-            continue
-        name = f"{prefix}{child_name}"
-        yield name, child
-        if not hasattr(child, "unloaded"):  # what stands in for a module hides its insides
-            yield from targetable_modules(child, f"{name}.")
+        if child is not None:
+            yield f"{prefix}{child_name}", child
+            yield from targetable_modules(child, f"{prefix}{child_name}.", seen)
 
 
 def layer_class_for(module: nn.Module, config: LoraConfig) -> type[nn.Module] | None:

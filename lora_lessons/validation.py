@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from .errors import ConfigError, UnknownBiasError, did_you_mean
+from .errors import ConfigError, PeftWarning, UnknownBiasError, did_you_mean
 
 BIAS_MODES = ("none", "all", "lora_only")
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
@@ -88,6 +89,7 @@ def check_config(config: Any) -> None:
     check_choices(config)
     check_names(config)
     check_unsupported(config)
+    warn_of_no_way_back(config)
 
 
 def check_numbers(config: Any) -> None:
@@ -152,6 +154,19 @@ def check_names(config: Any) -> None:
     if config.lora_bias and config.use_dora:
         raise ConfigError(
             "The argument lora_bias=True is not supported for DoRA, please pass use_dora=False"
+        )
+
+
+def warn_of_no_way_back(config: Any) -> None:
+    """Warn where a PiSSA or OLoRA adapter could not be turned into plain LoRA later."""
+    changes_base = str(config.init_lora_weights).startswith(("pissa", "olora"))
+    if changes_base and config.use_rslora and (config.rank_pattern or config.alpha_pattern):
+        warnings.warn(
+            "Using Rank-Stabilized LoRA with rank_pattern/alpha_pattern and post-training "
+            "conversion of modified base weights PiSSA/OLoRA means that you won't be able to pass "
+            "`path_initial_model_for_weight_conversion` to `save_pretrained`.",
+            PeftWarning,
+            stacklevel=5,
         )
 
 

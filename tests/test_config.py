@@ -93,6 +93,12 @@ def test_wrong_values_are_refused_at_once(fields, message):
         ll.LoraConfig(**fields)
 
 
+@pytest.mark.parametrize("pattern", [{"rank_pattern": {"q": 2}}, {"alpha_pattern": {"q": 2}}])
+def test_pissa_that_cannot_become_plain_lora_is_warned_of(pattern):
+    with pytest.warns(ll.PeftWarning, match="Using Rank-Stabilized LoRA with rank_pattern"):
+        ll.LoraConfig(init_lora_weights="pissa", use_rslora=True, **pattern)
+
+
 def test_an_unknown_bias_is_an_error_for_those_who_know_peft():
     with pytest.raises(NotImplementedError):
         ll.LoraConfig(bias="everything")

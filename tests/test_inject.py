@@ -102,6 +102,17 @@ def test_a_module_under_two_names_is_wrapped_at_most_once():
         ll.get_peft_model(base, ll.LoraConfig(r=2, target_modules=["first", "alias"]))
 
 
+def test_a_block_that_is_used_twice_gets_one_adapter():
+    block = nn.Sequential(nn.Linear(5, 5), nn.Tanh())
+    model = nn.Sequential(block, block)
+    adapted = ll.get_peft_model(
+        model, ll.LoraConfig(r=2, target_modules=["0"], exclude_modules="0")
+    )
+    assert adapted.targeted_module_names == ["0.0"]
+    assert model[0][0] is model[1][0]
+    assert isinstance(model[1][0], ll.LoraLinear)
+
+
 def test_layers_keep_their_mode():
     model = ll.get_peft_model(Mlp().eval(), ll.LoraConfig(**FIELDS, lora_dropout=0.5))
     assert not any(module.training for module in model.modules())

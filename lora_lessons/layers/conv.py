@@ -38,10 +38,10 @@ class ConvNd(LoraLayer, nn.Module):
         base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
         if r % base.groups:
             raise ConfigError(
-                f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r} "
-                f"({name}). Currently, support is limited to conv layers where the rank is "
-                "divisible by groups. Either choose a different rank or do not target this "
-                "specific layer."
+                f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r}. "
+                "Currently, support is limited to conv layers where the rank is divisible by "
+                "groups. Either choose a different rank or do not target this specific layer. "
+                f"It is {name!r}."
             )
         if config.init_lora_weights not in (True, False, "gaussian"):
             raise ConfigError(

@@ -41,7 +41,7 @@ class Embedding(LoraLayer, nn.Module):
     def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
         """Refuse what an embedding cannot have; an initialisation by name is that of True."""
         if config.lora_bias:
-            raise ConfigError(f"lora_bias=True is not supported for the embedding {name}")
+            raise ConfigError(f"lora_bias=True is not supported for Embedding, which {name} is")
         if isinstance(config.init_lora_weights, str):
             warnings.warn(
                 f"init_lora_weights={config.init_lora_weights!r} is for matrices: the embedding "
