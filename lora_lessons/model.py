@@ -156,16 +156,16 @@ class PeftModel(nn.Module):
     ) -> None:
         """Write each adapter's two files; one not called "default" has a folder of its name.
 
-        For `path_initial_model_for_weight_conversion` see `adapters.saving.convert`.
+        For `path_initial_model_for_weight_conversion` see `init.conversion`.
         """
         from .adapters.card import write_card
-        from .adapters.saving import adapters_to_save, contents, convert
+        from .adapters.saving import adapters_to_save, contents
 
         for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
             if not safe_serialization:
                 raise ValueError("only safetensors are written: a pickle can run code")
-            config, tensors = contents(self, name, state_dict, save_embedding_layers)
-            config, tensors = convert(config, tensors, path_initial_model_for_weight_conversion)
+            initial = path_initial_model_for_weight_conversion
+            config, tensors = contents(self, name, state_dict, save_embedding_layers, initial)
             if is_main_process:
                 save_adapter(folder, config.to_json(), tensors)
                 write_card(folder, self, name)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from ..config import LoraConfig
-from ..errors import AdapterFileError
-from ..files import get_peft_model_state_dict, load_peft_weights
+from ..files import get_peft_model_state_dict
 
 if TYPE_CHECKING:
     from ..model import PeftModel
@@ -51,49 +48,23 @@ def config_to_save(model: PeftModel, adapter_name: str) -> LoraConfig:
 
 
 def contents(
-    model: PeftModel, adapter_name: str, state_dict: dict | None, save_embedding_layers: bool | str
+    model: PeftModel,
+    adapter_name: str,
+    state_dict: dict | None,
+    save_embedding_layers: bool | str,
+    path_initial: str | Path | None,
 ) -> tuple[LoraConfig, dict[str, Tensor]]:
-    """What an adapter's two files will hold."""
+    """What an adapter's two files will hold; with `path_initial` as plain LoRA."""
+    from ..init.conversion import to_plain_lora, warn_of_random_start
+
     tensors = get_peft_model_state_dict(
         model, state_dict, adapter_name, save_embedding_layers=save_embedding_layers
     )
-    return config_to_save(model, adapter_name), tensors
-
-
-def convert(
-    config: LoraConfig, tensors: dict[str, Tensor], initial_path: str | Path | None
-) -> tuple[LoraConfig, dict[str, Tensor]]:
-    """Plain LoRA of rank 2 r for what a PiSSA or OLoRA adapter has learned.
-
-    W = W_rest + s B0 A0 before training and W_rest + s B A after it, so the update of the
-    untouched W is s (B A - B0 A0) = s [B, -B0] [A; A0]. `initial_path` is the folder of A0 and B0;
-    without one nothing is converted.
-    """
-    if initial_path is None:
-        return config, tensors
-    if (config.use_rslora and (config.rank_pattern or config.alpha_pattern)) or config.use_dora:
-        raise ValueError(
-            "`path_initial_model_for_weight_conversion` is not supported with DoRA, nor with "
-            "rank_pattern or alpha_pattern at the same time as `use_rslora=True`."
-        )
-    initial = load_peft_weights(initial_path)
-    if missing := [key for key in tensors if "lora_" in key and key not in initial]:
-        raise AdapterFileError(f"the initial adapter has no {missing[0]}")
-    doubled = dict(tensors)
-    for key, tensor in tensors.items():
-        if key.endswith("lora_A.weight"):
-            doubled[key] = torch.cat([tensor, initial[key].to(tensor)])
-        elif key.endswith("lora_B.weight"):
-            doubled[key] = torch.cat([tensor, -initial[key].to(tensor)], dim=1)
-    config = dataclasses.replace(
-        config,
-        r=2 * config.r,
-        lora_alpha=config.lora_alpha * (2**0.5 if config.use_rslora else 2),
-        rank_pattern={key: 2 * r for key, r in config.rank_pattern.items()},
-        alpha_pattern={key: 2 * alpha for key, alpha in config.alpha_pattern.items()},
-        init_lora_weights=True,
-    )
-    return config, doubled
+    config = config_to_save(model, adapter_name)
+    if path_initial is not None:
+        return to_plain_lora(model, adapter_name, config, tensors, path_initial)
+    warn_of_random_start(config)
+    return config, tensors
 
 
 def push_to_hub(model: PeftModel, repo_id: str, **options: Any) -> Any:
