@@ -69,6 +69,8 @@ _EXPORTS: dict[str, str] = {
     "fit": "train.loop",
     "evaluate": "train.loop",
     "History": "train.history",
+    "predict_memory": "train.memory",
+    "MemoryEstimate": "train.memory",
     "Job": "train.sweep",
     "train_many": "train.sweep",
     # the course

@@ -36,12 +36,15 @@ def repeated_blocks(model: nn.Module) -> list[nn.Module]:
 class CompiledBlocks:
     """The repeated blocks of a model, and the chunk of the loss, compiled until `restore`."""
 
-    def __init__(self, model: nn.Module, compile: str | bool, steps: int) -> None:
+    def __init__(
+        self, model: nn.Module, compile: str | bool, steps: int, why_not: str = ""
+    ) -> None:
         if compile not in ("auto", True, False):
             raise ValueError(f'compile must be "auto", True or False, got {compile!r}')
         self.required = compile is True
         self.blocks = repeated_blocks(model)
-        self.why_not = "compile=False" if compile is False else self._why_not(model, steps)
+        self.why_not = "compile=False" if compile is False else why_not
+        self.why_not = self.why_not or self._why_not(model, steps)
         if self.required and self.why_not:
             raise RuntimeError(f"the model cannot be compiled: {self.why_not}")
         if not self.why_not:
@@ -91,9 +94,11 @@ class CompiledBlocks:
 
 
 @contextlib.contextmanager
-def compiled_blocks(model: nn.Module, compile: str | bool, steps: int) -> Iterator[CompiledBlocks]:
-    """The repeated block compiled inside, if it is to be; see `fit`."""
-    blocks = CompiledBlocks(model, compile, steps)
+def compiled_blocks(
+    model: nn.Module, compile: str | bool, steps: int, why_not: str = ""
+) -> Iterator[CompiledBlocks]:
+    """The repeated block compiled inside, if it is to be and no `why_not` speaks against it."""
+    blocks = CompiledBlocks(model, compile, steps, why_not)
     try:
         yield blocks
     finally:

@@ -170,15 +170,19 @@ class Snapshot:
         torch.cuda.set_rng_state(self.random, self.step.device)
 
 
-def prepare(step: Any, capture: str | bool, steps: int, blocks: CompiledBlocks) -> CapturedStep:
+def prepare(
+    step: Any, capture: str | bool, steps: int, blocks: CompiledBlocks, why_not_else: str = ""
+) -> CapturedStep:
     """The step wrapped for capturing; `why_not` is set if it is known already that it stays eager.
 
-    capture: "auto", False (never) or True (raise instead of staying eager).
+    capture: "auto", False (never) or True (raise instead of staying eager). `why_not_else` is what
+    the caller knows to speak against it.
     """
     if capture not in ("auto", True, False):
         raise ValueError(f'capture must be "auto", True or False, got {capture!r}')
     wrapped = CapturedStep(step, blocks, required=capture is True)
-    wrapped.why_not = "capture=False" if capture is False else why_not(step, steps, capture)
+    wrapped.why_not = "capture=False" if capture is False else why_not_else
+    wrapped.why_not = wrapped.why_not or why_not(step, steps, capture)
     if capture is True and wrapped.why_not:
         raise RuntimeError(f"the step cannot be captured: {wrapped.why_not}")
     return wrapped

@@ -54,6 +54,7 @@ def fit(
     precision: str = "auto",
     capture: str | bool = "auto",
     compile: str | bool = "auto",
+    recompute: bool = False,
     seed: int = 0,
     progress: bool = True,
     loss_fn: LossFunction | None = None,
@@ -78,6 +79,8 @@ def fit(
             True raises where it does not.
         compile: "auto" compiles the model's repeated block for a long run on CUDA, False never
             does, True does for any and raises where it cannot. It takes about 10 s, once.
+        recompute: gradient checkpointing: the repeated blocks keep their inputs alone, and are
+            computed a second time in the backward pass. Less memory, a third more work.
         seed: of dropout. The caller's random state is as before afterwards.
         loss_fn: f(model, batch) -> (sum of losses, count), or a mean loss.
         checkpoint: a folder. Every `checkpoint_every` steps and at the end the run's state is
@@ -114,12 +117,13 @@ def fit(
             return [float(valid(model))]
 
     settings = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
-    how = {"capture": capture, "compile": compile, "loss_fn": loss_fn or summed_loss}
+    how = {"capture": capture, "compile": compile, "recompute": recompute}
+    how |= {"loss_fn": loss_fn or summed_loss, "processes": processes}
     with (
         training_mode(model),
         random_state(seed + processes.rank, device),
         deterministic_algorithms(deterministic),
-        training_step(model, steps=steps, processes=processes, **settings, **how) as step,
+        training_step(model, steps=steps, **settings, **how) as step,
     ):
         history, kept = History(), None
         if checkpoint is not None:

@@ -15,6 +15,9 @@ from .fused import fused_layers
 from .loss import Batch, LossFunction, summed_loss
 from .masters import MasterWeights, master_weights
 from .optim import adamw, autocast, set_learning_rate, trainable_parameters
+from .recompute import recomputed_blocks
+
+RECOMPUTED = "recompute=True saves and restores random states on the host"
 
 
 class TrainStep:
@@ -115,6 +118,7 @@ def training_step(
     capture: str | bool = "auto",
     compile: str | bool = "auto",
     loss_fn: LossFunction = summed_loss,
+    recompute: bool = False,
     processes: Processes = ALONE,
 ) -> Iterator[CapturedStep]:
     """The fastest step that the model allows, inside; the model's layers are as before after.
@@ -129,7 +133,9 @@ def training_step(
         split = precision if processes.count == 1 else "fp32"
         masters = stack.enter_context(master_weights(model, parameters, split))
         trained = masters.masters if masters else parameters
-        blocks = stack.enter_context(compiled_blocks(model, compile, steps))
+        why_not = RECOMPUTED if recompute else ""
+        blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))
+        stack.enter_context(recomputed_blocks(model, recompute))
         optimizer = adamw(trained, lr, weight_decay)
         eager = TrainStep(
             model,
@@ -142,6 +148,6 @@ def training_step(
             masters=masters,
             processes=processes,
         )
-        step = prepare(eager, capture, steps, blocks)
+        step = prepare(eager, capture, steps, blocks, why_not)
         stack.callback(step.close)
         yield step

@@ -73,6 +73,27 @@ def test_no_copies_where_products_are_not_in_bf16(dtype):
         assert {p.dtype for p in trained(model)} == {torch.float32}
 
 
+def test_recomputing_gives_the_same_losses_with_dropout_and_is_gone_after():
+    kept, again = (lora(torch.float32, lora_dropout=0.3) for _ in range(2))
+    history = run(again, recompute=True, capture="auto")
+    assert history.losses == run(kept).losses
+    assert "recompute=True" in history.why_not_captured
+    assert all("forward" not in vars(block) for block in repeated_blocks(again))
+    with pytest.raises(RuntimeError, match="cannot be captured: recompute"):
+        run(again, recompute=True, capture=True)
+    with pytest.raises(ValueError, match="needs a repeated block"):
+        fit(nn.Linear(2, 2), [{}], steps=1, lr=1.0, recompute=True, loss_fn=lambda m, b: m)
+
+
+def test_recomputing_runs_each_block_twice(monkeypatch):
+    model, calls = lora(torch.float32), []
+    block = type(repeated_blocks(model)[0])
+    forward = block.forward
+    monkeypatch.setattr(block, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
+    run(model, steps=1, recompute=True)
+    assert len(calls) == 4  # two blocks, twice each
+
+
 def test_the_repeated_block_is_found():
     model = lora()
     assert [type(b).__name__ for b in repeated_blocks(model)] == ["Qwen2DecoderLayer"] * 2

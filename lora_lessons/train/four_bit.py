@@ -1,0 +1,59 @@
+"""A stand-in for a linear layer in 4 bits, with its sizes and not its numbers.
+
+QLoRA (Dettmers et al. 2023, section 3) stores W in blocks of 64 numbers of 4 bits. Each block has a
+scale, `absmax`, stored in 8 bits by double quantization: 256 scales share a float32. For a product
+W is made again in bf16, and thrown away after.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCK, SCALES = 64, 256
+
+
+class DequantizedProduct(torch.autograd.Function):
+    """x W' where W (out, in) is made for each product anew: it is not kept for the backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, packed: Tensor, shape: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(packed)
+        ctx.shape = shape
+        return F.linear(x, x.new_empty(shape))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return g @ g.new_empty(ctx.shape), None, None
+
+
+class FourBitLinear(nn.Linear):
+    """An `nn.Linear` whose weight is n/2 bytes, with what it takes to read them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        result = DequantizedProduct.apply(x, self.weight, (self.out_features, self.in_features))
+        return result if self.bias is None else result + self.bias
+
+    @classmethod
+    def take_over(cls, linear: nn.Linear) -> None:
+        """Turn a linear layer into this one, on its device."""
+        n, device = linear.weight.numel(), linear.weight.device
+        blocks = math.ceil(n / BLOCK)
+        packed = torch.empty(math.ceil(n / 2), 1, dtype=torch.uint8, device=device)
+        linear.weight = nn.Parameter(packed, requires_grad=False)
+        linear.register_buffer("absmax", torch.empty(blocks, dtype=torch.uint8, device=device))
+        scales = math.ceil(blocks / SCALES) + 1  # the last is the scales' mean
+        linear.register_buffer("absmax_of_absmax", torch.empty(scales, device=device))
+        linear.register_buffer("codes", torch.empty(16 + 256, device=device))  # of W, of absmax
+        linear.__class__ = cls
+
+
+def quantize(model: nn.Module, keep: nn.Module | None) -> None:
+    """Turn the frozen linear layers of a model to 4 bits, in place; `keep` (the head) stays."""
+    for module in list(model.modules()):
+        if type(module) is nn.Linear and module is not keep and not module.weight.requires_grad:
+            FourBitLinear.take_over(module)
