@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .errors import PeftWarning
+from .errors import ConfigError, PeftWarning
 from .scaling import lora_scaling
 
 
@@ -146,6 +146,15 @@ class BaseTunerLayer(AdapterHolder):
     @property
     def weight(self) -> Tensor:
         return self.get_base_layer().weight
+
+    def float_weight(self, purpose: str) -> Tensor:
+        """W, for `purpose` that needs its values; raises where they are packed into few bits."""
+        if not self.weight.is_floating_point() or self.weight.element_size() == 1:
+            raise ConfigError(
+                f"{purpose} looks at W, and that of {type(self.base_layer).__name__} is stored as "
+                f"{self.weight.dtype}"
+            )
+        return self.weight
 
     @property
     def bias(self) -> Tensor | None:

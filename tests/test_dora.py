@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import lora_lessons as ll
+from tests.parity.models import LayerModel
 from tests.test_layer import MERGEABLE, layer_of, make
 
 
@@ -93,3 +94,18 @@ def test_samples_with_their_own_adapters_are_refused():
     model, x = make("linear", use_dora=True)
     with pytest.raises(ValueError, match="when DoRA is enabled"):
         model.eval()(x, adapter_names=["default", "__base__"])
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv2d", "embedding", "hf_conv1d"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_trains_with_dropout_and_keeps_its_dtype(kind, dtype):
+    base = LayerModel(kind).to(dtype)
+    fields = {"r": 2, "target_modules": ["layer"], "use_dora": True, "lora_dropout": 0.3}
+    config = ll.LoraConfig(**fields, fan_in_fan_out=kind == "hf_conv1d")
+    model, x = ll.get_peft_model(base, config).train(), base.example()
+    y = model(x.to(dtype) if x.is_floating_point() else x)
+    y.float().square().sum().backward()
+    assert y.dtype == dtype
+    magnitude = layer_of(model).lora_magnitude_vector["default"].weight
+    assert magnitude.dtype == torch.float32
+    assert magnitude.grad.isfinite().all()

@@ -122,3 +122,17 @@ def test_merging_obeys_what_is_out_of_the_weight(init):
         model(x, adapter_names=["default", "plain"])
     with pytest.raises(ValueError, match="is no update by itself"):
         model.add_weighted_adapter(["default", "plain"], [1.0, 1.0], "sum")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"init_lora_weights": "pissa"}, {"init_lora_weights": "olora"}, {"use_dora": True}]
+)
+def test_what_looks_at_packed_weights_is_refused_and_leaves_nothing_behind(fields):
+    model = LayerModel("linear")
+    model.layer.weight = torch.nn.Parameter(
+        torch.zeros(18, 1, dtype=torch.uint8), requires_grad=False
+    )
+    layer = model.layer
+    with pytest.raises(ValueError, match=r"looks at W, .*torch.uint8"):
+        ll.get_peft_model(model, ll.LoraConfig(r=2, target_modules=["layer"], **fields))
+    assert model.layer is layer

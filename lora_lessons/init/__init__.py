@@ -15,7 +15,8 @@ def initialize(layer: LoraLayer, adapter_name: str, init: str) -> None:
     if init == "orthogonal":
         B, A = orthogonal_factors(layer.in_features, layer.out_features, r)
     else:
-        weight = layer.output_rows(at_least_float32(layer.get_base_layer().weight))  # (out, in)
+        weight = at_least_float32(layer.float_weight(init))
+        weight = layer.output_rows(weight)  # (out, in)
         make = olora_factors if init == "olora" else pissa_factors
         B, A = make(weight, r, layer.scaling[adapter_name], init)
     layer.lora_A[adapter_name].weight = nn.Parameter(A.contiguous())

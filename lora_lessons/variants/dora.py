@@ -50,9 +50,9 @@ class Dora:
 
 def add_dora(layer: LoraLayer, name: str) -> None:
     """Give an adapter its magnitudes: the lengths that the rows have now."""
-    norms = row_norms(layer, name, layer.get_base_layer().weight)
-    dtype = layer.get_base_layer().weight.dtype
-    layer.lora_magnitude_vector[name] = DoraMagnitude(norms.to(dtype).view(layer.magnitude_shape()))
+    weight = layer.float_weight("DoRA")
+    norms = row_norms(layer, name, weight).to(weight.dtype)
+    layer.lora_magnitude_vector[name] = DoraMagnitude(norms.view(layer.magnitude_shape()))
     layer.lora_variant[name] = Dora()
 
 
