@@ -31,9 +31,15 @@ FIELDS = {
     "dora_dropout": {"use_dora": True, "lora_dropout": 0.4, "init_lora_weights": False},
     "orthogonal": {"init_lora_weights": "orthogonal"},
     "pissa": {"init_lora_weights": "pissa"},
+    "pissa_niter_4": {"init_lora_weights": "pissa_niter_4"},
     "olora": {"init_lora_weights": "olora"},
 }
-MATRIX_ONLY = ("orthogonal", "pissa", "olora")  # not for embeddings and convolutions
+MATRIX_ONLY = (
+    "orthogonal",
+    "pissa",
+    "pissa_niter_4",
+    "olora",
+)  # not for embeddings and convolutions
 
 
 def possible(layer: str, fields: str) -> bool:
@@ -45,7 +51,7 @@ def possible(layer: str, fields: str) -> bool:
     if layer == "linear_without_bias":
         return fields != "lora_bias"
     if layer == "embedding":
-        return fields not in ("lora_bias", "gaussian", "dora_dropout")
+        return fields not in ("lora_bias", "gaussian")
     return True
 
 
@@ -86,7 +92,8 @@ def test_outputs_and_gradients(layer, fields):
             torch.testing.assert_close(parameter.grad, others[name].grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("layer", "fields"), CASES)
+# the start of pissa_niter_N is drawn anew at each load: see tests/test_init_conversion.py
+@pytest.mark.parametrize(("layer", "fields"), [c for c in CASES if c[1] != "pissa_niter_4"])
 def test_files_go_both_ways(layer, fields, tmp_path):
     ours, theirs, x = both(layer, FIELDS[fields])
     ours.eval(), theirs.eval()
