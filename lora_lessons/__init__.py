@@ -54,6 +54,8 @@ _EXPORTS: dict[str, str] = {
     "ModulesToSaveWrapper": "adapters.saved_modules",
     "TrainableTokensWrapper": "adapters.token_rows",
     "MergeReport": "adapters.merge_report",
+    "plan_injection": "inject",
+    "fused_qkv": "layers.fused_qkv",
     "get_layer_status": "adapters.status",
     "get_model_status": "adapters.status",
     "PeftModel": "model",

@@ -110,7 +110,8 @@ def set_peft_model_state_dict(
     misshapen = [key for key in shared if given[key].shape != expected[key].shape]
     problems = problems_of(given, expected, missing, unexpected)
     report_problems(problems, strict, forgiven=misshapen if ignore_mismatched_sizes else ())
-    _copy({key: expected[key] for key in shared if key not in misshapen}, given)
+    fits = [k for k in shared if k not in misshapen and given[k].isfinite().all()]
+    _copy({key: expected[key] for key in fits}, given)
     return LoadResult(missing, unexpected)
 
 

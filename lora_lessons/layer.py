@@ -63,7 +63,6 @@ class LoraLayer(BaseTunerLayer):
         self.lora_magnitude_vector = nn.ModuleDict()
         self.merged_adapters = []
         self.kept_base: KeptBase | None = None
-        self.kwargs = kwargs
         self.in_features, self.out_features = self._sizes(self.get_base_layer())
 
     @staticmethod

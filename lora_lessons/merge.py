@@ -112,16 +112,17 @@ def merge_layers(
     from .adapters.mergeable import check_mergeable
 
     check_mergeable(model, adapter_names)
-    done = []
+    done: list[tuple[LoraLayer, list[str]]] = []
     try:
         for layer in mergeable_layers(model):
             before = list(layer.merged_adapters)
             merge_layer(layer, adapter_names, safe_merge, backup)
-            if not before and layer.merged:
-                done.append(layer)
+            if layer.merged_adapters != before:
+                done.append((layer, before))
     except BaseException:
-        for layer in done:
+        for layer, before in done:
             unmerge_layer(layer)
+            merge_layer(layer, before, backup=backup)
         raise
 
 

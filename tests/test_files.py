@@ -75,6 +75,13 @@ def test_loading_leniently_warns(folder):
         ll.PeftModel.from_pretrained(Mlp(), folder, strict=False)
 
 
+def test_values_that_are_not_finite_are_never_loaded(folder):
+    change(folder, lambda t: t[KEY].fill_(float("nan")))
+    with pytest.warns(ll.PeftWarning, match="not finite"):
+        model = ll.PeftModel.from_pretrained(Mlp(), folder, strict=False)
+    assert model(X).isfinite().all()
+
+
 def test_other_sizes_can_be_skipped(folder):
     change(folder, lambda t: t.update({KEY: t[KEY][:2].clone()}))
     with pytest.warns(ll.PeftWarning, match="size mismatch"):

@@ -32,6 +32,22 @@ def test_a_broken_adapter_is_found_before_anything_is_written():
         model.merge_and_unload(safe_merge=True)
 
 
+def test_a_failed_merge_leaves_what_was_merged_before():
+    model = adapted()
+    fields = {"r": 2, "target_modules": ["first", "second"], "init_lora_weights": False}
+    model.add_adapter("broken", ll.LoraConfig(**fields))
+    model.base_model.model.second.lora_B["broken"].weight.data[0, 0] = float("inf")
+    model.merge_adapter()
+    y = model(X)
+    with (
+        pytest.warns(ll.PeftWarning, match="Already following adapters were merged"),
+        pytest.raises(ValueError, match="NaNs detected"),
+    ):
+        model.merge_adapter(["broken"], safe_merge=True)
+    assert torch.equal(model(X), y)
+    assert model.get_model_status().merged_adapters == ["default"]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_safe_and_plain_merging_agree_to_the_bit(dtype):
     def merged(safe: bool) -> torch.Tensor:
