@@ -70,11 +70,15 @@ def test_rows_of_zeros_stay_finite_and_train(kind):
 
 def test_the_order_of_several_adapters_does_not_matter():
     model, x = make("linear", use_dora=True, init_lora_weights=False)
+    with torch.no_grad():
+        layer_of(model).lora_magnitude_vector["default"].weight.mul_(2)
     fields = {"r": 2, "target_modules": ["layer"], "init_lora_weights": False}
     model.add_adapter("plain", ll.LoraConfig(**fields), autocast_adapter_dtype=False)
     model.base_model.set_adapter(["default", "plain"])
     one = model(x)
     model.base_model.set_adapter(["plain", "default"])
+    torch.testing.assert_close(model(x), one)
+    model.merge_adapter()
     torch.testing.assert_close(model(x), one)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tests.parity import test_layers
+from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.models import Mlp
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "peft-parity.md"
@@ -206,7 +207,7 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("the same with rsLoRA: cat", weighted("cat", use_rslora=True), "exact (1e-7)"),
     ("full names with layers_to_transform=[1]", full_name_and_layers, "layers.1.lin alone"),
     ("base_model.set_adapter of an unknown name", unknown_adapter, "an error, with the nearest"),
-    ("merging a target whose weight is shared", shared_weight, "a warning at injection"),
+    ("merging a target whose weight is shared", shared_weight, "a warning, and merging is refused"),
     ("bias=None", silent(bias=None), "an error when the config is made"),
     ("lora_alpha=0", silent(lora_alpha=0), "an error when the config is made"),
     ("r above the layer's size", silent(r=50), "one warning"),
@@ -216,7 +217,8 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
 
 def page() -> str:
     """The whole page."""
-    rows = "\n".join(f"| {name} | {outcome(f)} | {ours} |" for name, f, ours in BEHAVIOUR)
+    behaviour = BEHAVIOUR + LAYER_BEHAVIOUR
+    rows = "\n".join(f"| {name} | {outcome(f)} | {ours} |" for name, f, ours in behaviour)
     return f"""# LoRA Lessons and PEFT {peft.__version__}
 
 Written by `python -m tests.parity.table`, with PEFT {peft.__version__} and torch
@@ -227,6 +229,7 @@ cannot break a build.
 
 Both libraries get the same seed. "yes": the same weights, outputs (to 1e-6 in float32) and
 gradients; files go both ways; merged weights are the same. A dash: one of them has no such thing.
+Other words name the one check that fails: files do not hold the random start of pissa_niter_N.
 
 {agreement_table()}
 
@@ -237,7 +240,9 @@ gradients; files go both ways; merged weights are the same. A dash: one of them 
 {rows}
 
 Each entry of the last column is a test in `tests/test_better_than_peft.py`,
-`tests/test_combine.py`, `tests/test_files.py`, `tests/test_config.py` or `tests/test_adapters.py`.
+`tests/test_combine.py`, `tests/test_files.py`, `tests/test_config.py`, `tests/test_adapters.py`,
+`tests/test_init.py`, `tests/test_init_conversion.py`, `tests/test_dora.py` or
+`tests/test_layers_conv.py`.
 
 ## What PEFT has and this library has not
 

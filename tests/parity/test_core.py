@@ -104,3 +104,22 @@ def test_state_dict_keys_are_those_of_peft(fields):
     others = peft.get_peft_model_state_dict(theirs)
     useless = {k for k in others if "original_module.bias" in k or "modules_to_save.bias" in k}
     assert set(mine) == set(others) - useless
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_low_precision_agrees_to_a_rounding_of_its_dtype(dtype, autocast, tmp_path):
+    fields = {"target_modules": ["q_proj", "up_proj"], "init_lora_weights": False}
+    model = tiny_qwen2().to(dtype)
+    theirs = copy.deepcopy(model)
+    torch.manual_seed(1)
+    theirs = peft.get_peft_model(theirs, peft.LoraConfig(**fields), autocast_adapter_dtype=autocast)
+    torch.manual_seed(1)
+    ours = ll.get_peft_model(model, ll.LoraConfig(**fields), autocast_adapter_dtype=autocast)
+    tolerance = 8 * torch.finfo(dtype).eps
+    torch.testing.assert_close(forward(ours), forward(theirs), rtol=tolerance, atol=tolerance)
+    theirs.save_pretrained(tmp_path)
+    loaded = ll.PeftModel.from_pretrained(
+        tiny_qwen2().to(dtype), tmp_path, autocast_adapter_dtype=autocast
+    )
+    torch.testing.assert_close(forward(loaded), forward(theirs), rtol=tolerance, atol=tolerance)
