@@ -46,7 +46,6 @@ _EXPORTS: dict[str, str] = {
     "BaseTunerLayer": "holder",
     "LoraLayer": "layer",
     "LoraLinear": "layer",
-    "fused_qkv": "layers.fused_qkv",
     "get_peft_model_state_dict": "files",
     "set_peft_model_state_dict": "files",
     "load_peft_weights": "files",
