@@ -102,7 +102,7 @@ def provenance() -> dict[str, Any]:
     on_cuda = torch.cuda.is_available()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name() if on_cuda else platform.processor(),
+        "device": torch.cuda.get_device_name() if on_cuda else processor(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -110,6 +110,14 @@ def provenance() -> dict[str, Any]:
         "peft": peft.__version__,
         "commit": commit(),
     }
+
+
+def processor() -> str:
+    """The processor's name, as the system knows it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def commit() -> str:

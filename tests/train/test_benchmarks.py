@@ -1,0 +1,44 @@
+"""The benchmarks' arithmetic; the times themselves are never tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import common, cpu
+
+
+def test_a_ratio_is_of_times_of_the_same_round():
+    slow_then_fast = [10.0, 10.0, 1.0]  # the machine was busy in two of three rounds
+    assert cpu.paired_ratio([5.0, 5.0, 0.5], slow_then_fast) == 0.5
+
+
+def test_losses_that_differ_are_refused():
+    cpu.require_equal("ours", [4.0, 3.00001], [4.0, 3.0])
+    for losses in ([4.0, 3.1], [4.0, float("nan")]):
+        with pytest.raises(AssertionError, match="ours: losses differ"):
+            cpu.require_equal("ours", losses, [4.0, 3.0])
+
+
+def test_a_table_has_a_row_for_each_contestant():
+    times = {"seconds": 0.5, "ratio": 0.9, "processor_seconds": 0.4, "processor_ratio": 0.8}
+    text = cpu.table("nano", {name: {**times, "loss": 3.0} for name in cpu.CONTESTANTS})
+    assert len(text.splitlines()) == 1 + len(cpu.CONTESTANTS)
+    assert "500.0  0.900" in text
+
+
+def test_results_are_written_whole_with_where_they_come_from(tmp_path):
+    about = common.provenance()
+    assert about["device"] and about["torch"] and len(about["commit"]) in (7, 40)
+    common.save("cpu", {"models": {"nano": about}}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["cpu.json"]
+    assert json.loads((tmp_path / "cpu.json").read_text())["models"]["nano"] == about
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_cpu_benchmark_runs_and_its_losses_agree():
+    rows = cpu.compare("nano", steps=1)
+    assert set(rows) == set(cpu.CONTESTANTS)
+    assert all(one["seconds"] > 0 for one in rows.values())
