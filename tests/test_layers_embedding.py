@@ -73,7 +73,9 @@ def test_shapes_are_those_of_microsoft_and_peft():
 
 
 def test_lora_bias_is_refused():
-    with pytest.raises(ValueError, match="lora_bias=True is not supported for the embedding embed"):
+    with pytest.raises(
+        ValueError, match="lora_bias=True is not supported for Embedding, which embed"
+    ):
         adapted(Model(), lora_bias=True)
 
 

@@ -8,34 +8,22 @@ from torch import Tensor, nn
 
 from ..config import LoraConfig
 from ..errors import ConfigError, PeftWarning
-from ..layer import LoraLayer, at_least_float32
+from ..inject import base_of
+from ..layer import at_least_float32
 from ..lora_math import lora_delta
+from .other_layer import OtherLayer
 
 
-class ConvNd(LoraLayer, nn.Module):
+class ConvNd(OtherLayer):
     """W is (out, in / groups, *kernel), A is (r, in, *kernel), B is (out, r / groups, 1, ...).
 
     Stride, padding and dilation are those of the base, so that both paths see the same patches.
     """
 
-    def __init__(
-        self,
-        base_layer: nn.Module,
-        adapter_name: str,
-        config: LoraConfig,
-        r: int,
-        lora_alpha: float,
-    ) -> None:
-        nn.Module.__init__(self)
-        LoraLayer.__init__(self, base_layer)
-        base_layer.requires_grad_(False)
-        self._active_adapter = adapter_name
-        self.update_layer(adapter_name, r, lora_alpha, config)
-
     @staticmethod
     def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
         """Refuse ranks that the groups do not divide, and initialisations of matrices."""
-        base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+        base = base_of(module)
         if r % base.groups:
             raise ConfigError(
                 f"Targeting a {type(base).__name__} with groups={base.groups} and rank {r}. "
@@ -77,15 +65,20 @@ class ConvNd(LoraLayer, nn.Module):
         )
 
     def check_merge(self, adapter_names: list[str]) -> None:
-        """Refuse groups: A sees all input channels, and W only those of its group."""
+        """Refuse groups."""
         super().check_merge(adapter_names)
+        self._refuse_groups()
+
+    def _refuse_groups(self) -> None:
+        """With groups A sees all input channels, and W only those of its group."""
         if self.get_base_layer().groups > 1:
             raise NotImplementedError(
                 "Merging is not supported for _ConvNd layers with groups > 1!"
             )
 
     def plain_delta(self, name: str) -> Tensor:
-        """scaling · B A, the kernel's places being part of A's columns; without groups."""
+        """scaling · B A, the kernel's places being part of A's columns."""
+        self._refuse_groups()
         adapter = self.adapter(name)
         A = at_least_float32(adapter.A.weight).flatten(1)  # (r, in * kernel)
         B = at_least_float32(adapter.B.weight).flatten(1)  # (out, r)

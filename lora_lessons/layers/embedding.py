@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from ..config import LoraConfig
 from ..errors import ConfigError, MergeError, PeftWarning
-from ..layer import LoraLayer, at_least_float32
+from ..layer import at_least_float32
 from ..lora_math import lora_delta
+from .other_layer import OtherLayer
 
 
-class Embedding(LoraLayer, nn.Module):
+class Embedding(OtherLayer):
     """W is (tokens, dim); A is (r, tokens) and starts at zero, B is (dim, r) and starts random.
 
     An embedding looks a token's column of A up; with A at zero the layer starts as it was, and
@@ -22,20 +23,6 @@ class Embedding(LoraLayer, nn.Module):
     """
 
     output_dim = 1
-
-    def __init__(
-        self,
-        base_layer: nn.Module,
-        adapter_name: str,
-        config: LoraConfig,
-        r: int,
-        lora_alpha: float,
-    ) -> None:
-        nn.Module.__init__(self)
-        LoraLayer.__init__(self, base_layer)
-        base_layer.requires_grad_(False)
-        self._active_adapter = adapter_name
-        self.update_layer(adapter_name, r, lora_alpha, config)
 
     @staticmethod
     def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:

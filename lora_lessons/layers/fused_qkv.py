@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import LoraConfig
 from ..errors import ConfigError, did_you_mean
+from ..inject import base_of
 from ..layer import Linear, at_least_float32
 from ..lora_math import lora_delta
 from .hf_conv1d import Conv1DLinear
@@ -82,8 +83,7 @@ class FusedQKV:
     @classmethod
     def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
         """Raise unless the parts' widths add up to the layer's."""
-        base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
-        width = cls._sizes(base)[1]
+        width = cls._sizes(base_of(module))[1]
         if sum(cls.parts.values()) * cls.repeats != width:
             raise ConfigError(
                 f"{name} has {width} outputs, and the parts {cls.parts} x {cls.repeats} have "
