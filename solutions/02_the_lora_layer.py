@@ -344,8 +344,8 @@ print(f"after 5 more steps of SGD the two updates are {twin['later']:.0%} apart"
 # ### Exercise 2.5: into the model (*core*, 8 minutes)
 #
 # Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`. Freeze everything
-# else, and leave what `make` returns as it is. Return the full names of the replaced layers. Run twice, it
-# must not wrap a layer that is already adapted. `model.get_submodule("a.b")` returns a module by its full
+# else, and leave what `make` returns as it is. Return the full names of the replaced layers. A second run
+# finds nothing to replace, and must change nothing: what trains goes on training. `model.get_submodule("a.b")` returns a module by its full
 # name; `"layers.0.q_proj".rpartition(".")` gives `("layers.0", ".", "q_proj")`.
 
 
@@ -353,14 +353,17 @@ print(f"after 5 more steps of SGD the two updates are {twin['later']:.0%} apart"
 def inject(model: torch.nn.Module, names: list[str], make) -> list[str]:
     """Replace the linear layers of these names by make(linear); return their full names."""
     ### BEGIN SOLUTION
-    model.requires_grad_(False)  # first: make adds what trains
-    replaced = []
-    for name, module in list(model.named_modules()):
+    targets = [
+        name
+        for name, module in model.named_modules()
+        if name.rpartition(".")[2] in names and isinstance(module, torch.nn.Linear)
+    ]
+    if targets:  # a second run finds none, and must not freeze the adapters of the first
+        model.requires_grad_(False)  # before make adds what trains
+    for name in targets:
         parent, _, last = name.rpartition(".")
-        if last in names and isinstance(module, torch.nn.Linear):
-            setattr(model.get_submodule(parent), last, make(module))
-            replaced.append(name)
-    return replaced
+        setattr(model.get_submodule(parent), last, make(model.get_submodule(name)))
+    return targets
     ### END SOLUTION
 
 
@@ -511,7 +514,8 @@ live = experiment.subspace_overlap(
 ll.show(
     figures.overlap_curves(live),
     alt="Live, nano model: overlap of the first i directions against i, for the layers q and v and "
-    "for A and B A; r = 4 against r = 16, two seeds of r = 16, untrained factors, and chance.",
+    "for A and B A; r = 4 against r = 16, two seeds of r = 16, untrained factors, and chance. The "
+    "trained lines lie above chance, with wide intervals.",
 )
 
 # %%
@@ -533,14 +537,17 @@ recorded
 ll.show(
     figures.overlap_curves(recorded.data),
     alt="Recorded, decoder: overlap of the first i directions against i, for the layers q and v and "
-    "for A and B A; r = 8 against r = 64, two seeds of r = 64, untrained factors, and chance.",
+    "for A and B A; r = 8 against r = 64, two seeds of r = 64, untrained factors, and chance. Both "
+    "trained lines lie between 0.07 and 0.15 in all four panels, nearly flat, above chance, which "
+    "rises from 0.004 to 0.03. The untrained factors lie on chance.",
 )
 
 # %%
 ll.show(
     figures.overlap_maps(recorded.data),
     alt="Recorded, decoder: overlap of the first i directions of A at r = 8 and the first j at "
-    "r = 64, as maps for q, for v, and for q before training.",
+    "r = 64, as maps for q, for v, and for q before training. Trained, the overlap grows with j to "
+    "0.41 for the first direction and to 0.31 for all eight. Untrained it is j / 256 in every row.",
 )
 
 # %%
@@ -556,8 +563,8 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # ### What came out
 #
 # The first direction of $r = 8$ and of $r = 64$ overlaps by 0.09 in the q layers and by 0.14 in the v
-# layers. Chance is 0.004 and the untrained factors lie on it, so training did find something that both
-# share. But it is far from the paper's 0.5. Two runs of $r = 64$ share about as much, and $BA$ says the
+# layers. Chance is 0.004 and the untrained factors stay near it (0.002), so training did find something that
+# both share. But it is far from the paper's 0.5. Two runs of $r = 64$ share about as much, and $BA$ says the
 # same as $A$. The whole subspaces, $\varphi(8, 64)$ in q, reach 0.31 where chance alone gives 0.25.
 # **The paper's finding holds here in part**: shared leading directions, yes; one dominant direction, no.
 # Our runs are short (150 steps) and the base is small, so the number may rise with training.

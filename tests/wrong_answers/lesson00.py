@@ -17,6 +17,12 @@ WRONG = {
             "over batches",
         ),
         WrongAnswer(
+            "adds the means",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    return math.exp(sum(batch_losses) / sum(batch_tokens))\n",
+            "multiply it by its tokens",
+        ),
+        WrongAnswer(
             "base two",
             "def perplexity(batch_losses, batch_tokens):\n"
             "    total = sum(l * n for l, n in zip(batch_losses, batch_tokens))\n"
@@ -46,6 +52,13 @@ WRONG = {
             "    f = sum(p.numel() for p in model.parameters() if not p.requires_grad)\n"
             "    return t / f\n",
             "frozen",
+        ),
+        WrongAnswer(
+            "goes by the names",
+            "def trainable_share(model):\n"
+            "    t = sum(p.numel() for n, p in model.named_parameters() if 'lora_' in n)\n"
+            "    return t / sum(p.numel() for p in model.parameters())\n",
+            "a name does not tell",
         ),
         WrongAnswer(
             "counts tensors",
@@ -135,6 +148,22 @@ WRONG = {
             "    s = (sum((v - mean) ** 2 for v in values) / (n - 1)) ** 0.5\n"
             "    return mean - t * s, mean + t * s\n",
             "root of n",
+        ),
+        WrongAnswer(
+            "t of five runs for any number",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = (sum((v - mean) ** 2 for v in values) / (n - 1)) ** 0.5\n"
+            "    return mean - 2.776 * s / n**0.5, mean + 2.776 * s / n**0.5\n",
+            "five runs alone",
+        ),
+        WrongAnswer(
+            "high before low",
+            "def interval(values, t):\n"
+            "    n, mean = len(values), sum(values) / len(values)\n"
+            "    s = (sum((v - mean) ** 2 for v in values) / (n - 1)) ** 0.5\n"
+            "    return mean + t * s / n**0.5, mean - t * s / n**0.5\n",
+            "wrong way round",
         ),
         WrongAnswer(
             "smallest and largest value",

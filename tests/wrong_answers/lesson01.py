@@ -182,6 +182,21 @@ def loss_at_rank(layer, W_base, k, measure):
             "not restored",
         ),
         WrongAnswer(
+            "leaves the weight frozen",
+            """
+def loss_at_rank(layer, W_base, k, measure):
+    tuned_weight = layer.weight.detach().clone()
+    U, S, Vh = torch.linalg.svd(tuned_weight - W_base, full_matrices=False)
+    layer.requires_grad_(False)
+    try:
+        layer.weight.copy_(W_base + (U[:, :k] * S[:k]) @ Vh[:k])
+        return measure()
+    finally:
+        layer.weight.copy_(tuned_weight)
+""",
+            "does not train any more",
+        ),
+        WrongAnswer(
             "measures before it cuts",
             """
 def loss_at_rank(layer, W_base, k, measure):
@@ -261,6 +276,12 @@ def split_update(delta, r, scaling):
             "def largest_saving_rank(in_features, out_features):\n"
             "    return min(in_features, out_features) // 2\n",
             "square",
+        ),
+        WrongAnswer(
+            "rounds",
+            "def largest_saving_rank(in_features, out_features):\n"
+            "    return round(in_features * out_features / (in_features + out_features)) - 1\n",
+            "One rank more still saves",
         ),
         WrongAnswer(
             "multiplies in by out",

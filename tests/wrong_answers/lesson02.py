@@ -62,9 +62,15 @@ def gradients_by_hand(x, G, W, A, B, scaling):
 """
 
 
+_FREEZE_ONCE = (
+    "if any(isinstance(m, torch.nn.Linear) and n.rpartition('.')[2] in names "
+    "for n, m in model.named_modules()): model.requires_grad_(False)"
+)
+
+
 def _inject(
     test: str = "last in names and isinstance(module, torch.nn.Linear)",
-    before: str = "model.requires_grad_(False)",
+    before: str = _FREEZE_ONCE,
     replace: str = "setattr(model.get_submodule(parent), last, make(module))",
     after: str = "pass",
     returned: str = "done",
@@ -164,6 +170,19 @@ WRONG = {
             "`gen`",
         ),
         WrongAnswer(
+            "a seed of its own",
+            _start(
+                "gen = torch.Generator().manual_seed(0)\n"
+                f"b = in_features ** -0.5\nA = {_UNIFORM}\nreturn A, {_ZERO}"
+            ),
+            "Another seed gave the same A",
+        ),
+        WrongAnswer(
+            "float64",
+            _start(f"b = in_features ** -0.5\nA = {_UNIFORM}\nreturn A.double(), {_ZERO}"),
+            "in float32",
+        ),
+        WrongAnswer(
             "the factors exchanged",
             _start(f"b = in_features ** -0.5\nA = {_UNIFORM}\nreturn {_ZERO}, A"),
             "wrong way round",
@@ -189,6 +208,11 @@ WRONG = {
             "the batch transposed",
             _forward("linear(x) + s * (B @ A @ x.T).T"),
             "fails for (batch, time, in)",
+        ),
+        WrongAnswer(
+            "B A formed",
+            _forward("linear(x) + s * (x @ (B @ A).T)"),
+            "B A was formed",
         ),
         WrongAnswer(
             "no division by r",
@@ -271,6 +295,16 @@ class AdaptedLinear(torch.nn.Module):
             "not part of the module",
         ),
         WrongAnswer(
+            "A normal, and too wide",
+            _layer(A="torch.nn.Parameter(torch.randn(r, 31, generator=gen).double())"),
+            "as in exercise 2.1",
+        ),
+        WrongAnswer(
+            "the generator not used",
+            _layer().replace("generator=gen", "generator=None"),
+            "draw from the generator `gen`",
+        ),
+        WrongAnswer(
             "no division by r",
             _layer(init="self.s = alpha"),
             "division by r",
@@ -301,6 +335,11 @@ class AdaptedLinear(torch.nn.Module):
             "a mean over the batch",
             _gradients(A="s * (G2 @ B).T @ x2 / len(x)"),
             "mean over the batch",
+        ),
+        WrongAnswer(
+            "one of them forgotten",
+            _gradients(returned="None, grad_B, grad_x"),
+            "not a tensor",
         ),
         WrongAnswer(
             "A and B exchanged",
@@ -351,6 +390,11 @@ def gradients_by_hand(x, G, W, A, B, scaling):
         ),
         WrongAnswer("freezes nothing", _inject(before="pass"), "still trains"),
         WrongAnswer(
+            "a second run freezes the adapters",
+            _inject(before="model.requires_grad_(False)"),
+            "freezes the adapters too",
+        ),
+        WrongAnswer(
             "matches a part of the name",
             _inject("any(n in name for n in names) and isinstance(module, torch.nn.Linear)"),
             "last part of its name must equal",
@@ -393,6 +437,11 @@ def gradients_by_hand(x, G, W, A, B, scaling):
             "not divided",
             _overlap(f"{_COSINES}.square().sum().item()"),
             "division by min(i, j) is missing",
+        ),
+        WrongAnswer(
+            "i and j exchanged",
+            _overlap("(Vh[:j] @ Qh[:i].T).square().sum().item() / min(i, j)"),
+            "exchanged",
         ),
         WrongAnswer(
             "left-singular vectors",

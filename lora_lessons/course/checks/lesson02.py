@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .core import Wrong, expect
 
@@ -40,8 +41,11 @@ def _linear(rng: torch.Generator, dtype: torch.dtype = torch.float32) -> nn.Line
 def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> None:
     in_, out, r = 499, 127, 31  # large enough that a spread is known to 1 %
     seed = int(torch.randint(2**31, (1,), generator=rng))
-    again = lambda: answer(in_, out, r, torch.Generator().manual_seed(seed))  # noqa: E731
-    A, B = _two(again(), "Return two tensors, (A, B).")
+
+    def draw_with(seed: int) -> Any:
+        return answer(in_, out, r, torch.Generator().manual_seed(seed))
+
+    A, B = _two(draw_with(seed), "Return two tensors, (A, B).")
     _shapes(A, B, r, in_, out)
     a_zero, b_zero = (not factor.any() for factor in (A, B))
     if a_zero and b_zero:
@@ -51,10 +55,9 @@ def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> Non
     if not b_zero:
         raise Wrong("B is not zero: B A would change the layer before the first step.")
     _check_uniform(A.double(), in_, out, r)
-    if not torch.equal(A, again()[0]):
-        raise Wrong(
-            "The same seed gave another A: draw from the generator `gen` that you are given."
-        )
+    if A.dtype != torch.float32 or B.dtype != torch.float32:
+        raise Wrong(f"Both in float32, PyTorch's default; got {A.dtype} and {B.dtype}.")
+    _check_follows_gen(draw_with(seed)[0], draw_with(seed + 1)[0], A)
 
 
 def _check_uniform(A: Tensor, in_: int, out: int, r: int) -> None:
@@ -78,6 +81,18 @@ def _check_uniform(A: Tensor, in_: int, out: int, r: int) -> None:
         if abs(ratio / mistaken - 1) < 0.03:
             raise Wrong(message)
     raise Wrong(f"A is {ratio:.3g} times as wide as uniform in -1/sqrt(in) to 1/sqrt(in).")
+
+
+def _check_follows_gen(again: Tensor, other: Tensor, A: Tensor) -> None:
+    """`again` was drawn with the seed of `A`, `other` with another."""
+    if not torch.equal(A, again):
+        raise Wrong(
+            "The same seed gave another A: draw from the generator `gen` that you are given."
+        )
+    if torch.equal(A, other):
+        raise Wrong(
+            "Another seed gave the same A: draw from the generator `gen`, not a fixed seed."
+        )
 
 
 def _two(pair: Any, message: str) -> tuple[Tensor, Tensor]:
@@ -114,6 +129,24 @@ def check_forward_with_branch(answer: Callable[..., Any], rng: torch.Generator) 
             f"B, not x, and multiply from the right. ({type(error).__name__})"
         ) from error
     _expect_forward(result, x, linear, A, B)
+    with _NoProductOfFactors():
+        answer(x, linear, A, B, ALPHA)
+
+
+class _NoProductOfFactors(TorchFunctionMode):
+    """Raises `Wrong` when a product of matrices has the shape of W: B A was formed."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        is_product = func.__name__ in ("matmul", "__matmul__", "mm", "einsum", "linear")
+        if is_product and tuple(result.shape) in ((OUT, IN), (IN, OUT)):
+            raise Wrong(
+                "The numbers are right, but B A was formed, a matrix as large as W: multiply x by "
+                "A first, then by B."
+            )
+        return result
 
 
 def _expect_forward(result: Any, x: Tensor, linear: nn.Linear, A: Tensor, B: Tensor) -> None:
@@ -169,6 +202,20 @@ def check_AdaptedLinear(answer: Callable[..., Any], rng: torch.Generator) -> Non
     _check_gradients_flow(module, linear, A, B, x)
     if any(not torch.equal(linear.state_dict()[name], value) for name, value in kept.items()):
         raise Wrong("W or the bias was written to. They stay as they were given.")
+    _check_first_values(answer, rng)
+
+
+def _check_first_values(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """A is as in 2.1: 93 numbers, so their spread is known to some 5 %."""
+    seed = int(torch.randint(2**31, (1,), generator=rng))
+    A, again, other = (
+        answer(_linear(rng, torch.float64), R, ALPHA, torch.Generator().manual_seed(s)).A.detach()
+        for s in (seed, seed, seed + 1)
+    )
+    bound = 1 / math.sqrt(IN)
+    if A.abs().max() > bound * (1 + 1e-5) or A.std() < 0.7 * bound / math.sqrt(3):
+        raise Wrong("self.A is not uniform within 1/sqrt(in) of zero: start it as in exercise 2.1.")
+    _check_follows_gen(again, other, A)
 
 
 def _own_factors(module: Any) -> tuple[nn.Parameter, nn.Parameter]:
@@ -249,6 +296,8 @@ def check_gradients_by_hand(answer: Callable[..., Any], rng: torch.Generator) ->
     got = _without_autograd(answer, x, G, W, A, B, SCALING)
     if not (isinstance(got, tuple | list) and len(got) == 3):
         raise Wrong("Return three tensors: (grad_A, grad_B, grad_x).")
+    if not all(isinstance(gradient, Tensor) for gradient in got):
+        raise Wrong("One of (grad_A, grad_B, grad_x) is not a tensor.")
     if tuple(got[0].shape) == (OUT, R) and tuple(got[1].shape) == (R, IN):
         raise Wrong("grad_A and grad_B are exchanged: return (grad_A, grad_B, grad_x).")
     x, G, W, A, B = (t.double() for t in (x, G, W, A, B))

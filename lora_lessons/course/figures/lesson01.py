@@ -63,12 +63,15 @@ def rank_sweep(rows: Rows, title: str, measure: str = "best", top: float | None 
     rules = _distinct(rows, "rule", leave_out=FULL)
     figure, axes = new_figure(1, len(rules))
     for axis, rule in zip(axes, rules, strict=True):
+        if axis is not axes[0]:
+            axis.sharey(axes[0])  # the rules are compared by height
         _sweep_panel(axis, [row for row in rows if row["rule"] == rule], measure)
         _full_line(axis, rows, measure)
         axis.set_ylim(top=top)
         axis.set_title(f"{title}: {rule}")
         axis.set_ylabel(f"{measure} validation loss (nats per token)")
-    axes[0].legend(fontsize="small")
+    # below the panels, where it hides no line
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

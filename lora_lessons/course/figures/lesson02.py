@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MATRICES = (("q_proj", "A"), ("v_proj", "A"), ("q_proj", "BA"), ("v_proj", "BA"))
+TOP = 0.6  # of the curves' axis: the paper's 0.5 is inside, and the differences can be seen
 MARKERS = dict(zip(PAIRS, "osx", strict=True))
 
 
@@ -45,7 +46,7 @@ def _curves(axis: Axes, result: dict[str, Any], module: str, of: str) -> None:
         axis.fill_between(i, low, high, color=PALETTE[k], alpha=0.2, linewidth=0)
     by_chance = [chance(n, n, result["width"]) for n in i]
     axis.plot(i, by_chance, "--", color=PALETTE[-1], label="chance, i / width")
-    axis.set_ylim(0, 1)
+    axis.set_ylim(0, TOP)
     axis.set_xticks(i)
     axis.set_xlabel("i, leading directions of each")
     axis.set_ylabel("overlap φ(i, i)")
@@ -55,13 +56,16 @@ def overlap_maps(result: dict[str, Any], of: str = "A") -> Figure:
     """φ(i, j) of the two ranks as maps, as in the paper's figure 3: q, v, and q untrained."""
     chosen = [("small and large", m) for m in ("q_proj", "v_proj")] + [(UNTRAINED, "q_proj")]
     figure, axes = new_figure(1, 3)
-    for axis, (pair, module) in zip(axes, chosen, strict=True):
-        row = find(result, pair, module, "A" if pair == UNTRAINED else of)
+    found = [
+        find(result, pair, module, "A" if pair == UNTRAINED else of) for pair, module in chosen
+    ]
+    brightest = max(max(line) for row in found for line in row["phi"])
+    for axis, (pair, module), row in zip(axes, chosen, found, strict=True):
         image = axis.imshow(
             row["phi"],
             cmap="cividis",
             vmin=0,
-            vmax=1,
+            vmax=brightest,  # one scale for the three maps, as wide as what they hold
             origin="lower",
             aspect="auto",
             extent=(0.5, result["large"] + 0.5, 0.5, result["small"] + 0.5),

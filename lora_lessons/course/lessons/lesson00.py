@@ -39,6 +39,9 @@ def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 _number(sum(e * n for e, n in zip(exps, tokens, strict=True)) / total)
             ),
             "The losses are in nats, so the base is e, not 2.": _number(2**mean),
+            "Each loss is a batch's mean: multiply it by its tokens before you add.": (
+                _number(math.exp(sum(losses) / total))
+            ),
             "This is the mean loss. Perplexity is its exponential.": _number(mean),
         },
     )
@@ -52,8 +55,8 @@ class _Tied(nn.Module):
         width = int(torch.randint(11, 29, (1,), generator=rng))
         self.embedding = nn.Embedding(37, width)
         self.frozen = nn.Linear(width, 41)
-        self.lora_A = nn.Linear(width, 3, bias=False)
-        self.lora_B = nn.Linear(3, 41, bias=False)
+        self.down = nn.Linear(width, 3, bias=False)  # no telling name: requires_grad decides
+        self.up = nn.Linear(3, 41, bias=False)
         self.head = nn.Linear(width, 37, bias=False)
         self.head.weight = self.embedding.weight
         for part in (self.embedding, self.frozen):
@@ -85,6 +88,8 @@ def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> N
                 _number((3 + 41) / rows_all)
             ),
             "This is the share that is frozen.": _number(frozen / (trained + frozen)),
+            "Nothing was found to train. Ask p.requires_grad of each of model.parameters(): a name "
+            "does not tell, and the tensors of state_dict() are detached.": _number(0.0),
         },
     )
 
@@ -112,6 +117,12 @@ def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> Non
                 _number(float((numbers + weights) * size))
             ),
             "These are numbers, not bytes: multiply by bytes_per_number.": _number(float(numbers)),
+            "Only A was counted. Each layer has B of shape (out, r) too.": (
+                _number(float(sum(r * in_ for _, in_ in shapes) * size))
+            ),
+            "Only B was counted. Each layer has A of shape (r, in) too.": (
+                _number(float(sum(r * out for out, _ in shapes) * size))
+            ),
             "This is r times the product of the sides. A and B hold r times their sum.": (
                 _number(float(r * weights * size))
             ),
@@ -122,8 +133,13 @@ def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> Non
 
 
 def check_interval(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    values = (3.0 + torch.randn(5, generator=rng, dtype=torch.float64)).tolist()
-    t, n = 2.776, 5
+    for n, t in ((5, 2.776), (4, 3.182)):  # another n, so that a fixed 5 or 2.776 shows
+        values = (3.0 + torch.randn(n, generator=rng, dtype=torch.float64)).tolist()
+        _check_interval(answer(list(values), t), values, t)
+
+
+def _check_interval(result: Any, values: list[float], t: float) -> None:
+    n = len(values)
     mean = sum(values) / n
     squares = sum((v - mean) ** 2 for v in values)
     s = math.sqrt(squares / (n - 1))
@@ -131,11 +147,12 @@ def check_interval(answer: Callable[..., Any], rng: torch.Generator) -> None:
     def pair(half: float) -> torch.Tensor:
         return torch.tensor([mean - half, mean + half], dtype=torch.float64)
 
-    result = answer(list(values), t)
-    if not (isinstance(result, tuple | list) and len(result) == 2):
-        raise Wrong("Return two numbers, (low, high).")
+    try:
+        low, high = (float(end) for end in result)
+    except (TypeError, ValueError):
+        raise Wrong("Return two numbers, (low, high).") from None
     expect(
-        torch.tensor([float(result[0]), float(result[1])], dtype=torch.float64),
+        torch.tensor([low, high], dtype=torch.float64),
         pair(t * s / math.sqrt(n)),
         k=4,
         mistakes={
@@ -155,6 +172,16 @@ def check_interval(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 pair(t * s * s / math.sqrt(n))
             ),
             "The half-width was divided by n, not by its root.": pair(t * s / n),
+            "The root is of n, not of n - 1; that belongs to the sample deviation alone.": (
+                pair(t * s / math.sqrt(n - 1))
+            ),
+            "This divides by the root of 5. Take the number of values: it is not always 5.": (
+                pair(t * s / math.sqrt(5))
+            ),
+            "The ends are the wrong way round: return (low, high).": (pair(-t * s / math.sqrt(n))),
+            "This is right for five runs alone: take n from the values, and the t you are given.": (
+                pair(2.776 * s / math.sqrt(n))
+            ),
         },
     )
 

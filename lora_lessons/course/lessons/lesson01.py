@@ -5,6 +5,7 @@ Every expected value is computed here in float64, by other means than the packag
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,7 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
 
 def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> None:
     S = torch.linalg.svdvals(_random_matrix(rng).double())
-    k = 4
+    k = int(torch.randint(3, 9, (1,), generator=rng))
     energy = S.square()
     expect(
         answer(S.float(), k),
@@ -87,6 +88,9 @@ def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> 
             "One value too many was kept: the first k are kept, so the error starts at S[k].": (
                 energy[k + 1 :].sum().sqrt()
             ),
+            "One value too few was kept: the first k are S[:k], so the error starts at S[k].": (
+                energy[k - 1 :].sum().sqrt()
+            ),
         },
     )
 
@@ -98,7 +102,9 @@ def check_rank_for_energy(answer: Callable[..., Any], rng: torch.Generator) -> N
         right = next(i + 1 for i, kept in enumerate(energy.tolist()) if kept >= share)
         plain = S.cumsum(0) / S.sum()
         by_values = next(i + 1 for i, kept in enumerate(plain.tolist()) if kept >= share)
+        by_norm = next(i + 1 for i, kept in enumerate(energy.sqrt().tolist()) if kept >= share)
         _whole_number(answer(S.float(), share), right, {
+            by_norm: "This is the rank for a share of the norm. Energy is its square: no root.",
             by_values: "This is the rank for the sum of S. Energy adds the squares, S * S.",
             right - 1: "This rank is one too small: it keeps less than the share.",
             right + 1: "This rank is one too large: one rank less still keeps the share.",
@@ -109,11 +115,13 @@ def check_rank_for_energy(answer: Callable[..., Any], rng: torch.Generator) -> N
 
 
 def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    delta, r, scaling = _random_matrix(rng), 3, 7 / 3
+    delta, r, scaling = _random_matrix(rng), int(torch.randint(2, 6, (1,), generator=rng)), 7 / 3
     factors = answer(delta.clone(), r, scaling)
     if not (isinstance(factors, tuple | list) and len(factors) == 2):
         raise Wrong("Return two tensors, (B, A).")
     B, A = factors
+    if not (isinstance(B, Tensor) and isinstance(A, Tensor)):
+        raise Wrong("Return two tensors, (B, A).")
     shapes = tuple(B.shape), tuple(A.shape)
     if shapes == ((r, IN), (OUT, r)):
         raise Wrong("The factors are the wrong way round: return (B, A), B of shape (out, r).")
@@ -136,6 +144,9 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
             "The update was divided by the scaling twice: each factor takes its square root.": (
                 best / scaling
             ),
+            "The update was multiplied by the scaling. Divide by it: scaling * B @ A has it.": (
+                scaling**2 * best
+            ),
         },
     )
     if not torch.allclose(B.double().norm(dim=0), A.double().norm(dim=1), rtol=1e-3):
@@ -148,14 +159,16 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
 def check_largest_saving_rank(answer: Callable[..., Any], rng: torch.Generator) -> None:
     drawn = torch.randint(40, 900, (2,), generator=rng).tolist()
     # The square comes last: it breaks even exactly at 128, so counting equality shows there, while
-    # an answer that is right for squares alone is told so before.
-    for in_, out in ((256, 704), (drawn[0], drawn[0] + drawn[1]), (256, 256)):
+    # an answer that is right for squares alone is told so before. For (256, 704) in * out /
+    # (in + out) is just below a whole number, for (120, 400) just above: rounding shows.
+    for in_, out in ((256, 704), (120, 400), (drawn[0], drawn[0] + drawn[1]), (256, 256)):
         right = max(r for r in range(min(in_, out)) if r * (in_ + out) < in_ * out)
         _whole_number(answer(in_, out), right, {
             min(in_, out) // 2: "Half the smaller side is right for a square only.",
             0: "B holds out * r numbers and A r * in: together r * (in + out), not r * in * out.",
             min(in_, out): "This is the full rank of W. Ask where r * (in + out) stays below "
             "in * out.",
+            right - 1: "One rank more still saves. Subtract before the division, not after it.",
             right + 1: "At this rank B and A are as large as W or larger: equal is not smaller.",
         })  # fmt: skip
 
@@ -163,10 +176,10 @@ def check_largest_saving_rank(answer: Callable[..., Any], rng: torch.Generator) 
 def _whole_number(actual: Any, right: int, mistakes: dict[int, str]) -> None:
     if isinstance(actual, Tensor) and actual.numel() == 1:
         actual = actual.item()
-    if not isinstance(actual, int) or isinstance(actual, bool):
+    if not isinstance(actual, numbers.Integral) or isinstance(actual, bool):
         raise Wrong(f"Return an int, a whole number; got {type(actual).__name__}.")
     if actual != right:
-        raise Wrong(mistakes.get(actual, f"Expected {right}, got {actual}."))
+        raise Wrong(mistakes.get(int(actual), f"Expected {right}, got {actual}."))
 
 
 def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -221,8 +234,13 @@ def _check_restores_on_failure(
 
 
 def _restored(layer: torch.nn.Linear, tuned: Tensor, message: str) -> None:
-    if not torch.equal(layer.weight.detach(), tuned):
-        raise Wrong(message)
+    if not layer.weight.requires_grad:
+        raise Wrong("The weight does not train any more: leave requires_grad as you found it.")
+    if torch.equal(layer.weight.detach(), tuned):
+        return
+    if torch.allclose(layer.weight.detach(), tuned, rtol=1e-4, atol=1e-4):
+        raise Wrong("The weight came back with rounding errors: keep a clone and copy it back.")
+    raise Wrong(message)
 
 
 EXERCISES = [

@@ -94,6 +94,11 @@ def check_inject(answer: Callable[..., Any], rng: torch.Generator) -> None:
             "Run a second time, as a notebook cell is, it puts LoRA inside LoRA: the inner layer's "
             "full name still contains a target. Compare the last part of the name only."
         )
+    if not all(adapter.A.requires_grad for adapter in made):
+        raise Wrong(
+            "Run a second time, as a notebook cell is, it freezes the adapters too, and nothing "
+            "trains any more: freeze only when there is a layer to replace."
+        )
 
 
 def _check_replaced(
@@ -177,6 +182,10 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
         ),
         "Divided by i * j: divide by min(i, j).": right * smaller / (i * j),
         "The division by min(i, j) is missing.": right * smaller,
+        "i and j are exchanged: the first i vectors of M, the first j of N.": _phi(M, N, j, i),
+        "The cosines were not squared one by one before they were added.": (
+            (Vh[:i] @ Qh[:j].T).abs().sum() / smaller
+        ),
         "These are the left-singular vectors, in the space of outputs. Use the rows of Vh.": (
             energy(U[:, :i].T, P[:, :j].T)
         ),
@@ -257,11 +266,11 @@ EXERCISES = [
         points=3,
         minutes=8,
         hints=(
-            "Freeze all of the model first. Then go through list(model.named_modules()), a list, "
-            "because the model changes on the way.",
+            "List the targets from model.named_modules() before you change anything. If there are "
+            "any, freeze all of the model; then replace each target.",
             "name.rpartition('.') gives (parent's name, '.', last part). "
             "model.get_submodule(parent) returns the parent; the empty name is the model itself.",
-            "If isinstance(module, nn.Linear) and last in names: "
+            "A target has last in names and isinstance(module, nn.Linear). For each: "
             "setattr(model.get_submodule(parent), last, make(module)), and note the full name.",
         ),
         check=check_inject,
