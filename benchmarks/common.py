@@ -34,11 +34,11 @@ class Shape:
     length: int
     tied: bool = True
 
-    def build(self, device: str, dtype: torch.dtype) -> nn.Module:
-        """The model, made on the device itself: a 1 B model takes minutes on the CPU."""
+    def config(self) -> Any:
+        """The model's sizes, as transformers names them."""
         import transformers
 
-        config = getattr(transformers, f"{self.family}Config")(
+        return getattr(transformers, f"{self.family}Config")(
             vocab_size=self.vocabulary,
             hidden_size=self.hidden,
             intermediate_size=self.feed_forward,
@@ -49,6 +49,12 @@ class Shape:
             tie_word_embeddings=self.tied,
             use_cache=False,
         )
+
+    def build(self, device: str, dtype: torch.dtype) -> nn.Module:
+        """The model, made on the device itself: a 1 B model takes minutes on the CPU."""
+        import transformers
+
+        config = self.config()
         torch.manual_seed(0)
         with torch.device(device):
             model = getattr(transformers, f"{self.family}ForCausalLM")(config)

@@ -178,7 +178,7 @@ def main() -> None:
         about |= {"steps": arguments.steps, "rows": ROWS, "length": LENGTH}
         results["models"][name] = {"provenance": about, "rows": rows}
         print(table(f"{name} {ROWS} x {LENGTH}", rows), flush=True)
-    save("cpu", results, arguments.out)
+        save("cpu", results, arguments.out)
 
 
 if __name__ == "__main__":

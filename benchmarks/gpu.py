@@ -168,7 +168,18 @@ def compare(shape: Shape, passes: int) -> dict[str, dict[str, Any]]:
                 turns[name].append(measure(name, shape, rounds, per_round))
             except Exception as error:
                 rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
-    return {name: rows.get(name) or summary(turns[name]) for name in turns}
+    rows = {name: rows.get(name) or summary(turns[name]) for name in turns}
+    rows["ours, eager"]["predicted_gib"] = predicted_gib(shape)
+    return rows
+
+
+def predicted_gib(shape: Shape) -> float:
+    """What `predict_memory` says of the eager step, to be held against its measured peak."""
+    from lora_lessons.config import LoraConfig
+    from lora_lessons.train.memory import predict_memory
+
+    sizes = {"batch_size": shape.batch, "length": shape.length}
+    return predict_memory(shape.config(), LoraConfig(**ADAPTERS), **sizes).peak / 2**30
 
 
 def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dict[str, Any]:

@@ -36,6 +36,13 @@ def test_results_are_written_whole_with_where_they_come_from(tmp_path):
     assert json.loads((tmp_path / "cpu.json").read_text())["models"]["nano"] == about
 
 
+def test_the_gpu_benchmark_predicts_its_memory():
+    from benchmarks import gpu
+
+    gib = {name: gpu.predicted_gib(common.SHAPES[name]) for name in ("135M 8x128", "135M 32x256")}
+    assert 0.3 < gib["135M 8x128"] < gib["135M 32x256"]
+
+
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_the_cpu_benchmark_runs_and_its_losses_agree():
