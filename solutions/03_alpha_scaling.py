@@ -1,0 +1,630 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 Alpha and scaling: is alpha a learning rate?
+#
+# LoRA's update enters the weight with a factor in front, $W + s\,B A$. The number `lora_alpha` sets
+# that factor. The card says: think of it as a learning rate. This lesson takes the sentence apart
+# until it is exact, and then measures what a weak, a good and a too large alpha do.
+#
+# **You will be able to**
+#
+# 1. say what `lora_alpha` does to the weight, and keep the scaling when `r` changes;
+# 2. replace a change of alpha by an exactly equal change of the learning rate, for SGD and AdamW;
+# 3. fit a power law, and define "unstable" so that it can be counted.
+#
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
+#
+# **You need:** lesson 02's layer (A random, B zero, W frozen), and what one step of SGD and of Adam
+# does.
+#
+# **How it works:** replace the line in each exercise, run the cell, then run the check below it.
+# `lesson.hint.NAME()` gives three hints, each stronger than the one before.
+# `lesson.solution.NAME()` shows the answer. If you are stuck, go on: later cells use the package's
+# own piece in place of yours and say so.
+
+# %%
+import math
+
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.figures import lesson03 as figures
+from lora_lessons.experiments import alpha_algebra as algebra
+from lora_lessons.experiments import lesson03 as experiment
+
+lesson = ll.lesson("03")
+SIZE = experiment.SIZES[ll.preset()]
+DEVICE = "cuda" if ll.preset() == "full" else "cpu"
+_ = ll.seed_everything(0)
+
+# %% [markdown]
+# ## 1. Where alpha stands (*core*)
+#
+# The weight that a layer uses is
+#
+# $$W + s\,B A, \qquad s = \frac{\alpha}{r} \;\text{(LoRA)} \qquad\text{or}\qquad
+# s = \frac{\alpha}{\sqrt{r}} \;\text{(rsLoRA)} .$$
+#
+# So $\alpha / r$ is not "the effective weight", as the card has it. It is the factor of the update.
+#
+# ### Exercise 3.1: the weight that the layer has (*core*, 4 minutes)
+#
+# Return $W + s\,B A$. The rank is not among the arguments: read it off `A`.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "adapted_weight", "locked": false, "solution": true, "task": false}
+def adapted_weight(
+    W: torch.Tensor, B: torch.Tensor, A: torch.Tensor, alpha: float, stabilized: bool
+) -> torch.Tensor:
+    """Return W + s B A: W (out, in), B (out, r), A (r, in); rsLoRA's s where stabilized."""
+    ### BEGIN SOLUTION
+    r = A.shape[0]
+    s = alpha / math.sqrt(r) if stabilized else alpha / r
+    return W + s * (B @ A)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_adapted_weight", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.adapted_weight(adapted_weight)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# With $B$ and $A$ held still, the update is proportional to alpha. That is algebra, and true.
+#
+# Now a trap that people fall into: they raise `r` to 128 and leave `lora_alpha` at the default of
+# 8. The scaling falls from $8/8 = 1$ to $8/128 = 0.0625$. One reports: "LoRA does not learn." What
+# does the **first step** do then? Say first what you expect.
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "trap",
+    "AdamW, r raised from 8 to 128, alpha left at 8: the first step's fall in loss becomes",
+    options=["256 times smaller", "16 times smaller", "4 times smaller", "as large as before"],
+)
+
+# %% tags=["nbval-ignore-output"]
+lesson.explore.scaling()
+
+# %% [markdown]
+# The same as a still picture, for where no kernel runs:
+
+# %%
+lesson.explore.scaling.static()
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("trap", "about as large as before")
+
+# %% [markdown]
+# With SGD the first step takes 16 times less off the loss. With Adam it takes as much as before.
+# Section 2 shows why, and section 4 measures it on a real model. First: how do you keep the
+# scaling?
+#
+# ### Exercise 3.2: keep the scaling when r changes (*core*, 5 minutes)
+#
+# Return the alpha at `new_r` that gives the same scaling as `old_alpha` at `old_r`, under either
+# rule.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "alpha_for", "locked": false, "solution": true, "task": false}
+def alpha_for(new_r: int, old_r: int, old_alpha: float, stabilized: bool) -> float:
+    """Return the alpha that keeps the scaling when the rank goes from old_r to new_r."""
+    ### BEGIN SOLUTION
+    ratio = new_r / old_r
+    return old_alpha * (math.sqrt(ratio) if stabilized else ratio)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_alpha_for", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.alpha_for(alpha_for)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 2. The first step (*core*)
+#
+# Let $G$, of shape (out, in), be the gradient of the loss with respect to the layer's weight: what
+# full fine-tuning would step along. $B$ starts at zero, so $A$ gets no gradient and only $B$ moves:
+#
+# $$\nabla_B = s\,G A^\top .$$
+#
+# SGD moves $B$ by $-\text{lr}\,\nabla_B$. Adam divides each gradient by its own size, so its
+# **first** step is $-\text{lr}\,\operatorname{sign}(\nabla_B)$, whatever the size of the gradient.
+#
+# ### Exercise 3.3: what the first step does to W (*core*, 8 minutes)
+#
+# Return the change of the layer's weight, $s\,B A$ after one step, for `"sgd"` and for `"adam"`.
+# Where does $s$ stand, and how often?
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "first_update", "locked": false, "solution": true, "task": false}
+def first_update(
+    G: torch.Tensor, A: torch.Tensor, s: float, lr: float, optimizer: str
+) -> torch.Tensor:
+    """Return s B A (out, in) after one step from B = 0; G (out, in), A (r, in)."""
+    ### BEGIN SOLUTION
+    gradient = s * G @ A.T  # of B: (out, r)
+    step = gradient if optimizer == "sgd" else torch.sign(gradient)
+    return -lr * s * step @ A
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_first_update", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.first_update(first_update)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Does PyTorch agree with your formula?
+
+# %% tags=["nbval-ignore-output"]
+formula = lesson.use("first_update", first_update, algebra.first_update)
+
+# %%
+for optimizer in ("sgd", "adam"):
+    G, A, update = algebra.first_update_of_torch(s=7 / 3, lr=0.01, optimizer=optimizer)
+    torch.testing.assert_close(formula(G, A, 7 / 3, 0.01, optimizer), update, rtol=1e-5, atol=1e-9)
+    print(optimizer, "agrees with torch.optim")
+
+# %% [markdown]
+# So alpha times $k$ makes the first update $k^2$ times as large with SGD, and $k$ times with Adam.
+# On a whole language model, with $k = 3$:
+
+# %%
+for optimizer, expected in (("sgd", 9), ("adamw", 3)):
+    factor = algebra.first_update_factor(optimizer, k=3)
+    assert abs(factor / expected - 1) < 1e-3
+    print(f"{optimizer}: alpha x 3 makes the first update {factor:.2f} times as long")
+
+# %% [markdown]
+# ## 3. Is alpha a learning rate? (*core*)
+#
+# If it were one, alpha times $k$ would be the same run as the learning rate times $k$. Think it
+# through. Alpha times $k$ makes $s\,B A$ larger by $k$. Leave $s$ alone and give the $k$ to the
+# factors instead:
+#
+# $$(k s)\, B A \;=\; s\,(\sqrt{k}\,B)(\sqrt{k}\,A) \;=\; s\,(k B)\,A .$$
+#
+# For the run to stay the same at every later step, the steps of the larger factors must be larger
+# in the same measure. How large the learning rate must be for that depends on what the optimizer
+# makes of the gradients, which *shrink*: if $A$ is $\sqrt{k}$ times as large, its gradient is
+# $\sqrt{k}$ times as small.
+#
+# ### Exercise 3.4: the same run without alpha (*core*, 8 minutes)
+#
+# Alpha is to stay where it is. Return the settings that give exactly the run that alpha times `k`
+# would give, when $A$ and $B$ take $\sqrt{k}$ each:
+#
+# - `lr`: the learning rate of both $A$ and $B$;
+# - `start_A`: what $A$'s first values are multiplied by ($B$ starts at zero anyway);
+# - `weight_decay`: each step shrinks a weight by lr times decay times the weight, for both
+#   optimizers.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "same_run", "locked": false, "solution": true, "task": false}
+def same_run(k: float, lr: float, weight_decay: float, optimizer: str) -> dict[str, float]:
+    """Return lr, weight_decay and start_A that equal alpha x k, for "adamw" or "sgd"."""
+    ### BEGIN SOLUTION
+    root = math.sqrt(k)
+    factor = root if optimizer == "adamw" else k
+    return {"lr": lr * factor, "weight_decay": weight_decay / factor, "start_A": root}
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_same_run", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.same_run(same_run)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now the proof by experiment: a language model in float64, several training steps with alpha times
+# 3, and the same steps with each candidate. "The same run" means that all updates $s\,B A$ agree to
+# ten digits at the end. Adam adds a small `eps` to the size of the gradient. Since the gradients
+# shrink, `eps` must shrink with them.
+
+# %%
+runs = {
+    optimizer: algebra.compare_runs(optimizer, k=3, lr=lr, steps=SIZE["exact_steps"])
+    for optimizer, lr in (("adamw", 1e-2), ("sgd", 0.1))
+}
+for optimizer, found in runs.items():
+    for row in found:
+        same = "the same run" if row["update"] < 1e-10 else "ANOTHER run"
+        print(f"{optimizer:5s} alpha x 3 = {row['instead']:40s} {same}")
+
+# %% [markdown]
+# By how much the others differ, and two everyday settings that break even the right one:
+
+# %% tags=["nbval-ignore-output"]
+print("length of the difference of all updates, relative to the updates of alpha x 3")
+for optimizer, found in runs.items():
+    for row in found:
+        print(f"  {optimizer:5s} {row['instead']:40s} {row['update']:.1e}")
+only = ("lr of B x k",)
+for name, extra in (("decay 0.1", {"weight_decay": 0.1}), ("clipping at 0.1", {"clip": 0.1})):
+    (row,) = algebra.compare_runs("adamw", lr=1e-2, steps=SIZE["exact_steps"], only=only, **extra)
+    print(f"  adamw {row['instead']}, with {name}, not adjusted: {row['update']:.1e}")
+    assert row["update"] > 1e-5
+
+# %% [markdown]
+# So the sentence of the card, made exact:
+#
+# - **AdamW** (no decay, no clipping, `eps` scaled along): alpha times $k$ **is** the learning rate
+#   of $B$ times $k$. It is also the learning rate times $\sqrt{k}$ on both factors with $A$ started
+#   $\sqrt{k}$ times larger. It is **not** the learning rate times $k$.
+# - **SGD**: alpha times $k$ is the learning rate times $k$ with $A$ started $\sqrt{k}$ times
+#   larger, or the learning rate of $B$ times $k^2$. It is **not** the learning rate times $k$
+#   alone.
+# - With decay, clipping or Adam's `eps` left as they are, the right ones are close, and no longer
+#   equal.
+#
+# ## 4. The first step as a power of the rank
+#
+# Exercise 3.3 has one consequence more. $A$ has $r$ rows of the same spread, so $G A^\top$ has $r$
+# columns of the same size. Hence, to first order in the learning rate:
+#
+# | | grows as | $\alpha$ fixed, $s = \alpha/r$ | $\alpha$ fixed, $s = \alpha/\sqrt r$ | $\alpha = 2r$, $s = 2$ |
+# |---|---|---|---|---|
+# | norm of $B$'s gradient | $s\sqrt r$ | $r^{-1/2}$ | $r^0$ | $r^{1/2}$ |
+# | fall in loss, SGD: lr times the squared norm | $s^2 r$ | $r^{-1}$ | $r^0$ | $r^1$ |
+# | fall in loss, Adam: lr times the sum of sizes | $s\,r$ | $r^0$ | $r^{1/2}$ | $r^1$ |
+#
+# A table of theory is a set of predictions. To test them you need the exponent of a measured law.
+#
+# ### Exercise 3.5: the exponent of a measured law (6 minutes)
+#
+# Return the least-squares estimate of $p$ in $y = c\,x^p$ from all points. Raise `ValueError` if a
+# value is not above zero (the gradient of $A$ at the start *is* zero, and has no exponent).
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "power_law", "locked": false, "solution": true, "task": false}
+def power_law(x: list[float], y: list[float]) -> float:
+    """Return the exponent p of y = c x^p, by least squares in log y against log x."""
+    ### BEGIN SOLUTION
+    if min(x) <= 0 or min(y) <= 0:
+        raise ValueError("a power law needs values above zero")
+    log_x, log_y = torch.tensor(x).double().log(), torch.tensor(y).double().log()
+    log_x, log_y = log_x - log_x.mean(), log_y - log_y.mean()
+    return (log_x @ log_y / (log_x @ log_x)).item()
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_power_law", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.power_law(power_law)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Measure: one step from the start, for several ranks, three rules, two optimizers and several
+# seeds.
+
+# %% tags=["nbval-ignore-output"]
+laws = algebra.first_step_laws(ranks=SIZE["ranks"], seeds=SIZE["law_seeds"])
+fit = lesson.use("power_law", power_law, algebra.exponent)
+one = [row for row in laws if row["seed"] == 0 and row["rule"] == "alpha / r"]
+for what in figures.MEASURES:
+    p = fit([row["r"] for row in one], [row[what] for row in one])
+    print(f"alpha / r, one seed: {what} goes as r^{p:.2f}")
+
+# %% tags=["nbval-ignore-output"]
+ll.show(
+    figures.first_step(laws, title="Live"),
+    alt="Three log-log panels against rank on the nano model: the norm of B's gradient, the fall in "
+    "loss of one SGD step and of one AdamW step, a line for each scaling rule. Every line lies on "
+    "the dashed power law of the theory.",
+)
+
+# %%
+for what, rule, theory, fitted, _ in figures.exponent_table(laws):
+    assert abs(fitted - theory) < 0.15
+    print(f"{what:13s} with {rule:15s} as theory says: r to the power {theory:4.1f}")
+
+# %% [markdown]
+# The same on the decoder of 5.5 M parameters, recorded; the interval is over three seeds:
+
+# %%
+recorded_laws = lesson.recorded("03_first_step")
+recorded_laws
+
+# %%
+for what, rule, theory, fitted, half in figures.exponent_table(recorded_laws.data):
+    print(f"{what:13s} {rule:15s} theory {theory:4.1f}, measured {fitted:6.3f} +- {half:.3f}")
+
+# %% [markdown]
+# Three things follow.
+#
+# - rsLoRA's $\alpha/\sqrt{r}$ makes the *gradient* independent of the rank, and so SGD's first
+#   step. For AdamW, the optimizer that everybody uses, it is the plain $\alpha/r$ that does: there
+#   the first step does not depend on `r`.
+# - The rule "alpha = 2r" makes the first step grow with `r` for both. That is why lesson 01's large
+#   ranks broke at the higher learning rates under that rule, and not with alpha fixed.
+# - The trap of section 1, `r` raised and alpha left: with SGD it is real. With AdamW it is not
+#   visible in the first step. Lesson 01 has recorded what happens after 400 steps:
+
+# %%
+ranks_recorded = lesson.recorded("01_rank_sweep").data
+for lr in (3e-4, 1e-3):
+    for rule in ("alpha = 16", "alpha = 2r"):
+        losses = {
+            r: [
+                row["best"]
+                for row in ranks_recorded
+                if (row["rule"], row["lr"], row["r"]) == (rule, lr, r)
+            ]
+            for r in (8, 128)
+        }
+        low, high = (sum(values) / len(values) for values in losses.values())
+        print(f"AdamW at {lr:g}, {rule}: loss {low:.3f} at r = 8, {high:.3f} at r = 128")
+
+# %% [markdown]
+# Alpha left at 16 while `r` goes from 8 to 128 did no harm: the loss fell. At the lower learning
+# rate it fell *less* than with the scaling kept (4.156 against 4.017), and that part of the warning
+# is right.
+#
+# ## 5. Weak, best, too much (*core*)
+#
+# The card: alpha too low, weak updates; too high, instability; typical, 16 to 32. "Instability"
+# needs a definition before it can be counted. One that can be computed: compare each training loss
+# with what the **untrained base** has on the *same* batch, for some batches are hard for everybody.
+#
+# ### Exercise 3.6: which runs broke (6 minutes)
+#
+# Return, in this order of tests:
+#
+# - `"diverged"` if a loss is not finite, or if the last tenth of the run (at least one step) is *on
+#   average* more than `margin` above the base;
+# - `"spiked"` if the run came back, but some single loss was more than `margin` above the base's on
+#   its batch;
+# - `"stable"` otherwise.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "run_outcome", "locked": false, "solution": true, "task": false}
+def run_outcome(losses: list[float], untrained: list[float], margin: float) -> str:
+    """Return "stable", "spiked" or "diverged"; untrained: the base's losses on the same batches."""
+    ### BEGIN SOLUTION
+    if not all(math.isfinite(loss) for loss in losses):
+        return "diverged"
+    excess = [loss - base for loss, base in zip(losses, untrained, strict=True)]
+    last = excess[-max(1, len(excess) // 10) :]
+    if sum(last) / len(last) > margin:
+        return "diverged"
+    return "spiked" if max(excess) > margin else "stable"
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_run_outcome", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.run_outcome(run_outcome)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Predict: which alpha has the lowest loss at `r = 8`, if each gets its own best learning rate?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "best_alpha",
+    "The alpha with the lowest validation loss, each at its best learning rate (recorded run)",
+    options=[0.25, 1, 4, 16, 32, 64, 256, 1024],
+)
+
+# %% [markdown]
+# First live, on the nano model, all alphas side by side at one learning rate. Every gradient is
+# clipped at norm 1, and the margin is 0.25 nats, here and in the recorded run:
+
+# %% tags=["nbval-ignore-output"]
+rows = experiment.alpha_sweep(
+    alphas=SIZE["alphas"],
+    seeds=SIZE["seeds"],
+    steps=SIZE["steps"],
+    batch_size=SIZE["batch"],
+    length=SIZE["length"],
+    eval_every=max(1, SIZE["steps"] // 2),
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+    progress=True,
+)
+ll.show(
+    figures.alpha_sweep(rows, title="Live: nano, AdamW"),
+    alt="Three panels against alpha on the nano model: the best validation loss, which is lowest at a "
+    "middle alpha and far higher at 1024; the share of seeds that broke, which is 1 at 1024; and the "
+    "length of the update, which rises all the way.",
+)
+
+# %%
+sizes = [min(row["update"] for row in rows if row["alpha"] == a) for a in SIZE["alphas"]]
+assert sizes == sorted(sizes), "the update grows with alpha"
+worst = min(row["best"] for row in rows if row["alpha"] == 1024)
+assert worst > min(row["best"] for row in rows) + 0.2
+print("after the same steps, a larger alpha has the longer update; 1024 is too much at this rate")
+
+# %% [markdown]
+# Now recorded on the decoder: eight alphas, four learning rates, three seeds, 40 steps of AdamW on a CPU. The
+# band is the 95 % interval of the mean over the seeds.
+
+# %%
+recorded = lesson.recorded("03_alpha_sweep")
+recorded
+
+# %%
+ll.show(
+    figures.alpha_sweep(recorded.data, title="Recorded decoder", top=5.1),
+    alt="Three panels against alpha on the recorded decoder, a line for each of four learning "
+    "rates: best validation loss, share of seeds that spiked or diverged, and length of the update.",
+)
+
+# %% [markdown]
+# The same runs as a map. Follow the valley of low loss: a larger alpha wants a lower learning rate.
+
+# %%
+ll.show(
+    figures.loss_map(recorded.data, worst=5.0),
+    alt="A map of the best validation loss over alpha and learning rate on the recorded decoder. The low "
+    "losses form a diagonal valley from low alpha and high rate to high alpha and low rate; crosses "
+    "mark cells where a seed broke, above the valley.",
+)
+
+# %%
+print("each alpha at the best of four learning rates, best validation loss:")
+for alpha, lr, loss, half in figures.best_by_alpha(recorded.data):
+    print(f"alpha = {alpha:7g}: {loss:.3f} +- {half:.3f} at learning rate {lr:g}")
+print("at the learning rate 0.001 for all:")
+fixed = [row for row in recorded.data if row["lr"] == 1e-3]
+for alpha, _, loss, half in figures.best_by_alpha(fixed):
+    share = figures.broken_share([row for row in fixed if row["alpha"] == alpha])
+    print(f"alpha = {alpha:7g}: {loss:.3f} +- {half:.3f}, {share:.0%} of the seeds broke")
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("best_alpha", figures.winner(recorded.data))
+
+# %% [markdown]
+# ### What came out
+#
+# - **Too low, weak updates: holds.** Learning rate 0.001, after 40 steps: alpha = 1 has an update
+#   of 0.39 % of the weights' length and a loss of 4.667, alpha = 16 has 2.96 % and 4.472 (4.829
+#   before training). At its own best rate, 0.01, alpha = 1 reaches 4.412.
+# - **Too high, instability: holds.** Seeds broke at no alpha at rate 0.0003; from alpha = 1024 on
+#   at rate 0.001; from alpha = 256 on at rate 0.003; from alpha = 32 on at rate 0.01. But alpha =
+#   1024 at its best rate, 0.0003, ends at 4.553, with 0 % of the seeds broken.
+# - **Typical, 16 to 32: holds.** Each at its best rate: 4.464 at alpha = 0.25, 4.412 at alpha = 1,
+#   4.414 at alpha = 4, 4.400 at alpha = 16, 4.409 at alpha = 32, 4.409 at alpha = 64, 4.427 at
+#   alpha = 256, 4.553 at alpha = 1024 (intervals of 0.087 or less).
+# - **Stabilizes training: does not hold.** Share of seeds that broke at rate 0.01: 0 % at alpha
+#   0.25 to 4, 100 % at 16 and 32.
+# - **Controls the update's magnitude: holds.** At learning rate 0.001 the update's length relative
+#   to the weights goes from 0.10 % at alpha = 0.25 to 103 % at 1024; it rises at every step of
+#   alpha at 4 of 4 rates.
+# - **The valley.** The best rate falls from 0.01 at alpha = 0.25 to 0.0003 at 1024: as alpha to the
+#   power -0.50. A learning rate in alpha's place would give -1, and a factor that A and B share
+#   -0.5. (For alpha = 0.25, 1, 4, 256, 1024 the best rate is at the edge of those tried.)
+# - **The laws.** On the decoder the nine exponents of section 4 differ from theory by at most
+#   0.008; their 95 % intervals are 0.028 or less.
+
+# %% [markdown]
+# ### Question 3.7: the colleague's bug report (written, 5 minutes, 3 points)
+#
+# A colleague writes: "I raised r from 8 to 128, left lora_alpha at 8, and LoRA does not learn.
+# Alpha is just a learning rate, so I will multiply the learning rate by 16." In at most five
+# sentences: what happened to the scaling, what does it change for SGD and for AdamW, is the cure
+# exact, and what would you do? Use at least two numbers from this page.
+
+# %% [markdown] nbgrader={"schema_version": 3, "grade": true, "grade_id": "verdict_on_alpha", "locked": false, "points": 3, "solution": true, "task": false}
+# The scaling fell from 1 to 0.0625, 16 times. With SGD the first step then takes 16 times less off
+# the loss; with AdamW, alpha / r makes it independent of r, and lesson 01's runs with alpha left at
+# 16 even improved, from 4.086 at r = 8 to 4.039 at r = 128. The cure is not exact: alpha x 16 is the
+# learning rate of B x 16, or x 4 on both factors with A started 4 times larger, and not the learning
+# rate x 16. I would set alpha to 128 to keep the scaling, then tune the learning rate again for the
+# new r, with several seeds.
+
+# %% [markdown]
+# ## 6. The same in PEFT
+#
+# PEFT keeps the scaling in each layer. The trap, its cure, and the equivalence of section 3, in the
+# production library:
+
+# %% tags=["nbval-ignore-output"]
+import peft
+
+
+def adapted(alpha: float, r: int, **fields):
+    """A PEFT model around one linear layer, the same start each time, and its LoRA layer."""
+    ll.seed_everything(0)
+    base = torch.nn.Sequential()
+    base.add_module("proj", torch.nn.Linear(31, 23).double())
+    config = peft.LoraConfig(r=r, lora_alpha=alpha, target_modules=["proj"], **fields)
+    model = peft.get_peft_model(base, config)
+    return model, model.base_model.model.proj
+
+
+keep = lesson.use("alpha_for", alpha_for, figures.alpha_for)
+
+# %%
+print("r = 8, alpha = 8:    scaling", adapted(8, 8)[1].scaling["default"])
+print("r = 128, alpha = 8:  scaling", adapted(8, 128)[1].scaling["default"])
+print("r = 128, alpha kept: scaling", adapted(keep(128, 8, 8, False), 128)[1].scaling["default"])
+rs = adapted(keep(128, 8, 8, True), 128, use_rslora=True)[1].scaling["default"]
+print(f"rsLoRA, alpha kept:  scaling {rs:.4f}, at r = 8 it was {8 / math.sqrt(8):.4f}")
+
+
+# %%
+def five_steps(alpha: float, lr_of_B: float) -> torch.Tensor:
+    """The update s B A after five steps of AdamW without decay, and with a tiny eps."""
+    model, proj = adapted(alpha, r=4)
+    A, B = proj.lora_A["default"].weight, proj.lora_B["default"].weight
+    with torch.no_grad():
+        A.data, B.data = A.double(), B.double()
+    groups = [{"params": [A], "lr": 0.01}, {"params": [B], "lr": lr_of_B}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0, eps=1e-30)
+    x = torch.randn(64, 31, generator=ll.generator(1), dtype=torch.float64)
+    y = torch.randn(64, 23, generator=ll.generator(2), dtype=torch.float64)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (model(x) - y).square().mean().backward()
+        optimizer.step()
+    return proj.get_delta_weight("default").detach()
+
+
+torch.testing.assert_close(five_steps(24, 0.01), five_steps(8, 0.03), rtol=1e-9, atol=1e-12)
+print("PEFT, AdamW: alpha x 3 and the learning rate of B x 3 give the same update")
+
+# %% [markdown]
+# ## What the card says, and what was measured
+
+# %%
+lesson.claims()
+
+# %% [markdown]
+# ## Summary
+#
+# - The weight is $W + s\,BA$, $s = \alpha/r$ or $\alpha/\sqrt r$. Raise `r` and leave alpha, and
+#   the scaling falls.
+# - Alpha is a learning rate in one exact sense only: with AdamW it is that of $B$. It is not *the*
+#   learning rate.
+# - With AdamW and $\alpha/r$ the first step does not depend on the rank; with SGD $\alpha/\sqrt r$
+#   has that property.
+# - "Unstable" means nothing until it is defined. Tune the learning rate before you blame alpha.
+#
+# ### Cards for review
+#
+# Read the question, answer aloud, then open the card. Come back tomorrow, in three days and in a
+# week.
+
+# %%
+lesson.cards()
+
+# %% [markdown]
+# ### Further reading
+#
+# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685:
+#   section 4.1 on alpha.
+# - Kalajdzievski, *A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA*, 2023, arXiv
+#   2312.03732.
+# - Hayou and others, *LoRA+: Efficient Low Rank Adaptation of Large Models*, 2024, arXiv
+#   2402.12354: a learning rate of its own for B.
+#
+# Next: lesson 04 takes `lora_dropout`.
+
+# %%
+lesson.summary()

@@ -1,0 +1,228 @@
+"""Lesson 03: alpha's algebra is exact, the laws are those of theory, figures draw their data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lora_lessons.course.explorers import lesson03 as explorer
+from lora_lessons.course.figures import lesson03 as figures
+from lora_lessons.experiments import alpha_algebra as algebra
+from lora_lessons.experiments import lesson03 as experiment
+from lora_lessons.experiments.lesson03 import outcome
+
+# --- which runs are the same run ---------------------------------------------------------------
+
+
+def apart(optimizer: str, **settings) -> dict[str, float]:
+    settings = {"steps": 4, "batch_size": 2, "length": 16} | settings
+    return {row["instead"]: row["update"] for row in algebra.compare_runs(optimizer, **settings)}
+
+
+@pytest.mark.parametrize("k", [0.3, 3.0])
+def test_what_equals_alpha_times_k_equals_it_to_machine_precision(k):
+    adamw, sgd = apart("adamw", k=k), apart("sgd", k=k, lr=0.1)
+    exact = {name for name, update in (adamw | sgd).items() if update < 1e-12}
+    assert exact == {
+        "lr of B x k", "lr x sqrt(k), A's start x sqrt(k)",
+        "lr x k, A's start x sqrt(k)", "lr of B x k²",
+    }  # fmt: skip
+    assert adamw["lr x k"] > 0.01 and adamw["lr x sqrt(k)"] > 0.01
+    assert sgd["lr x k"] > 1e-3 and sgd["lr x k²"] > 1e-3
+
+
+def test_adams_eps_decay_and_clipping_break_the_equality():
+    eps = apart("adamw")["lr of B x k, Adam's eps left as it is"]
+    assert 1e-8 < eps < 1e-2
+    for broken in ({"weight_decay": 0.1}, {"clip": 1e-3}):
+        (update,) = apart("adamw", only=("lr of B x k",), **broken).values()
+        assert update > 1e-5
+
+
+def test_the_base_comes_back_unchanged():
+    model, ids = algebra.exact_base()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    batch = {"input_ids": ids[:32].view(2, 16), "labels": ids[:32].view(2, 16)}
+    algebra._train(model, algebra.Change(), [batch], 0, "sgd", 0.1, 0.0, None)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize(("optimizer", "factor"), [("sgd", 9), ("adamw", 3)])
+def test_the_first_update_grows_as_the_square_or_as_k(optimizer, factor):
+    assert algebra.first_update_factor(optimizer, k=3) == pytest.approx(factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_formula_of_the_first_update_is_torchs(optimizer):
+    for seed in range(3):
+        G, A, update = algebra.first_update_of_torch(7 / 3, 0.01, optimizer, seed)
+        formula = algebra.first_update(G, A, 7 / 3, 0.01, optimizer)
+        torch.testing.assert_close(formula, update, rtol=1e-5, atol=1e-8)
+
+
+# --- the first step as a power of the rank -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def laws():
+    return algebra.first_step_laws(ranks=(1, 4, 16), seeds=(0, 1, 2))
+
+
+def test_every_exponent_is_that_of_theory(laws):
+    table = figures.exponent_table(laws)
+    assert len(table) == len(algebra.PREDICTED) == 9
+    for what, rule, theory, fitted, half in table:
+        assert fitted == pytest.approx(theory, abs=0.15), (what, rule)
+        assert half > 0
+
+
+def test_the_gradient_depends_on_the_rule_through_the_scaling_alone(laws):
+    rows = {row["rule"]: row for row in laws if row["r"] == 16 and row["seed"] == 0}
+    plain, stabilized = (rows[rule]["gradient of B"] for rule in ("alpha / r", "alpha / sqrt(r)"))
+    assert stabilized / plain == pytest.approx(4)
+    plain, doubled = (rows[rule]["fall, AdamW"] for rule in ("alpha / r", "alpha = 2r"))
+    assert doubled / plain == pytest.approx(2, rel=1e-3)
+
+
+def test_the_exponent_of_a_power_is_its_power():
+    x = [1.0, 2.0, 5.0, 9.0]
+    assert algebra.exponent(x, [3 * value**-1.7 for value in x]) == pytest.approx(-1.7)
+    with pytest.raises(ValueError):
+        algebra.exponent(x, [0.0, 1.0, 1.0, 1.0])
+
+
+# --- which runs broke --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "word"),
+    [
+        ([5, 4.9, 4.8, 4.7], "stable"),
+        ([5, 7.9, 4.8, 4.7], "stable"),  # the second batch is hard for the base too
+        ([5, 8.4, 4.8, 4.7], "spiked"),
+        ([5, 4.9, 4.8, 5.1], "stable"),  # useless, but not broken
+        ([5, 4.9, 4.8, 5.4], "diverged"),
+        ([5, math.nan], "diverged"),
+        ([5, math.inf, 4.8, 4.7], "diverged"),
+    ],
+)
+def test_a_run_is_compared_with_the_untrained_base_on_its_own_batches(losses, word):
+    assert outcome(losses, [5, 8, 5, 5][: len(losses)]) == word
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return experiment.alpha_sweep(
+        alphas=(1, 1024), lrs=(1e-3, 1e-2), seeds=(0, 1), steps=6, batch_size=2, length=16,
+        eval_every=3, valid_blocks=4, jobs_at_once=7,
+    )  # fmt: skip
+
+
+def test_the_sweep_has_a_row_for_every_run(sweep):
+    runs = [(row["alpha"], row["lr"], row["seed"]) for row in sweep]
+    assert runs == [(a, lr, seed) for a in (1, 1024) for lr in (1e-3, 1e-2) for seed in (0, 1)]
+    for row in sweep:
+        assert row["best"] <= row["last"] and row["update"] > 0
+        assert row["before"] == pytest.approx(sweep[0]["before"], rel=1e-5)
+
+
+def test_too_much_alpha_is_seen(sweep):
+    shares = {
+        (alpha, lr): figures.broken_share(figures._cell(sweep, alpha, lr))
+        for alpha in (1, 1024)
+        for lr in (1e-3, 1e-2)
+    }
+    assert shares[1, 1e-3] == 0 and shares[1024, 1e-2] == 1
+    updates = [row["update"] for row in sweep if row["lr"] == 1e-3]
+    assert max(updates[:2]) < min(updates[2:])
+
+
+def test_a_runs_excess_is_over_the_base_that_never_moved(sweep):
+    """The first loss is measured before any update: it is the base's own."""
+    calm = [row for row in sweep if row["alpha"] == 1 and row["lr"] == 1e-3]
+    assert all(-1e-4 < row["excess"] < 0.1 for row in calm)
+
+
+def test_the_length_of_the_update_is_that_of_s_B_A():
+    A, B = torch.randn(3, 31), torch.randn(23, 3)
+    result = experiment.JobResult(None, None, {"one": (A, B), "two": (A, 2 * B)})
+    whole = math.hypot((B @ A).norm().item(), (2 * B @ A).norm().item())
+    assert experiment._update_norm(result, 1.5) == pytest.approx(1.5 * whole, rel=1e-5)
+
+
+# --- figures and explorer ----------------------------------------------------------------------
+
+
+def test_the_first_step_is_drawn_with_its_theory(laws):
+    axes = figures.first_step(laws, "Here").axes
+    assert [axis.get_title() for axis in axes] == [f"Here: {what}" for what in figures.MEASURES]
+    measured, theory = axes[1].lines[0].get_ydata(), axes[1].lines[1].get_ydata()
+    assert list(theory) == pytest.approx([1, 1 / 4, 1 / 16])
+    mine = [row for row in laws if row["rule"] == "alpha / r"]
+    ratio = [
+        sum(
+            row["fall, SGD"] / first["fall, SGD"]
+            for row, first in zip(mine[at::3], mine[::3], strict=True)
+        )
+        / 3
+        for at in range(3)
+    ]
+    assert list(measured) == pytest.approx(ratio)
+
+
+def test_the_sweep_and_its_map_are_drawn(sweep):
+    axes = figures.alpha_sweep(sweep, "Here").axes
+    mean = (sweep[0]["best"] + sweep[1]["best"]) / 2
+    assert axes[0].lines[0].get_ydata()[0] == pytest.approx(mean)
+    assert list(axes[1].lines[1].get_ydata()) == [figures.broken_share(sweep[2:4]), 1]
+    axis = figures.loss_map(sweep, worst=3.5).axes[0]
+    drawn = axis.images[0].get_array()
+    assert drawn.shape == (2, 2) and drawn.max() <= 3.5
+    assert drawn[0, 0] == pytest.approx(min(mean, 3.5))
+    broken = sum(figures.broken_share(sweep[at : at + 2]) > 0 for at in range(0, 8, 2))
+    assert len(axis.texts) == broken >= 1
+
+
+def test_the_best_rate_is_chosen_for_each_alpha():
+    rows = [
+        {"alpha": alpha, "lr": lr, "best": best + seed, "outcome": "stable"}
+        for alpha, lr, best in ((1, 0.1, math.nan), (1, 0.2, 4.0), (2, 0.1, 3.0), (2, 0.2, 5.0))
+        for seed in (0, 0.2)
+    ]
+    table = figures.best_by_alpha(rows)
+    assert [line[:2] for line in table] == [(1, 0.2), (2, 0.1)]
+    assert [line[2] for line in table] == pytest.approx([4.1, 3.1])
+    assert figures.winner(rows) == 2 and figures.winner(rows, lr=0.2) == 1
+
+
+def test_the_explorers_fall_is_the_law():
+    fall = explorer.fall
+    assert fall(8, 16, "alpha / r", "SGD") == 1
+    assert fall(8, 48, "alpha / r", "SGD") == pytest.approx(9)
+    assert fall(8, 48, "alpha / r", "Adam") == pytest.approx(3)
+    assert fall(128, 16, "alpha / r", "Adam") == pytest.approx(1, rel=0.05)
+    assert fall(128, 16, "alpha / r", "SGD") == pytest.approx(1 / 16, rel=0.05)
+    assert explorer.scaling(128, 8, "alpha / r") == 0.0625
+
+
+def test_the_explorers_first_order_is_that_of_a_real_layer():
+    G, rows = explorer._layer()
+    A, B = rows[:4].clone(), torch.zeros(explorer.WIDTH, 4, dtype=G.dtype, requires_grad=True)
+    loss = (G * (B @ A)).sum()
+    (gradient,) = torch.autograd.grad(loss, B)
+    falls = explorer.unscaled_falls(4)
+    assert falls["SGD"] == pytest.approx((gradient * gradient).sum().item())
+    assert falls["Adam"] == pytest.approx((gradient * gradient.sign()).sum().item())
+
+
+def test_every_control_of_the_explorer_changes_the_picture():
+    (panel,) = explorer.EXPLORERS.values()
+    seen = panel.drive()
+    for name, control in panel.controls.items():
+        probes = dict.fromkeys(control.probes())
+        shown = {seen[name, value] for value in probes}
+        assert len(shown) == len(probes) and all('<img alt="' in html for html in shown)

@@ -1,0 +1,179 @@
+"""Wrong answers that learners really give in lesson 03, and what the check must say to each."""
+
+from . import WrongAnswer
+
+
+def _weight(
+    scaling: str = "alpha / r ** (0.5 if stabilized else 1)", result: str = "W + s * (B @ A)"
+) -> str:
+    return f"""
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = A.shape[0]
+    s = {scaling}
+    return {result}
+"""
+
+
+def _first(
+    sgd: str = "-lr * s * s * (G @ A.T) @ A", adam: str = "-lr * s * torch.sign(G @ A.T) @ A"
+) -> str:
+    return f"""
+def first_update(G, A, s, lr, optimizer):
+    return {sgd} if optimizer == "sgd" else {adam}
+"""
+
+
+def _same(
+    rate: str = "root if optimizer == 'adamw' else k", start: str = "root", decay: str = "1 / f"
+) -> str:
+    return f"""
+def same_run(k, lr, weight_decay, optimizer):
+    root = k ** 0.5
+    f = {rate}
+    return {{"lr": lr * f, "weight_decay": weight_decay * ({decay}), "start_A": {start}}}
+"""
+
+
+def _alpha(body: str) -> str:
+    return f"def alpha_for(new_r, old_r, old_alpha, stabilized):\n    return {body}\n"
+
+
+def _law(slope: str = "a @ b / (a @ a)", a: str = "x.log()", b: str = "y.log()") -> str:
+    return f"""
+def power_law(x, y):
+    if min(x) <= 0 or min(y) <= 0:
+        raise ValueError("zero has no logarithm")
+    x, y = torch.tensor(x).double(), torch.tensor(y).double()
+    a, b = {a}, {b}
+    a, b = a - a.mean(), b - b.mean()
+    return ({slope}).item()
+"""
+
+
+def _outcome(
+    finite: str = "all(math.isfinite(loss) for loss in losses)",
+    excess: str = "[loss - base for loss, base in zip(losses, untrained)]",
+    diverged: str = "sum(excess[-n:]) / n > margin",
+    spiked: str = "max(excess) > margin",
+) -> str:
+    return f"""
+def run_outcome(losses, untrained, margin):
+    n = max(1, len(losses) // 10)
+    if not ({finite}):
+        return "diverged"
+    excess = {excess}
+    if {diverged}:
+        return "diverged"
+    return "spiked" if {spiked} else "stable"
+"""
+
+
+WRONG = {
+    "adapted_weight": [
+        WrongAnswer("r over alpha", _weight(scaling="r / alpha"), "upside down"),
+        WrongAnswer("bare alpha", _weight(scaling="alpha"), "leave out the division by r"),
+        WrongAnswer("root without rsLoRA", _weight(scaling="alpha / r ** 0.5"), "is False"),
+        WrongAnswer("never the root", _weight(scaling="alpha / r"), "is True"),
+        WrongAnswer("W scaled too", _weight(result="s * (W + B @ A)"), "W is scaled too"),
+        WrongAnswer("the update alone", _weight(result="s * (B @ A)"), "W is missing"),
+        WrongAnswer("the card's loose words", _weight(result="s * W"), "loosely"),
+        WrongAnswer("not scaled", _weight(result="W + B @ A"), "not scaled"),
+        WrongAnswer("r from B's rows", _weight(scaling="alpha / B.shape[0]"), "out_features"),
+    ],
+    "first_update": [
+        WrongAnswer("s once for SGD", _first(sgd="-lr * s * (G @ A.T) @ A"), "s squared"),
+        WrongAnswer("s forgotten", _first(sgd="-lr * (G @ A.T) @ A"), "s is missing"),
+        WrongAnswer("uphill", _first(sgd="lr * s * s * (G @ A.T) @ A"), "against the gradient"),
+        WrongAnswer("drops A.T A", _first(sgd="-lr * s * s * G"), "rows of A"),
+        WrongAnswer(
+            "Adam for both", _first(sgd="-lr * s * torch.sign(G @ A.T) @ A"), "Adam's step"
+        ),
+        WrongAnswer(
+            "s squared in Adam", _first(adam="-lr * s * s * torch.sign(G @ A.T) @ A"), "s squared"
+        ),
+        WrongAnswer("SGD for both", _first(adam="-lr * s * s * (G @ A.T) @ A"), "SGD's step"),
+        WrongAnswer(
+            "sign of the product", _first(adam="-lr * s * torch.sign(G @ A.T @ A)"), "B's gradient"
+        ),
+        WrongAnswer(
+            "sign of G", _first(adam="-lr * s * torch.sign(G) @ A.T @ A"), "sign was taken of G"
+        ),
+        WrongAnswer(
+            "the step of B",
+            "def first_update(G, A, s, lr, optimizer):\n    return -lr * s * G @ A.T\n",
+            "shape must be",
+        ),
+    ],
+    "same_run": [
+        WrongAnswer("lr x k for AdamW", _same(rate="k"), "moves A k times as far"),
+        WrongAnswer("lr x root for SGD", _same(rate="root"), "make up"),
+        WrongAnswer(
+            "lr x k squared for SGD",
+            _same(rate="root if optimizer == 'adamw' else k * k"),
+            "first update only",
+        ),
+        WrongAnswer("A's start forgotten", _same(start="1.0"), "unchanged"),
+        WrongAnswer("A's start x k", _same(start="k"), "takes sqrt(k)"),
+        WrongAnswer("decay unchanged", _same(decay="1"), "lr x decay"),
+        WrongAnswer("decay x k", _same(decay="k"), "divided"),
+        WrongAnswer("only A's start", _same(rate="1"), "Change lr too"),
+        WrongAnswer(
+            "a tuple", "def same_run(k, lr, weight_decay, optimizer):\n    return lr, k\n", "dict"
+        ),
+    ],
+    "alpha_for": [
+        WrongAnswer("alpha unchanged", _alpha("old_alpha"), "the trap"),
+        WrongAnswer("the inverse", _alpha("old_alpha * old_r / new_r"), "upside down"),
+        WrongAnswer("one rule for both", _alpha("old_alpha * new_r / old_r"), "is True"),
+        WrongAnswer("the root for both", _alpha("old_alpha * (new_r / old_r) ** 0.5"), "is False"),
+        WrongAnswer("2r", _alpha("2 * new_r"), "habit"),
+        WrongAnswer("adds the difference", _alpha("old_alpha + new_r - old_r"), "ratio"),
+        WrongAnswer("returns the scaling", _alpha("old_alpha / old_r"), "the scaling"),
+    ],
+    "power_law": [
+        WrongAnswer("a linear fit", _law(a="x", b="y"), "slope of y against x"),
+        WrongAnswer("log of y only", _law(a="x"), "exponential"),
+        WrongAnswer("log of x only", _law(b="y"), "logarithm of y too"),
+        WrongAnswer("x for y", _law(slope="a @ b / (b @ b)"), "wrong way round"),
+        WrongAnswer("mixed bases", _law(b="y.log2()"), "different bases"),
+        WrongAnswer("two points", _law(slope="(b[-1] - b[0]) / (a[-1] - a[0])"), "last point"),
+        WrongAnswer(
+            "no constant", _law(slope="(x.log() @ y.log()) / (x.log() @ x.log())"), "origin"
+        ),
+        WrongAnswer(
+            "takes zeros",
+            "def power_law(x, y):\n"
+            "    a, b = (torch.tensor(v).double().log() for v in (x, y))\n"
+            "    a, b = a - a.mean(), b - b.mean()\n"
+            "    return (a @ b / (a @ a)).item()\n",
+            "ValueError",
+        ),
+    ],
+    "run_outcome": [
+        WrongAnswer("no test for nan", _outcome(finite="True"), "nan or inf"),
+        WrongAnswer(
+            "against the first loss",
+            _outcome(excess="[loss - losses[0] for loss in losses]"),
+            "same batch",
+        ),
+        WrongAnswer("no margin", _outcome(spiked="max(excess) > 0"), "below the margin"),
+        WrongAnswer("last loss only", _outcome(diverged="excess[-1] > margin"), "last tenth"),
+        WrongAnswer(
+            "the spike first",
+            _outcome(diverged="False"),
+            "before you ask for a spike",
+        ),
+        WrongAnswer("any spike is the end", _outcome(diverged="max(excess) > margin"), "came back"),
+        WrongAnswer(
+            "diverged at once above the base",
+            _outcome(diverged="sum(excess[-n:]) / n > 0"),
+            "less than the margin",
+        ),
+        WrongAnswer("never a spike", _outcome(spiked="False"), "that is a spike"),
+        WrongAnswer(
+            "a bool",
+            "def run_outcome(losses, untrained, margin):\n    return max(losses) > margin\n",
+            'Return "stable"',
+        ),
+    ],
+}
