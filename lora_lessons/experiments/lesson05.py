@@ -1,0 +1,277 @@
+"""The experiments of lesson 05: which layers get an adapter, and what the choice is worth.
+
+Arms are compared at one budget of trained parameters, each at a learning rate of its own. The rate
+is chosen with one seed, and the losses that are compared come from others, so that no arm gains by
+having been tried more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ..base import load_base
+from ..config import LoraConfig
+from ..inject import plan_injection
+from ..model import get_peft_model
+from ..seeding import seed_everything
+from ..text import load_text
+from ..tokens import encode
+from ..train.history import History
+from ..train.loop import fit
+from ..train.sweep import Job, JobResult, train_many
+from .lesson01 import load_task
+
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
+    "small": {"steps": 60, "batch": 4, "length": 64, "blocks": 48, "seeds": (0, 1, 2)},
+    "full": {"steps": 300, "batch": 8, "length": 64, "blocks": 96, "seeds": (0, 1, 2, 3, 4)},
+}
+"""The size of the notebook's live runs for each preset (`ll.preset()`)."""
+
+# --- 1. The arms -----------------------------------------------------------------------------
+
+
+class Arm(NamedTuple):
+    """One choice of targets with its rank. alpha is 2r unless it is given."""
+
+    targets: list[str] | str
+    r: int
+    alpha: int | None = None
+    dropout: float = 0.0
+    rank_pattern: dict[str, int] = {}  # noqa: RUF012 (never changed)
+
+    def config(self) -> LoraConfig:
+        """The arm as a LoraConfig."""
+        return LoraConfig(
+            r=self.r,
+            lora_alpha=self.alpha or 2 * self.r,
+            lora_dropout=self.dropout,
+            target_modules=self.targets,
+            rank_pattern=dict(self.rank_pattern),
+            alpha_pattern={name: 2 * r for name, r in self.rank_pattern.items()},
+            task_type="CAUSAL_LM",
+        )
+
+
+QV, ATTENTION = ["q_proj", "v_proj"], ["q_proj", "k_proj", "v_proj", "o_proj"]
+MLP = ["gate_proj", "up_proj", "down_proj"]
+
+NANO_ARMS = {
+    "q, v": Arm(QV, 32),
+    "q, k, v, o": Arm(ATTENTION, 16),
+    # rank 12 alone is 3.6 % below the budget: one kind of layer takes a rank more
+    "MLP": Arm(MLP, 12, rank_pattern={"down_proj": 13}),
+    "all-linear": Arm("all-linear", 7),
+}
+"""Four choices on the nano model at one budget, 21,504 trained numbers, within 1 %."""
+
+DECODER_ARMS = {
+    "q": Arm(["q_proj"], 73),
+    "k": Arm(["k_proj"], 97),
+    "v": Arm(["v_proj"], 97),
+    "o": Arm(["o_proj"], 73),
+    "q, k": Arm(["q_proj", "k_proj"], 42),
+    "q, v": Arm(QV, 42),
+    "q, k, v, o": Arm(ATTENTION, 21),
+    "MLP": Arm(MLP, 13),
+    "all-linear": Arm("all-linear", 8),
+}
+"""The rows of the paper's table 5 and two more, at 224,256 trained numbers within 1 %."""
+
+OTHER_CHOICES = {
+    "r = 4": Arm("all-linear", 4),
+    "r = 16": Arm("all-linear", 16),
+    "alpha = 32": Arm("all-linear", 8, alpha=32),
+    "dropout = 0.05": Arm("all-linear", 8, dropout=0.05),
+    "dropout = 0.1": Arm("all-linear", 8, dropout=0.1),
+}
+"""The card's ranges of r, alpha and dropout, on the all-linear arm: the other knobs."""
+
+ARMS = {"nano": NANO_ARMS, "decoder": DECODER_ARMS | OTHER_CHOICES}
+
+
+def trained_parameters(model: nn.Module, config: LoraConfig) -> int:
+    """The numbers that a config would train in a model: the sum of r (in + out)."""
+    targets = plan_injection(model, config).targets
+    return sum(t.r * (t.module.in_features + t.module.out_features) for t in targets)
+
+
+# --- 2. Each arm at its own learning rate ----------------------------------------------------
+
+
+def target_sweep(
+    base: str = "nano",
+    arms: Sequence[str] = tuple(NANO_ARMS),
+    lrs: Sequence[float] = (3e-4, 1e-3, 3e-3),
+    tuning_seed: int = 99,
+    seeds: Sequence[int] = (0, 1, 2),
+    steps: int = 60,
+    batch_size: int = 4,
+    length: int = 64,
+    eval_every: int = 20,
+    valid_blocks: int | None = None,
+    jobs_at_once: int = 40,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Find each arm's learning rate with `tuning_seed`, then train it with all `seeds`.
+
+    Returns `before`, the loss of the base; `arms`: name -> r, parameters and the chosen lr;
+    `tuning` and `runs`, one row a run: arm, lr, seed, the best and last validation loss and the
+    mean training loss of the last tenth, in nats per token.
+    """
+    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
+
+    def trained(plan: list[tuple[str, float, int]]) -> list[tuple[dict[str, Any], JobResult]]:
+        done = []
+        for start in range(0, len(plan), jobs_at_once):
+            part = plan[start : start + jobs_at_once]
+            jobs = [Job(ARMS[base][arm].config(), lr=lr, seed=seed) for arm, lr, seed in part]
+            results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
+            done += [
+                (_row(*run, result.history), result)
+                for run, result in zip(part, results, strict=True)
+            ]
+        return done
+
+    tuning = [row for row, _ in trained([(arm, lr, tuning_seed) for arm in arms for lr in lrs])]
+    chosen = {arm: best_rate(tuning, arm) for arm in arms}
+    measured = trained([(arm, chosen[arm], seed) for arm in arms for seed in seeds])
+    described = {
+        arm: {
+            "r": ARMS[base][arm].r,
+            "parameters": trained_parameters(model, ARMS[base][arm].config()),
+            "lr": chosen[arm],
+        }
+        for arm in arms
+    }
+    return {
+        "before": measured[0][1].history.eval_losses[0],
+        "arms": described,
+        "tuning": tuning,
+        "runs": [row for row, _ in measured],
+    }
+
+
+def best_rate(rows: Sequence[dict[str, Any]], arm: str) -> float:
+    """The learning rate with the lowest mean best loss of one arm."""
+    mine = [row for row in rows if row["arm"] == arm]
+    losses = {row["lr"]: [r["best"] for r in mine if r["lr"] == row["lr"]] for row in mine}
+    return min(losses, key=lambda lr: mean(losses[lr]))
+
+
+def _row(arm: str, lr: float, seed: int, history: History) -> dict[str, Any]:
+    tail = max(1, len(history.losses) // 10)
+    return {
+        "arm": arm,
+        "lr": lr,
+        "seed": seed,
+        "best": history.best,
+        "last": history.last,
+        "train": mean(history.losses[-tail:]),
+    }
+
+
+# --- 3. Does each argument change anything? --------------------------------------------------
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "r": {"r": 8},
+    "lora_alpha": {"lora_alpha": 32},
+    "lora_dropout": {"lora_dropout": 0.1},
+    "target_modules": {"target_modules": ["k_proj", "o_proj"]},
+    "bias": {"bias": "all"},
+    "task_type": {"task_type": None},
+}
+"""One argument changed at a time, from r=4, alpha=16, no dropout, q and v, bias none, CAUSAL_LM."""
+
+
+def argument_effects(steps: int = 3, lr: float = 1e-2, seed: int = 0) -> list[dict[str, Any]]:
+    """For each change of one argument: the wrapper's class, what trains, the loss after `steps`."""
+    rows = []
+    for argument, change in CHANGES.items():
+        model, tokenizer = load_base("nano", dtype=torch.float64)
+        ids = encode(tokenizer, load_text("moby_dick").train[:2000])
+        first = {"r": 4, "lora_alpha": 16, "target_modules": QV, "task_type": "CAUSAL_LM"}
+        seed_everything(seed)
+        adapted = get_peft_model(model, LoraConfig(**first | change))
+        batch = ids[: 4 * 32].view(4, 32)  # (4, 32) token ids
+        batches = [{"input_ids": batch, "labels": batch}] * steps
+        history = fit(adapted, batches, steps=steps, lr=lr, seed=seed, progress=False)
+        rows.append(
+            {
+                "argument": argument,
+                "wrapper": type(adapted).__name__,
+                "trained": adapted.get_nb_trainable_parameters()[0],
+                "loss": history.losses[-1],
+            }
+        )
+    return rows
+
+
+# --- 4. The same names elsewhere -------------------------------------------------------------
+
+
+def toy_models() -> dict[str, nn.Module]:
+    """Five architectures on the meta device: names and shapes, no numbers.
+
+    SmolLM2-135M has its true size, the other three are small.
+    """
+    import transformers as hf
+
+    makers = {
+        "SmolLM2": lambda: hf.LlamaForCausalLM(
+            hf.LlamaConfig(
+                vocab_size=49_152,
+                hidden_size=576,
+                intermediate_size=1536,
+                num_hidden_layers=30,
+                num_attention_heads=9,
+                num_key_value_heads=3,
+                tie_word_embeddings=True,
+            )
+        ),
+        "GPT-2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(n_layer=2, n_embd=256, n_head=8)),
+        "BERT": lambda: hf.BertForMaskedLM(
+            hf.BertConfig(
+                hidden_size=256, num_hidden_layers=2, num_attention_heads=8, intermediate_size=704
+            )
+        ),
+        "T5": lambda: hf.T5ForConditionalGeneration(
+            hf.T5Config(d_model=256, d_kv=32, d_ff=704, num_layers=2, num_heads=8)
+        ),
+    }
+    with torch.device("meta"):
+        toys = {name: make() for name, make in makers.items()}
+    return {"decoder": load_base("decoder")[0].to("meta"), **toys}
+
+
+_TINY_TASK = {"batch_size": 2, "length": 16, "valid_blocks": 4, "dtype": "float64"}
+
+RECORDINGS = {
+    "05_targets": (
+        target_sweep,
+        {
+            "base": "decoder",
+            "arms": [*DECODER_ARMS, *OTHER_CHOICES],
+            "lrs": [1e-3, 3e-3, 1e-2],
+            "seeds": [0, 1, 2],
+            "steps": 60,
+            "batch_size": 4,
+            "length": 64,
+            "eval_every": 30,
+            "valid_blocks": 32,
+            "jobs_at_once": 14,
+            "device": "cpu",
+        },
+        {**_TINY_TASK, "base": "nano", "lrs": [1e-3, 1e-2], "seeds": [0], "steps": 4},
+    ),
+}
+"""Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""

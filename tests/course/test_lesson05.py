@@ -1,0 +1,257 @@
+"""Lesson 05: its arms share a budget, its figures draw the data, its explorer asks the engine."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.explorers import lesson05 as explorer
+from lora_lessons.course.figures import lesson05 as figures
+from lora_lessons.experiments import lesson05 as experiment
+from lora_lessons.experiments.lesson05 import trained_parameters as trained
+from lora_lessons.inject import plan_injection
+
+ALT = re.compile(r'<img alt="([^"]+)"')
+BUDGETED = {"nano": experiment.NANO_ARMS, "decoder": experiment.DECODER_ARMS}
+START = {name: control.start for name, control in explorer.EXPLORERS["targets"].controls.items()}
+
+
+@pytest.fixture(scope="module")
+def bases():
+    return {name: ll.load_base(name)[0] for name in BUDGETED}
+
+
+# --- the budget --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", BUDGETED)
+def test_the_arms_of_a_base_train_as_many_numbers_within_one_percent(base, bases):
+    sizes = {
+        name: experiment.trained_parameters(bases[base], arm.config())
+        for name, arm in BUDGETED[base].items()
+    }
+    target = sizes["all-linear"]
+    assert all(abs(size / target - 1) < 0.01 for size in sizes.values()), sizes
+
+
+def test_an_arm_trains_as_many_numbers_as_were_counted(bases):
+    config = experiment.NANO_ARMS["MLP"].config()
+    counted = experiment.trained_parameters(bases["nano"], config)
+    adapted = ll.get_peft_model(ll.load_base("nano")[0], config)
+    assert adapted.get_nb_trainable_parameters()[0] == counted == 21_312
+    scalings = {m.adapter("default").scaling for m in adapted.modules() if hasattr(m, "lora_A")}
+    assert scalings == {2.0}, "a rank of its own has an alpha of its own, so that alpha/r stays"
+
+
+def test_the_rank_for_a_budget_is_the_decoders(bases):
+    for name in figures.COMMON:
+        arm = experiment.DECODER_ARMS[name]
+        one_rank = experiment.trained_parameters(bases["decoder"], arm._replace(r=1).config())
+        assert figures.rank_for_budget([(one_rank, 0)], 224_256) == arm.r
+    assert figures.rank_for_budget([(500, 500)], 10) == 1
+
+
+# --- the sweep ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return experiment.target_sweep(
+        arms=["q, v", "MLP"],
+        lrs=[1e-5, 1e-2],
+        seeds=[0, 1],
+        steps=4,
+        batch_size=2,
+        length=16,
+        eval_every=2,
+        valid_blocks=4,
+        dtype="float64",
+    )
+
+
+def test_the_rate_is_chosen_with_a_seed_that_is_not_measured(sweep):
+    assert {row["seed"] for row in sweep["tuning"]} == {99}
+    assert {row["seed"] for row in sweep["runs"]} == {0, 1}
+    assert len(sweep["tuning"]) == len(sweep["runs"]) == 4
+    for arm, about in sweep["arms"].items():
+        tried = {row["lr"]: row["best"] for row in sweep["tuning"] if row["arm"] == arm}
+        assert about["lr"] == min(tried, key=tried.get)
+        assert {row["lr"] for row in sweep["runs"] if row["arm"] == arm} == {about["lr"]}
+
+
+def test_a_run_of_the_sweep_is_that_run_alone(sweep):
+    wanted = next(row for row in sweep["runs"] if row["arm"] == "MLP" and row["seed"] == 1)
+    alone = experiment.target_sweep(
+        arms=["MLP"],
+        lrs=[wanted["lr"]],
+        seeds=[1],
+        steps=4,
+        batch_size=2,
+        length=16,
+        eval_every=2,
+        valid_blocks=4,
+        dtype="float64",
+    )
+    assert alone["runs"][0]["best"] == pytest.approx(wanted["best"], abs=1e-9)
+    assert alone["before"] == pytest.approx(sweep["before"], abs=1e-9)
+
+
+def test_every_argument_changes_the_wrapper_what_trains_or_the_loss():
+    rows = {row["argument"]: row for row in experiment.argument_effects()}
+    first = rows.pop("as it is")
+    for argument, row in rows.items():
+        changed = {key for key in ("wrapper", "trained", "loss") if row[key] != first[key]}
+        assert changed, argument
+    assert rows["r"]["trained"] == 2 * first["trained"]
+    assert rows["task_type"] == {**first, "argument": "task_type", "wrapper": "PeftModel"}
+
+
+# --- the figures -------------------------------------------------------------------------------
+
+
+def result(arms, steps=0.01):
+    """A made-up result: each arm is `steps` above the one before, two seeds 0.002 apart."""
+    return {
+        "before": 5.0,
+        "arms": {arm: {"r": 8, "parameters": 1000, "lr": 1e-3} for arm in arms},
+        "tuning": [],
+        "runs": [
+            {"arm": arm, "best": 4 + steps * i + 0.002 * seed}
+            for i, arm in enumerate(arms)
+            for seed in (0, 1)
+        ],
+    }
+
+
+def test_the_table_is_sorted_by_loss_and_the_winner_is_first():
+    made = result(["all-linear", "MLP", "q, k, v, o", "q, v"])
+    assert [row[0] for row in figures.table(made)][:2] == ["all-linear", "MLP"]
+    assert figures.winner(made) == "all-linear"
+    assert figures.table(made, ["q, v"])[0][2] == pytest.approx(4.031)
+
+
+def test_the_spread_is_that_of_the_means():
+    made = result(list(experiment.ARMS["decoder"]))
+    order = list(experiment.ARMS["decoder"])
+    apart = abs(order.index("all-linear") - order.index("alpha = 32"))
+    assert figures.spread(made, "alpha, 16 to 32") == pytest.approx(0.01 * apart)
+    assert figures.spread(made, "targets, all nine") == pytest.approx(0.08)
+
+
+def test_every_seed_is_drawn():
+    made = result(list(experiment.ARMS["decoder"]))
+    for figure, lines in (
+        (figures.one_budget(made, made), 4),
+        (figures.table_5(made), 7),
+        (figures.ranges(made), 5),
+    ):
+        assert len(figure.axes[-1].get_yticks()) == lines
+        drawn = [len(line.get_xdata()) for line in figure.axes[-1].lines]
+        assert 2 in drawn
+
+
+def test_the_papers_table_has_its_best_in_q_and_v_together():
+    wikisql = {arm: values[0] for arm, values in figures.PAPER_TABLE_5.items()}
+    assert max(wikisql.values()) == wikisql["q, v"] == wikisql["q, k, v, o"] == 73.7
+    assert set(wikisql) < set(experiment.DECODER_ARMS)
+
+
+def test_the_stand_ins_are_the_engines(bases):
+    assert len(figures.all_linear(bases["decoder"])) == 42
+    assert "lm_head" not in figures.all_linear(bases["decoder"])
+
+
+# --- the explorer ------------------------------------------------------------------------------
+
+
+def test_every_control_changes_the_picture_and_its_alt_text():
+    panel = explorer.EXPLORERS["targets"]
+    seen = panel.drive()
+    for name, control in panel.controls.items():
+        probes = dict.fromkeys(control.probes())
+        alts = {ALT.match(seen[name, value])[1] for value in probes}
+        assert len(alts) == len(probes) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "modules"),
+    [
+        ({}, 12),
+        ({"targets": "all-linear"}, 42),
+        ({"targets": r".*\.(q|v)_proj"}, 12),
+        ({"exclude": r".*\.0\..*"}, 10),
+        ({"blocks": "[0, 1]"}, 4),
+        ({"model": "GPT-2", "targets": "['c_attn']"}, 2),
+        ({"model": "T5", "targets": "['q', 'v']"}, 12),
+    ],
+)
+def test_the_explorer_marks_what_the_engine_adapts(change, modules):
+    values = START | change
+    assert len(explorer.match(**values).sizes) == modules
+    figure = explorer.draw(**values)
+    marked = next(line for line in figure.axes[0].lines if line.get_label() == "gets an adapter")
+    assert len(marked.get_xdata()) == modules
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ("['q_proj', 'v_porj']", "Did you mean 'v_proj'?"),
+        (r"['.*_proj']", "not found"),
+        ("['q_proj'", "never closed"),
+        ("['mlp']", "not supported"),
+    ],
+)
+def test_a_mistake_is_shown_and_nothing_is_marked(targets, message):
+    values = START | {"targets": targets}
+    assert message in explorer.match(**values).error
+    assert "Error: " in explorer.alt(**values) and "Marked: none" in explorer.alt(**values)
+    assert "Error: " in explorer.draw(**values).get_suptitle()
+
+
+def test_any_text_may_be_typed_and_nothing_else():
+    control = explorer.EXPLORERS["targets"].controls["targets"]
+    control.check("targets", "['down_proj']")
+    with pytest.raises(ValueError, match="targets must be a text"):
+        control.check("targets", 3)
+    widget = control.widget()
+    widget.value = "['down_proj']"
+    assert widget.value == "['down_proj']"
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set")
+@pytest.mark.parametrize("name", [*explorer.MODELS, "SmolLM2"])
+@pytest.mark.parametrize("targets", ["all-linear", r".*\.(q|v|q_proj|v_proj|query|value|c_attn)"])
+def test_peft_adapts_the_same_modules(name, targets):
+    import peft
+
+    model = explorer.models()[name]
+    ours = plan_injection(model, ll.LoraConfig(target_modules=targets)).targets
+    theirs = peft.get_peft_model(
+        copy.deepcopy(model), peft.LoraConfig(target_modules=targets, task_type=None)
+    ).base_model.model
+    adapted = {name for name, module in theirs.named_modules() if hasattr(module, "lora_A")}
+    assert adapted == {target.name for target in ours} != set()
+
+
+def test_smollm2_has_the_names_of_the_card():
+    model = explorer.models()["SmolLM2"]
+    counted = {
+        targets: (len(plan_injection(model, config).targets), trained(model, config))
+        for targets, config in (
+            ("q, v", ll.LoraConfig(r=8, target_modules=["q_proj", "v_proj"])),
+            ("k, o", ll.LoraConfig(r=8, target_modules=["k_proj", "o_proj"])),
+            ("all-linear", ll.LoraConfig(r=8, target_modules="all-linear")),
+        )
+    }
+    assert counted == {"q, v": (60, 460_800), "k, o": (60, 460_800), "all-linear": (210, 2_442_240)}
+
+
+def test_the_toy_models_have_names_and_shapes_and_no_numbers():
+    for model in experiment.toy_models().values():
+        assert all(parameter.device == torch.device("meta") for parameter in model.parameters())
