@@ -1,0 +1,128 @@
+"""Lesson 09: rounding is measured right, the pieces agree with PEFT, figures draw their data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.explorers import lesson09 as explorer
+from lora_lessons.course.figures import lesson09 as figures
+from lora_lessons.experiments import lesson09 as experiment
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=ll.generator(seed))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "unchanged", "error"),
+    [
+        ("bfloat16", 1e-3, 0.78, 0.80),
+        ("bfloat16", 1e-2, 0.18, 0.17),
+        ("float16", 1e-3, 0.22, 0.21),
+        ("float16", 1e-2, 0.02, 0.02),
+        ("float32", 1e-3, 0.0, 0.0),
+    ],
+)
+def test_what_rounding_takes_from_a_normal_update(dtype, size, unchanged, error):
+    """The shares that a trial on a matrix of 2048 x 2048 gave, to two digits."""
+    row = experiment.normal_loss(dtype, size)
+    assert row["update"] == pytest.approx(size, rel=0.02)
+    assert row["unchanged"] == pytest.approx(unchanged, abs=0.02)
+    assert row["error"] == pytest.approx(error, abs=0.02)
+
+
+def test_weights_without_an_update_are_not_counted_as_unchanged():
+    W, delta = torch.ones(4, dtype=torch.float64), torch.tensor([0, 0, 1e-9, 1.0]).double()
+    assert experiment.loss_of_update(W, delta, "bfloat16")["unchanged"] == 0.5
+
+
+def test_the_rows_are_those_of_the_packages_own_report():
+    """Two ways to the same numbers: by the model's layers, and by plain tensors."""
+    model, _ = ll.load_base("nano", dtype=torch.bfloat16)
+    adapted = ll.get_peft_model(model, experiment.config())
+    layer = adapted.base_model.lora_layers()["model.layers.0.mlp.up_proj"]
+    _, A, B, *_ = layer.adapter("default")
+    with torch.no_grad():
+        B.weight.copy_(0.01 * normal(*B.weight.shape))
+    report = next(row for row in adapted.merge_report() if row.name.endswith("0.mlp.up_proj"))
+    W = layer.base_layer.weight.double()
+    delta = 2.0 * (B.weight @ A.weight).double()
+    row = experiment.loss_of_update(W, delta.detach(), "bfloat16")
+    assert report.unchanged == pytest.approx(row["unchanged"], abs=0.002)
+    assert report.error == pytest.approx(row["error"], rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def authors():
+    return experiment.two_authors(steps=2, batch_size=2, length=16, valid_blocks=4)
+
+
+def test_two_authors_have_their_own_adapters_and_unread_text(authors):
+    trained, unread = authors
+    assert list(trained) == list(unread) == ["melville", "president"]
+    assert all(blocks.shape == (4, 16) for blocks in unread.values())
+    one, two = (trained[a].factors["model.layers.0.mlp.up_proj"][0] for a in trained)
+    assert not torch.equal(one, two)
+
+
+def test_the_rounding_rows_leave_the_model_as_it_was(authors):
+    trained, unread = authors
+    model, _ = ll.load_base("nano")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    updates = experiment.deltas(trained["melville"])
+    rows = experiment.rounding_rows(model, updates, unread["melville"], factors=(1.0, 0.01))
+    assert [(row["dtype"], row["factor"]) for row in rows] == [
+        (dtype, factor) for dtype in experiment.DTYPES for factor in (1.0, 0.01)
+    ]
+    after = model.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert rows[0]["merged"] == pytest.approx(rows[0]["separate"], abs=1e-5)
+    assert rows[-1]["unchanged"] > rows[-2]["unchanged"]
+
+
+def test_the_packages_pieces_pass_the_lessons_checks_contracts(authors):
+    """The stand-ins for unsolved exercises do what the exercises ask, by the engine's own means."""
+    A, B, x = normal(2, 5), normal(7, 2, seed=1), normal(3, 4, 5, seed=2)
+    linear = torch.nn.Linear(5, 7)
+    merged, unchanged = experiment.package_merge(linear.weight.detach(), A, B, 0.5)
+    assert torch.allclose(merged, linear.weight + 0.5 * B @ A) and unchanged < 0.1
+    with torch.no_grad():
+        y = experiment.package_serve(x, linear, {"a": (A, B, 0.5)}, ["a", None, "a"])
+        assert torch.allclose(y[1], linear(x[1]))
+        assert torch.allclose(y[2], linear(x[2]) + 0.5 * x[2] @ A.T @ B.T, atol=1e-5)
+    both = experiment.package_sum([(A, B, 0.5), (A[:1], B[:, :1], 2.0)], [1.0, -1.0])
+    assert torch.allclose(both[1] @ both[0], 0.5 * B @ A - 2 * B[:, :1] @ A[:1], atol=1e-5)
+    with pytest.raises(ll.AdapterFileError, match="missing key a"):
+        experiment.package_load({"a": A}, {"b": A})
+
+
+def test_the_figures_draw_every_row():
+    rows = [
+        {"dtype": d, "update": u, "unchanged": 0.1, "error": 0.1, "base": 4.0}
+        | {"separate": 3.0, "merged": 3.5}
+        for d in experiment.DTYPES
+        for u in (1e-3, 1e-2)
+    ]
+    left, right = figures.rounding_figure(rows).axes
+    assert len(left.lines) == 6 and len(right.lines) == 4
+    assert list(right.lines[0].get_ydata()) == [0.5, 0.5]
+    assert len(figures.rounding_table(rows)) == 7
+    (axis,) = figures.loss_bars({"base": {"a": 3.0, "b": 2.0}, "x": {"a": 2.5, "b": 2.6}}).axes
+    assert sorted(bar.get_height() for bar in axis.patches) == [2.0, 2.5, 2.6, 3.0]
+
+
+def test_the_staircase_is_flat_where_the_update_is_below_half_a_step():
+    wanted, got = explorer.staircase(1e-4, "bfloat16")
+    assert not got.any() and wanted.abs().max() > 0
+    _, got = explorer.staircase(1e-1, "float32")
+    assert len(set(got.tolist())) > 500
+
+
+def test_every_control_of_the_explorer_changes_the_picture():
+    (panel,) = explorer.EXPLORERS.values()
+    seen = panel.drive()
+    for name, control in panel.controls.items():
+        shown = {seen[name, value] for value in control.probes()}
+        assert len(shown) == 3 and all('<img alt="' in html for html in shown)
