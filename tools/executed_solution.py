@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from notebook_source import input_hash, read_source
 
-CELL_TIMEOUT = 120  # seconds; a dead kernel is not noticed before it runs out
+CELL_TIMEOUT = 300  # seconds; a dead kernel is not noticed before it runs out
 PRESET = "small"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
