@@ -66,7 +66,7 @@ def get_peft_model_state_dict(
     """An adapter's tensors by the keys of its file.
 
     `state_dict` gives other values for the model's names, as a sharded model's gathered one does.
-    `save_embedding_layers` adds the whole embeddings: "auto" does if LoRA targets one.
+    `save_embedding_layers` adds the whole embeddings; "auto": if LoRA targets one, or they were resized.
     """
     from .adapters.embeddings import embedding_tensors
 
@@ -103,7 +103,7 @@ def set_peft_model_state_dict(
         materialize(model, adapter_name)
     expected = adapter_tensors(model, adapter_name)
     given = _with_matching_prefix(peft_model_state_dict, expected)
-    expected |= embedding_targets(model, given, expected)
+    expected |= embedding_targets(model, adapter_name, given, expected)
     missing = [key for key in expected if key not in given]
     unexpected = [key for key in given if key not in expected and not _is_surplus(key)]
     shared = [key for key in expected if key in given]
@@ -123,8 +123,8 @@ def _with_matching_prefix(given: dict[str, Tensor], expected: Iterable[str]) -> 
 
 
 def _is_surplus(key: str) -> bool:
-    """Keys without use, which PEFT writes under bias="all"."""
-    return key.endswith((".original_module.bias", ".modules_to_save.bias"))
+    """Keys without use, which PEFT writes under bias="all" and for a resized vocabulary."""
+    return key.rpartition(".")[0].endswith((".original_module", ".modules_to_save"))
 
 
 @torch.no_grad()

@@ -207,6 +207,50 @@ def test_pissa_and_olora_convert_to_plain_lora(tmp_path, init, use_rslora):
         assert torch.equal(plain(X), Mlp()(X))
 
 
+RESIZED = [{}, {"modules_to_save": ["embed_tokens"]}, {"trainable_token_indices": [1, 2]}]
+
+
+def resized(lib, extra: int, seed: int, **fields) -> nn.Module:
+    """The nano base with more rows in its vocabulary, and an adapter on it."""
+    base, _ = ll.load_base("nano")
+    torch.manual_seed(seed)
+    if extra:
+        size = base.config.vocab_size + extra
+        base.resize_token_embeddings(size, mean_resizing=False)
+    config = lib.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, **fields)
+    return lib.get_peft_model(base, config).eval()
+
+
+@pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings", "ignore::FutureWarning")
+@pytest.mark.parametrize("fields", RESIZED, ids=str)
+@pytest.mark.parametrize("writer", ["here", "peft"])
+def test_a_resized_vocabulary_is_saved_and_goes_both_ways(tmp_path, fields, writer):
+    peft = pytest.importorskip("peft")
+    libraries = [ll, peft] if writer == "here" else [peft, ll]
+    model, other = (resized(lib, 8, seed, **fields) for seed, lib in enumerate(libraries))
+    with pytest.warns(UserWarning, match="has been resized during finetuning"):
+        model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    assert any("embed_tokens" in key and len(weights[key]) == 520 for key in weights)
+    other.load_adapter(tmp_path, "default")
+    x = torch.tensor([[1, 2, 515, 519]])
+    assert torch.allclose(model(x).logits, other(x).logits, atol=1e-6)
+
+
+def test_a_vocabulary_as_it_was_is_not_saved(tmp_path):
+    resized(ll, 0, 0).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    assert not [key for key in weights if "q_proj" not in key]
+
+
+def test_a_base_whose_vocabulary_cannot_be_known_is_warned_of(tmp_path):
+    model = resized(ll, 8, 0)
+    model.peft_config["default"].base_model_name_or_path = "nobody/not-on-this-machine"
+    with pytest.warns(ll.PeftWarning, match="not-on-this-machine.*save_embedding_layers=True"):
+        tensors = ll.get_peft_model_state_dict(model)
+    assert not [key for key in tensors if "q_proj" not in key]
+
+
 def load_fuzzed(folder, data: bytes) -> None:
     """A damaged file is a clear error, or loads with finite outputs."""
     (folder / "adapter_model.safetensors").write_bytes(data)
