@@ -269,8 +269,8 @@ CARDS = [
     ),
     Card(
         "An update is 1 % of a bf16 weight's size. What does merging do to it?",
-        "bf16 has 8 significant bits: a weight's neighbours are 0.4 to 0.8 % away. About 18 % of "
-        "the weights stay as they were, and the update is off by 17 %. In float16 it is 2 %.",
+        "bf16 has 8 significant bits: a weight's neighbours are 0.4 to 0.8 % away. A fifth of the "
+        "weights stay as they were, and the update is off by 17 %. In float16 it is 2 %.",
     ),
     Card(
         "Why does merged minus the update not give back W?",
