@@ -92,8 +92,7 @@ class Checkpoint:
     def _restore_optimizer(self, kept: dict[str, dict[str, torch.Tensor]]) -> None:
         for name, parameter in zip(self.names, self.step.parameters, strict=True):
             self.step.optimizer.state[parameter] = {
-                key: value.to(parameter.device if value.ndim or on_device(parameter) else "cpu")
-                for key, value in kept.get(name, {}).items()
+                key: value.to(parameter.device) for key, value in kept.get(name, {}).items()
             }
 
     def _require_same_run(self, state: dict[str, Any]) -> None:
@@ -142,11 +141,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
-
-
-def on_device(parameter: torch.Tensor) -> bool:
-    """Whether AdamW keeps its step count beside the parameter: on CUDA, for a captured step."""
-    return parameter.device.type == "cuda"
 
 
 def random_state_of(device: torch.device) -> dict[str, torch.Tensor]:
