@@ -55,6 +55,7 @@ _EXPORTS: dict[str, str] = {
     "MergeReport": "adapters.merge_report",
     "plan_injection": "inject",
     "fused_qkv": "layers.fused_qkv",
+    "rescale_adapter_scale": "helpers",
     "get_layer_status": "adapters.status",
     "get_model_status": "adapters.status",
     "PeftModel": "model",

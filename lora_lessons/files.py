@@ -66,7 +66,7 @@ def get_peft_model_state_dict(
     """An adapter's tensors by the keys of its file.
 
     `state_dict` gives other values for the model's names, as a sharded model's gathered one does.
-    `save_embedding_layers` adds the whole embeddings; "auto": if LoRA targets one, or they were resized.
+    `save_embedding_layers` adds whole embeddings; "auto" does if targeted or resized.
     """
     from .adapters.embeddings import embedding_tensors
 

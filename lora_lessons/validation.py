@@ -14,6 +14,7 @@ from .errors import ConfigError, PeftWarning, UnknownBiasError, did_you_mean
 
 BIAS_MODES = ("none", "all", "lora_only")
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
+SWITCHES = ("inference_mode", "fan_in_fan_out", "use_rslora", "use_dora", "lora_bias")
 INIT_NAMES = ("gaussian", "orthogonal", "pissa", "olora")
 
 
@@ -85,11 +86,26 @@ def _is_number(value: Any, whole: bool = False) -> bool:
 
 def check_config(config: Any) -> None:
     """All checks of a LoraConfig."""
+    check_kinds(config)
     check_numbers(config)
     check_choices(config)
     check_names(config)
     check_unsupported(config)
     warn_of_no_way_back(config)
+
+
+def check_kinds(config: Any) -> None:
+    """Texts, switches and lists are what they are called; None stands for the default."""
+    kinds = {name: str for name in ("peft_version", "base_model_name_or_path", "revision")}
+    kinds |= {name: bool for name in SWITCHES}
+    kinds |= {"auto_mapping": dict, "rank_pattern": dict, "alpha_pattern": dict}
+    kinds |= {"layers_pattern": list | tuple | str, "layers_to_transform": list | tuple | int}
+    kinds |= {"trainable_token_indices": list | tuple | dict}
+    for name, kind in kinds.items():
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, kind):
+            word = getattr(kind, "__name__", str(kind))
+            raise ConfigError(f"{name} must be of type {word} or None, and it is {value!r}")
 
 
 def check_numbers(config: Any) -> None:

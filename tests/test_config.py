@@ -99,6 +99,22 @@ def test_pissa_that_cannot_become_plain_lora_is_warned_of(pattern):
         ll.LoraConfig(init_lora_weights="pissa", use_rslora=True, **pattern)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("auto_mapping", float("nan")),
+        ("revision", 3),
+        ("use_dora", "no"),
+        ("layers_to_transform", 1.5),
+        ("layers_pattern", 2),
+        ("trainable_token_indices", 4),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(name, value):
+    with pytest.raises(ll.ConfigError, match=f"{name} must be of type"):
+        ll.LoraConfig(**{name: value})
+
+
 def test_an_unknown_bias_is_an_error_for_those_who_know_peft():
     with pytest.raises(NotImplementedError):
         ll.LoraConfig(bias="everything")

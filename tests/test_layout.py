@@ -21,7 +21,7 @@ LAYERS = [
     ["model_card", "pretrain", "pretrain_checkpoint", "pretrain_step"],
     ["tasks"],
     [*CORE, "holder", "validation", "storage"],
-    ["layers", "init", "variants", "adapters", "task_models"],
+    ["layers", "init", "variants", "adapters", "helpers", "task_models"],
     ["train"],
     ["experiments"],
     ["course"],
