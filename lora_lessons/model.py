@@ -15,12 +15,7 @@ from typing import Any
 from torch import nn
 
 from .config import LoraConfig, PeftConfig, PeftType
-from .files import (
-    LoadResult,
-    load_peft_weights,
-    save_adapter,
-    set_peft_model_state_dict,
-)
+from .files import LoadResult, load_peft_weights, save_adapter, set_peft_model_state_dict
 from .storage import split_hub_arguments
 from .trainable import count_parameters
 
@@ -282,9 +277,14 @@ def get_peft_model(
 
 
 def inject_adapter_in_model(
-    peft_config: LoraConfig, model: nn.Module, adapter_name: str = "default", **options: Any
+    peft_config: LoraConfig,
+    model: nn.Module,
+    adapter_name: str = "default",
+    low_cpu_mem_usage: bool = False,
+    state_dict: dict | None = None,
 ) -> nn.Module:
-    """Put LoRA into a model without a wrapper; the model itself is returned."""
+    """Put LoRA into the model itself; the keys of a `state_dict` can say where (not its values)."""
     from .adapters.tuner import LoraModel
 
+    options = {"low_cpu_mem_usage": low_cpu_mem_usage, "state_dict": state_dict}
     return LoraModel(model, peft_config, adapter_name, **options).model

@@ -18,6 +18,7 @@ from ..trainable import adapter_holders, freeze_base
 from . import switch
 from .biases import bias_bank, biased_adapters
 from .dtype import cast_adapter_dtype
+from .from_state_dict import config_for_keys
 from .merge_report import MergeReport, merge_report
 from .status import (
     TunerLayerStatus,
@@ -71,10 +72,12 @@ class LoraModel(nn.Module):
         optional: tuple[str, ...] = (),
         autocast_adapter_dtype: bool = False,
         low_cpu_mem_usage: bool = False,
+        state_dict: dict | None = None,
     ) -> None:
         """Inject one more adapter. It is not activated, and a failure leaves nothing behind.
 
         `low_cpu_mem_usage` leaves its tensors without memory until a file's are loaded into them.
+        The keys of a `state_dict` choose the modules in the config's stead.
         """
         if adapter_name in self.peft_config:
             raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
@@ -83,6 +86,8 @@ class LoraModel(nn.Module):
                 "LoraModel supports only 1 adapter with bias. When using multiple adapters, set "
                 "bias to 'none' for all adapters."
             )
+        if state_dict is not None:
+            config = config_for_keys(self.model, config, state_dict)
         plan = plan_injection(self.model, config, adapter_name, optional)
         with torch.device("meta") if low_cpu_mem_usage else nullcontext():
             apply_plan(self.model, plan)
