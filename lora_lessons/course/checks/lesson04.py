@@ -1,0 +1,234 @@
+"""The checks of lesson 04's layer: the branch with a mask, the layer with it, its penalty.
+
+Every expected value is computed here in float64, by other means than the package's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .core import Wrong, expect
+
+# Unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
+OUT, IN, R = 23, 31, 3
+
+
+def _draw(rng: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=rng, dtype=torch.float64).float()
+
+
+def _rate(rng: torch.Generator) -> float:
+    """A p from 0.2 to 0.4: keeping with p, or dropping with it, cannot be confused."""
+    return 0.2 + 0.2 * torch.rand((), generator=rng).item()
+
+
+# --- 4.1 The branch --------------------------------------------------------------------------
+
+
+def check_dropped_branch(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    x, A, B, s = _draw(rng, 2, 5, IN), _draw(rng, R, IN), _draw(rng, OUT, R), 7 / 3
+    noise, p = torch.rand(x.shape, generator=rng), _rate(rng)
+    result = answer(x, noise, A, B, s, p)
+    again = answer(x, noise, A, B, s, p)
+    if isinstance(result, Tensor) and isinstance(again, Tensor) and not torch.equal(result, again):
+        raise Wrong("Two calls give two results: make the mask from `noise`, do not draw again.")
+    expect(
+        result,
+        s * _branch(x.double() * _mask(noise, p) / (1 - p), A, B),
+        k=IN,
+        mistakes=_branch_mistakes(x.double(), noise, A, B, s, p),
+    )
+    expect(answer(x, noise, A, B, s, 0.0), s * _branch(x.double(), A, B), k=IN)
+
+
+def _mask(noise: Tensor, p: float) -> Tensor:
+    return (noise >= p).double()
+
+
+def _branch(x: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    return torch.einsum("...i,ri,or->...o", x, A.double(), B.double())
+
+
+def _branch_mistakes(
+    x: Tensor, noise: Tensor, A: Tensor, B: Tensor, s: float, p: float
+) -> dict[str, Tensor]:
+    mask, keep = _mask(noise, p), 1 - p
+    thin = torch.einsum("...i,ri->...r", x, A.double())
+    thin = thin * mask[..., :R] / keep
+    right = s * _branch(x * mask / keep, A, B)
+    return {
+        "This masks the branch's output. The mask is on its input: on x, before A.": (
+            s * _branch(x, A, B) * mask[..., :OUT] / keep
+        ),
+        "This masks A x, the r numbers in between. The mask is on x, before A.": (
+            s * torch.einsum("...r,or->...o", thin, B.double())
+        ),
+        "What is kept must grow by 1 / (1 - p), so that the mean stays: that factor is missing.": (
+            right * keep
+        ),
+        "This multiplies by 1 - p. What is kept must grow: divide by it.": right * keep**2,
+        "This keeps an element with probability p. p is the share that is dropped.": (
+            s * _branch(x * (1 - mask) / keep, A, B)
+        ),
+        "This keeps an element with probability p and divides by p. p is the share dropped.": (
+            s * _branch(x * (1 - mask) / p, A, B)
+        ),
+        "This divides by p. The share that is kept is 1 - p: divide by that.": right * keep / p,
+        "The scaling is missing.": right / s,
+        "Nothing is dropped here: this is the branch without a mask.": s * _branch(x, A, B),
+    }
+
+
+# --- 4.2 The layer ---------------------------------------------------------------------------
+
+
+def check_DropoutLora(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """B A keeps lengths here, so the mask on the input can be read off the output."""
+    out, s, p = 37, 7 / 3, _rate(rng)
+    A = torch.linalg.qr(_draw(rng, IN, IN)).Q
+    B = torch.linalg.qr(_draw(rng, out, IN)).Q  # (out, in), orthonormal columns: A' B' B A = I
+    x = _draw(rng, 20, 10, IN)
+    x = x + 0.5 * x.sign()  # no element is near zero, where a dropped one would hide
+    linear = nn.Linear(IN, out).requires_grad_(False)
+    base = linear(x).double()
+    layer = answer(linear, A, B, s, p)
+    if not isinstance(layer, nn.Module):
+        raise Wrong(f"DropoutLora must be a torch.nn.Module; got {type(layer).__name__}.")
+    _check_in_evaluation(layer, x, base, s * _branch(x.double(), A, B), p)
+    silent = answer(linear, A, torch.zeros_like(B), s, p).train()
+    if (silent(x) - base).abs().max() > 1e-4 * base.abs().max():
+        raise Wrong("With B = 0 the output is not the base's: the mask reaches the base path too.")
+    layer.train()
+    first, second = layer(x), layer(x)
+    if torch.equal(first, second):
+        raise Wrong("In training two calls give the same output: draw a new mask at each call.")
+    branch = (first.detach().double() - base) / s
+    _check_mask(branch, x.double(), A.double(), B.double(), p)
+
+
+def _check_in_evaluation(
+    layer: nn.Module, x: Tensor, base: Tensor, branch: Tensor, p: float
+) -> None:
+    layer.eval()
+    result = layer(x)
+    if isinstance(result, Tensor) and not torch.equal(result, layer(x)):
+        raise Wrong("In evaluation the output is still random: drop only while self.training.")
+    expect(
+        result,
+        base + branch,
+        k=IN,
+        mistakes={
+            "The base's output is missing: return base plus branch.": branch,
+            "In evaluation the branch is gone. Only the mask goes; the branch stays.": base,
+            "In evaluation the branch is multiplied by 1 - p. With 1 / (1 - p) in training, "
+            "nothing is left to do in evaluation.": base + (1 - p) * branch,
+            "In evaluation the branch is still divided by 1 - p.": base + branch / (1 - p),
+        },
+    )
+
+
+def _check_mask(branch: Tensor, x: Tensor, A: Tensor, B: Tensor, p: float) -> None:
+    """branch (20, 10, out) is B A (what was done to x): recover it and compare with x."""
+    ratio = ((branch @ (B @ A)) / x).flatten(0, 1)  # (200, in): 0 or 1 / (1 - p)
+    kept = ratio.abs() > 1e-3
+    for factor, message in (
+        (1 / (1 - p), ""),
+        (1.0, "What is kept must grow by 1 / (1 - p) in training: that factor is missing."),
+        (1 / p, "This divides by p, or keeps with probability p. p is the share dropped."),
+        (1 - p, "This multiplies by 1 - p. What is kept must grow: divide by it."),
+    ):
+        if kept.any() and ((ratio[kept] - factor).abs() < 1e-3 * factor).all():
+            if message:
+                raise Wrong(message)
+            return _check_share(kept, p)
+    raise Wrong(_where_is_the_mask(branch, x, A, B))
+
+
+def _check_share(kept: Tensor, p: float) -> None:
+    if (kept == kept[0]).all():
+        raise Wrong("All rows lose the same features. Each element of x has its own mask.")
+    if (kept == kept[:, :1]).all():
+        raise Wrong("Whole rows of x are dropped. Each element of x has its own mask.")
+    dropped = 1 - kept.double().mean().item()  # of 6,200: known to 0.006 or better
+    if abs(dropped - p) > 0.05:
+        raise Wrong(f"With p = {p:.2f} a share of {dropped:.2f} was dropped.")
+
+
+def _where_is_the_mask(branch: Tensor, x: Tensor, A: Tensor, B: Tensor) -> str:
+    """Which other place of a mask explains the branch's output."""
+
+    def two_values(masked: Tensor, whole: Tensor) -> bool:
+        big = whole.abs() > 0.1 * whole.square().mean().sqrt()  # of a small one rounding is left
+        ratio = masked[big] / whole[big]
+        kept = ratio[ratio.abs() > 1e-2]
+        return len(kept) > 0 and bool(((kept - kept[0]).abs() < 1e-2 * kept[0].abs()).all())
+
+    rows, inputs = branch.flatten(0, 1), x.flatten(0, 1)
+    if two_values(rows, _branch(inputs, A, B)):
+        return "The mask is on the branch's output. It belongs on its input, x, before A."
+    if two_values(rows @ B, inputs @ A.T):
+        return "The mask is on A x. It belongs on the branch's input, x, before A."
+    matrix = torch.linalg.lstsq(inputs, rows).solution
+    if (inputs @ matrix - rows).abs().max() < 1e-3 * rows.abs().max():
+        return "The mask is on a weight: one for the whole batch. It belongs on x, per element."
+    return "In training the branch is not B A (x * mask / (1 - p)) for any mask."
+
+
+# --- 4.3 The penalty -------------------------------------------------------------------------
+
+
+def check_implied_penalty(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    # The square one first, so that rows taken for columns are told so and not "shapes differ".
+    for out, in_ in ((17, 17), (OUT, IN)):
+        X = _draw(rng, 40, in_) + 1.5
+        W, D, p = _draw(rng, out, in_), 0.3 * _draw(rng, out, in_), 0.1 + _rate(rng)
+        expect(
+            answer(X.clone(), W.clone(), W + D, p),
+            _penalty(X, (W + D).double() - W.double(), p),
+            k=out * in_,
+            mistakes=_penalty_mistakes(X, W, W + D, p),
+        )
+
+
+def _penalty(X: Tensor, D: Tensor, p: float) -> Tensor:
+    """The variance of sum_j D_ij x_j m_j / (1 - p), summed over i, mean over the rows of X."""
+    return p / (1 - p) * torch.einsum("nj,oj->no", X.double() ** 2, D**2).sum(1).mean()
+
+
+def _penalty_mistakes(X: Tensor, W: Tensor, W_tuned: Tensor, p: float) -> dict[str, Tensor]:
+    D, full, squares = W_tuned.double() - W.double(), W_tuned.double(), X.double() ** 2
+    right, factor = _penalty(X, D, p), p / (1 - p)
+    norms = D.square().sum(0)
+    mistakes = {
+        "The factor is p / (1 - p), not p alone.": right * (1 - p),
+        "The factor is p / (1 - p), not 1 / (1 - p).": right / p,
+        "The factor is p / (1 - p), not p (1 - p).": right * (1 - p) ** 2,
+        "The factor p / (1 - p) is missing.": right / factor,
+        "This is for the whole W_tuned. Only the update W_tuned - W_base is dropped.": (
+            _penalty(X, full, p)
+        ),
+        "This is for W_base. Only the update W_tuned - W_base is dropped.": (
+            _penalty(X, W.double(), p)
+        ),
+        "This takes the square of the mean of x_j. The mean of its square is meant.": (
+            factor * X.double().mean(0).square() @ norms
+        ),
+        "This takes the variance of x_j. The mean of its square is meant.": (
+            factor * X.double().var(0, correction=0) @ norms
+        ),
+        "This sums over the rows of X. E is the mean over them.": right * len(X),
+        "The norms of the columns must be squared.": factor * squares.mean(0) @ norms.sqrt(),
+        "The inputs are left out: each column is weighted with the mean of x_j squared.": (
+            factor * norms.sum()
+        ),
+    }
+    if len(D) == D.shape[1]:
+        rows = factor * squares.mean(0) @ D.square().sum(1)
+        mistakes["These are the rows of the update. Feature j meets column j: sum over dim 0."] = (
+            rows
+        )
+    return mistakes

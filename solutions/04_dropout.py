@@ -1,0 +1,599 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 Dropout: noise on the branch, none on the base
+#
+# `lora_dropout` drops elements of the input of the LoRA branch while it trains. The card says that this
+# reduces over-fitting on small data. This lesson builds it, derives the penalty that it stands for, and
+# measures what it does to the best and to the last loss.
+#
+# **You will be able to**
+#
+# 1. put the mask where it belongs, and say why evaluation and merging know nothing of it;
+# 2. compute the penalty on the update that dropout implies for a squared loss;
+# 3. tell from measurements what `lora_dropout` gave beyond early stopping and weight decay.
+#
+# **Time:** 55 minutes in all. The **core path** takes 30: the sections marked *core*.
+#
+# **You need:** the LoRA layer of lesson 02, mean and variance, and what over-fitting looks like.
+#
+# **How it works:** replace the line in each exercise, run the cell, then run the check below it.
+# `lesson.hint.NAME()` gives three hints, each stronger than the one before.
+# `lesson.solution.NAME()` shows the answer. If you are stuck, go on: later cells use the package's
+# own piece in place of yours and say so.
+
+# %%
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.figures import lesson04 as figures
+from lora_lessons.experiments import lesson04 as experiment
+
+lesson = ll.lesson("04")
+SIZE = experiment.SIZES[ll.preset()]
+DEVICE = "cuda" if ll.preset() == "full" else "cpu"
+_ = ll.seed_everything(0)
+
+# %% [markdown]
+# ## 1. Where the mask is (*core*)
+#
+# In training, a LoRA layer with dropout $p$ computes
+#
+# $$h = W x + b + s\, B A\, \tilde x, \qquad \tilde x_j = \frac{m_j}{1 - p}\, x_j, \qquad
+# m_j = \begin{cases} 0 & \text{with probability } p \\ 1 & \text{else.} \end{cases}$$
+#
+# Read it slowly, for three things are easily got wrong:
+#
+# - The mask is on the **input of the branch**. It is not on $W x$, not on $A x$ and not on the result. The
+#   base always sees all of $x$: what is dropped are input features *of the update*.
+# - Each **element** of $x$ has its own draw: each token, each feature, at each step anew.
+# - What is kept is divided by $1 - p$, the share that is kept. So the mean of $\tilde x$ over the masks
+#   is $x$.
+#
+# ### Exercise 4.1: the branch with a mask (*core*, 5 minutes)
+#
+# Return $s\,B A\,\tilde x$, the branch alone. To make it checkable you are given the random numbers:
+# `noise` has the shape of `x` and is uniform between 0 and 1. Drop an element where its noise is
+# **below** `p`.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "dropped_branch", "locked": false, "solution": true, "task": false}
+def dropped_branch(
+    x: torch.Tensor,
+    noise: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    scaling: float,
+    p: float,
+) -> torch.Tensor:
+    """Return the branch of x (..., in) with the mask from noise (..., in): (..., out)."""
+    ### BEGIN SOLUTION
+    kept = x * (noise >= p) / (1 - p)  # (..., in)
+    return scaling * kept @ A.T @ B.T
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_dropped_branch", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.dropped_branch(dropped_branch)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now look at it. On the left is the input under one mask. On the right is one output of the branch under
+# 2,000 masks. Move `p`: the mean stays and the spread grows. Move the number of features: many
+# small terms make less noise than a few large ones.
+
+# %% tags=["nbval-ignore-output"]
+lesson.explore.mask()
+
+# %%
+lesson.explore.mask.static()
+
+# %% [markdown]
+# ## 2. Training and evaluation (*core*)
+#
+# After training there is nothing to regularise, so evaluation uses the branch without a mask. Thanks to
+# the division by $1 - p$, that is the mean of what training saw: no correction is needed.
+#
+# ### Exercise 4.2: the layer, in training and in evaluation (*core*, 8 minutes)
+#
+# Build the whole layer as a module: frozen base plus branch. With `layer.train()` it draws a new mask at
+# each call, with `layer.eval()` it draws none. `torch.nn.Dropout` may help: it follows the mode of the
+# module that it is a part of.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "DropoutLora", "locked": false, "solution": true, "task": false}
+class DropoutLora(torch.nn.Module):
+    """A frozen linear layer and a LoRA branch with dropout: x (..., in) -> (..., out)."""
+
+    def __init__(
+        self,
+        linear: torch.nn.Linear,
+        A: torch.Tensor,
+        B: torch.Tensor,
+        scaling: float,
+        p: float,
+    ):
+        """Keep the frozen `linear`, the factors A (r, in) and B (out, r), the scaling and p."""
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.linear = linear
+        self.A, self.B = torch.nn.Parameter(A), torch.nn.Parameter(B)
+        self.scaling = scaling
+        self.dropout = torch.nn.Dropout(p)
+        ### END SOLUTION
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the base's output plus the branch's, with a mask while training."""
+        ### BEGIN SOLUTION
+        branch = self.dropout(x) @ self.A.T @ self.B.T
+        return self.linear(x) + self.scaling * branch
+        ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_DropoutLora", "locked": true, "points": 3, "solution": false, "task": false}
+verdict = lesson.check.DropoutLora(DropoutLora)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Three facts about your layer. With masks on, its base path is what it was. The mean over many masks is
+# the output without one. And that is the output of the **merged** weight, $W + s B A$, which has no $p$
+# in it: merging ignores dropout because there is nothing left to merge.
+
+# %%
+layer_class = lesson.use("DropoutLora", DropoutLora, experiment.package_layer)
+linear, A, B, scaling, x = experiment.one_layer()
+layer = layer_class(linear, A, B, scaling, 0.5)
+silent = layer_class(linear, A, torch.zeros_like(B), scaling, 0.5)
+with torch.no_grad():
+    base_only = silent.train()(x)
+    masked = layer.train()(x.expand(5_000, *x.shape))  # (masks, n, out)
+    quiet = layer.eval()(x)
+    merged = x @ (linear.weight + scaling * B @ A).T + linear.bias
+
+# %%
+torch.testing.assert_close(base_only, linear(x))
+torch.testing.assert_close(quiet, merged)
+error = (masked.mean(0) - quiet).abs() / (masked.std(0) / 5_000**0.5)
+assert error.max() < 6, "the mean over the masks is the output without a mask, up to chance"
+assert masked.std(0).min() > 0.05
+print("base path with masks on: unchanged")
+print("evaluation: the merged weight's output")
+print("mean over 5,000 masks: the same, within six standard errors")
+
+# %% [markdown]
+# One caution. This holds for one layer, which is linear. A whole network is not: the mean of its outputs
+# over the masks is *close to* the output without masks, not equal.
+#
+# ## 3. The penalty that dropout implies (*core*)
+#
+# What does the noise do to training? For a squared loss there is an exact answer. Write
+# $\Delta W = s B A$ and let $t$ be the target. The mean of $\tilde x$ is $x$, and the variance of
+# $\tilde x_j$ is $\frac{p}{1-p} x_j^2$, independently for each $j$. The mean of a square is the square of
+# the mean plus the variance, so over the masks
+#
+# $$\mathbb E\,\lVert t - W x - b - \Delta W \tilde x \rVert^2
+#   = \underbrace{\lVert t - W x - b - \Delta W x \rVert^2}_{\text{the loss without a mask}}
+#   + \underbrace{\frac{p}{1-p} \sum_j x_j^2\, \lVert \Delta W_j \rVert^2}_{\text{a penalty}},$$
+#
+# where $\Delta W_j$ is **column** $j$: all that feature $j$ feeds. Over the data, $x_j^2$ becomes
+# $\mathbb E[x_j^2]$. Three things to see in it:
+#
+# - It is ridge regression with a price for each feature: a feature that is often large is dear to use.
+# - It pulls the **update** to zero, and so the model to its base. It does not touch $W$.
+# - It grows with $p/(1-p)$. How much stronger is the penalty at $p = 0.9$ than at $p = 0.1$?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "penalty_ratio",
+    "The penalty at p = 0.9 is so many times the penalty at p = 0.1",
+    low=1,
+    high=120,
+    step=1,
+)
+
+# %% [markdown]
+# ### Exercise 4.3: the penalty that dropout implies (*core*, 6 minutes)
+#
+# Return $\frac{p}{1-p} \sum_j \mathbb E[x_j^2] \lVert \Delta W_j \rVert^2$ as a number. You are given
+# rows of input `X`, the weight before training and the weight after it. $\mathbb E$ is the mean over
+# the rows of `X`.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "implied_penalty", "locked": false, "solution": true, "task": false}
+def implied_penalty(
+    X: torch.Tensor, W_base: torch.Tensor, W_tuned: torch.Tensor, p: float
+) -> float:
+    """Return the penalty for inputs X (n, in) and weights (out, in) before and after training."""
+    ### BEGIN SOLUTION
+    delta = W_tuned - W_base
+    size = X.square().mean(0)  # (in,): how large each feature is
+    columns = delta.square().sum(0)  # (in,): how much of the update each feature feeds
+    return (p / (1 - p) * (size * columns).sum()).item()
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_implied_penalty", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.implied_penalty(implied_penalty)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Do not trust the algebra: sample it. For each `p` the next cell draws 4,000 masks, measures the squared
+# loss with and without them, and compares the difference with the closed form.
+
+# %%
+sampled = experiment.penalty_by_sampling()
+ll.show(
+    figures.penalty(sampled),
+    alt="The rise of the squared loss by the masks against p: sampled points lie on the curve of the "
+    "closed form, which is flat up to p = 0.3 and steep beyond 0.6.",
+)
+
+# %%
+penalty_of = lesson.use("implied_penalty", implied_penalty, experiment.implied_penalty)
+tuned = linear.weight + scaling * B @ A
+for row in sampled:
+    mine = penalty_of(x, linear.weight, tuned, row["p"])
+    assert abs(row["sampled"] - mine) <= 5 * row["error"] + 1e-9
+print("the closed form agrees with 4,000 masks at each p, within five standard errors")
+
+# %% tags=["nbval-ignore-output"]
+at = {row["p"]: row["formula"] for row in sampled}
+lesson.compare("penalty_ratio", at[0.9] / at[0.1], unit="times")
+
+# %% [markdown]
+# So the card's range, 0.05 to 0.1, is a light touch: a factor of 1/19 to 1/9. At 0.5 it is 1, at 0.9 it
+# is 9. For cross-entropy the formula holds only nearly, for small noise, but its shape carries over.
+#
+# **Weight decay is another penalty.** AdamW's decay shrinks $A$ and $B$ themselves, whatever the inputs
+# are. For the product that means: half of $\lVert A \rVert^2 + \lVert B \rVert^2$ is, at best, the sum of the
+# singular values of $BA$. It prefers updates of low rank; dropout prefers updates that spread over many
+# features. Section 5 measures both.
+#
+# ## 4. Measure without the noise (*core*)
+#
+# A frequent mistake: a loss measured while the model is still in training mode. It is too high, and it
+# differs at every call. The other half of the mistake is to forget to switch back.
+#
+# ### Exercise 4.4: measure without the noise (*core*, 7 minutes)
+#
+# Return `measure(model)`, called in evaluation mode and without gradients. Afterwards the model must be
+# as it was, also when `measure` fails. Parts of a model may be in different modes (a frozen part is
+# often kept in evaluation mode): put back the mode of **each module**.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "measure_quietly", "locked": false, "solution": true, "task": false}
+def measure_quietly(model: torch.nn.Module, measure):
+    """Return measure(model) in evaluation mode, without gradients; then restore all modes."""
+    ### BEGIN SOLUTION
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            return measure(model)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_measure_quietly", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.measure_quietly(measure_quietly)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Try it on a trained model. The next cell fine-tunes the nano model on only 3,000 tokens of Moby Dick
+# with `lora_dropout=0.3`, and keeps three losses on the way: on the text that it learns, on a
+# validation text and on a test text.
+
+# %% tags=["nbval-ignore-output"]
+run = experiment.one_small_run(p=0.3, steps=SIZE["steps"], blocks=SIZE["blocks"], device=DEVICE)
+adapted, blocks = run["model"], run["blocks"].to(DEVICE)
+
+
+def loss_of(model: torch.nn.Module) -> float:
+    return model(input_ids=blocks, labels=blocks).loss.item()
+
+
+quietly = lesson.use("measure_quietly", measure_quietly, experiment.measure_quietly)
+_ = adapted.train()
+noisy = [loss_of(adapted) for _ in range(5)]
+without_noise = quietly(adapted, loss_of)
+print("in training mode:", ", ".join(f"{loss:.4f}" for loss in noisy))
+print(f"in evaluation mode: {without_noise:.4f}, every time")
+
+# %%
+assert len(set(noisy)) > 1, "masks make the loss random"
+assert quietly(adapted, loss_of) == without_noise
+print("the model is still in training mode:", adapted.training)
+
+# %% [markdown]
+# Now merge it and leave it in training mode. The noise is gone: a merged weight has no branch to drop
+# from. So merging too early, in the middle of training, silently turns dropout off.
+
+# %%
+merged_model = adapted.merge_and_unload().train()
+losses = {loss_of(merged_model) for _ in range(3)}
+assert len(losses) == 1 and abs(losses.pop() - without_noise) < 1e-3
+print("merged: the same loss at each call, also in training mode")
+
+# %% [markdown]
+# ## 5. Over-fitting against p (*core*)
+#
+# First the three curves of that run.
+#
+# ### Exercise 4.5: where to stop, and what it saves (*core*, 5 minutes)
+#
+# Three lists hold the losses of the training, the validation and the test text, measured at the same
+# moments. Return `(place, loss, cost)`: the index at which **early stopping** would stop, the **test**
+# loss there, and what it costs on the **test** text to go on to the end instead.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "stopping_report", "locked": false, "solution": true, "task": false}
+def stopping_report(
+    train: list[float], valid: list[float], test: list[float]
+) -> tuple[int, float, float]:
+    """Return (index of the best moment, test loss there, last test loss minus that one)."""
+    ### BEGIN SOLUTION
+    at = valid.index(min(valid))  # never by test: a text that helped to choose is no test
+    return at, test[at], test[-1] - test[at]
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_stopping_report", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.stopping_report(stopping_report)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% tags=["nbval-ignore-output"]
+report = lesson.use("stopping_report", stopping_report, experiment.stopping_report)
+place, loss, cost = report(run["train"], run["valid"], run["test"])
+print(f"stop at step {run['steps'][place]}: test loss {loss:.3f}; going on costs {cost:.3f}")
+ll.show(
+    figures.stopping(run, place),
+    alt="Training, validation and test loss of one run of the nano model on 3,000 tokens. The training "
+    "loss falls all the way; a dashed line marks the lowest validation loss.",
+)
+
+# %% [markdown]
+# The usual picture of dropout shows the **last** loss: it falls with $p$, and steeply. But nobody has to
+# keep the last weights. So look at two numbers of each run: the last loss, and the **best**, which is what
+# early stopping keeps. And tune the learning rate for each $p$: noise and step size go together.
+#
+# Predict the recorded run (nano model, 3,000 tokens, each $p$ at the better of two learning rates): which
+# $p$ has the lowest *best* validation loss?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "best_p",
+    "The p with the lowest best validation loss on 3,000 tokens (recorded run)",
+    options=[0.0, 0.05, 0.1, 0.3, 0.6, 0.9],
+)
+
+# %% [markdown]
+# First live, with fewer values of $p$ and one learning rate:
+
+# %% tags=["nbval-ignore-output"]
+live = experiment.dropout_sweep(
+    ps=SIZE["ps"],
+    seeds=SIZE["seeds"],
+    steps=SIZE["steps"],
+    eval_every=max(1, SIZE["steps"] // 6),
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+    progress=True,
+)
+figures.print_table(live)
+
+# %% tags=["nbval-ignore-output"]
+ll.show(
+    figures.best_and_last(live, "Live: nano model, 3,000 tokens"),
+    alt="Best and last validation loss against p on the nano model, with intervals over the seeds.",
+)
+
+# %%
+assert len(live["rows"]) == len(SIZE["ps"]) * len(SIZE["seeds"])
+assert all(row["best"] <= row["last"] for row in live["rows"])
+print("the sweep is complete; no best loss is above its last")
+
+# %% [markdown]
+# Now the recorded run: the nano model on the first 3,000 tokens of Moby Dick, 80 steps, six values of $p$,
+# and two strengths of weight decay at $p = 0$ (1 and 10), each at two learning rates with three seeds. The
+# bars are 95 % intervals of the mean.
+
+# %%
+little = lesson.recorded("04_dropout_little_data")
+little
+
+# %%
+ll.show(
+    figures.best_and_last(little.data, "3,000 tokens"),
+    alt="Recorded nano model, 3,000 tokens: best and last validation loss for six values of p and two "
+    "weight decays, tuned for the best and for the last loss. In both panels the last loss falls as p "
+    "grows to 0.6, and the best losses stay level within their intervals.",
+)
+
+# %%
+print("each arm at the learning rate with its lowest best loss:")
+figures.print_table(little.data)
+
+# %%
+ll.show(
+    figures.curves(little.data, lr=1e-3),
+    alt="Recorded nano model, 3,000 tokens, learning rate 0.001, one line for each p with intervals over "
+    "three seeds. The training loss falls less, the larger p is. The validation loss turns up after "
+    "about 40 steps for small p and not at all for p = 0.9.",
+)
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("best_p", figures.winner(little.data))
+
+# %% [markdown]
+# ## 6. Slow learning
+#
+# The card says of a dropout that is too high: slow learning. Give the model *all* of Moby Dick, so that
+# there is next to nothing to over-fit in 120 steps, and count the steps to a fixed loss. Two clocks:
+# the training loss, as the card's reader would watch it, and the validation loss. The first is measured
+# **with** the masks, so part of its delay is the noise in the reading. The second is not.
+
+# %%
+full = lesson.recorded("04_dropout_full_data")
+full
+
+# %%
+ll.show(
+    figures.curves(full.data, lr=2e-3),
+    alt="Recorded nano model, all of Moby Dick, learning rate 0.002, one line for each p with intervals "
+    "over five seeds. The training loss is higher, the larger p is. The validation losses lie together "
+    "but for p = 0.9, which stays above.",
+)
+
+# %%
+for key in ("train", "valid"):
+    target = figures.half_way(full.data, key)
+    print(f"steps to bring the {key} loss to {target:.3f}:")
+    for p, lr, needed in figures.steps_to(full.data, key, target):
+        print(f"  p = {p:<4g} rate {lr:g}: {figures.in_steps(needed)}")
+
+# %%
+print("each p at the learning rate with its lowest best loss, all of Moby Dick:")
+figures.print_table(full.data)
+
+# %% [markdown]
+# ### What came out
+#
+# This was measured on the nano model, on a CPU, in short runs with few seeds. Take the directions from it,
+# not the sizes. Each value of $p$ is at its better rate, unless it says so.
+#
+# - **On little data the last loss falls with $p$:** from 3.250 at 0 to 3.244 at 0.1 and 3.198 at 0.6. At the
+#   higher rate, 0.003, which over-fits more, it falls from 3.588 to 3.287.
+# - **The best loss does not.** It is 3.201 ± 0.048 at $p = 0$ and 3.194 ± 0.017 at 0.6, the lowest of the
+#   six: too close for three seeds to tell apart. Beyond early stopping, dropout gave nothing to be seen here.
+# - **Weight decay did as much:** a decay of 10 has 3.186 ± 0.020 at best and 3.189 ± 0.020 at the end.
+# - **Only a high $p$ slows learning.** On all of Moby Dick the validation loss is at 3.181 after 36 steps at
+#   $p = 0$, 38 at 0.1, 44 at 0.6 and 76 at 0.9. The best loss is level up to 0.6 (3.112 to 3.117); at 0.9
+#   it is worse, 3.156 ± 0.011 against 3.114 ± 0.017.
+# - **The card's 0.05 to 0.1** is among the best on both, and so is no dropout at all.
+#
+# How to read such runs, whatever the numbers are:
+#
+# - A last loss that falls with $p$ shows that dropout *slows* over-fitting. Only the best loss shows
+#   whether it does more than a stop at the right step.
+# - A larger $p$ wants more steps or a higher learning rate. At one rate and few steps, a high $p$ looks
+#   better on little data and worse on much, for the same reason: it learns less in that time.
+# - The training loss with masks is no measure of fit. Compare validation losses.
+
+# %% [markdown]
+# ### Question 4.6: your verdict (written, 5 minutes, 3 points)
+#
+# A colleague fine-tunes on 300 examples and reports: "with `lora_dropout=0.1` the final validation loss
+# is 4.9, with 0.6 it is 4.6, so dropout cured the over-fitting." In at most five sentences: what would you
+# ask for before you believe it, what do the recorded runs show, and what would you do? Use at least two
+# numbers from this page.
+
+# %% [markdown] nbgrader={"schema_version": 3, "grade": true, "grade_id": "verdict_on_dropout", "locked": false, "points": 3, "solution": true, "task": false}
+# I would ask for the best loss of both runs, each with a learning rate of its own, for several seeds, and
+# for a run with weight decay. On this page the final loss also went down, from 3.250 without dropout to
+# 3.198 with 0.6, yet stopping early gave 3.201 and 3.194, which differ by less than the interval of 0.048.
+# So the two final numbers say that training went on for too long, and they do not show a cure. I would stop
+# by the validation loss, keep a low p or none, and repeat this on the colleague's own model, because the
+# page measured a very small one.
+
+# %% [markdown]
+# ## 7. The same in PEFT
+#
+# PEFT puts `torch.nn.Dropout(lora_dropout)` before `lora_A`, and an `Identity` where it is 0. With the same
+# factors it computes your layer's output in evaluation, and with the same random seed the package's
+# masked output in training.
+
+# %% tags=["nbval-ignore-output"]
+import peft
+
+holder = torch.nn.Sequential()
+holder.add_module("proj", torch.nn.Linear(31, 23))
+holder.proj.load_state_dict(linear.state_dict())
+config = peft.LoraConfig(
+    r=len(A), lora_alpha=scaling * len(A), lora_dropout=0.5, target_modules=["proj"]
+)
+theirs = peft.get_peft_model(holder, config)
+proj = theirs.base_model.model.proj
+with torch.no_grad():
+    proj.lora_A["default"].weight.copy_(A)
+    proj.lora_B["default"].weight.copy_(B)
+
+# %%
+package_layer = experiment.package_layer(linear, A, B, scaling, 0.5)
+with torch.no_grad():
+    torch.testing.assert_close(proj.eval()(x), layer.eval()(x))
+    outputs = []
+    for module in (proj, package_layer):
+        torch.manual_seed(1)
+        outputs.append(module.train()(x))
+    torch.testing.assert_close(*outputs)
+    proj.merge()
+    torch.testing.assert_close(proj.weight, linear.weight + scaling * B @ A)
+print("PEFT drops with:", proj.lora_dropout["default"])
+print("evaluation, the masks of one seed, and the merged weight agree")
+
+# %% [markdown]
+# ## What the card says, and what was measured
+
+# %%
+lesson.claims()
+
+# %% [markdown]
+# ## Summary
+#
+# - The mask is on the branch's input, per element, scaled by $1/(1-p)$. The base path never sees it.
+# - Evaluation and the merged weight have no $p$ in them. Measure in evaluation mode, and put the mode back.
+# - For a squared loss dropout is a penalty on the update:
+#   $\frac{p}{1-p}\sum_j \mathbb E[x_j^2]\,\lVert\Delta W_j\rVert^2$. It pulls the model to its base.
+# - Judge dropout by the best loss, each $p$ at its own learning rate, beside early stopping and weight
+#   decay.
+#
+# ### Cards for review
+#
+# Read the question, answer aloud, then open the card. Come back tomorrow, in three days and in a week.
+
+# %%
+lesson.cards()
+
+# %% [markdown]
+# ### Further reading
+#
+# - Srivastava and others, *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 15,
+#   2014: section 9.1 has the penalty for linear regression.
+# - Wager, Wang and Liang, *Dropout Training as Adaptive Regularization*, 2013, arXiv 1307.1493: beyond the
+#   squared loss.
+# - Lin and others, *LoRA Dropout as a Sparsity Regularizer for Overfitting Control*, 2024,
+#   arXiv 2404.09610: masks on $A$ and $B$, which is another method than PEFT's.
+# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685: the layer
+#   itself.
+#
+# Next: lesson 05 asks which layers should get an adapter.
+
+# %%
+lesson.summary()

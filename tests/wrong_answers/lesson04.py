@@ -1,0 +1,284 @@
+"""Wrong answers that learners really give in lesson 04, and what the check must say to each."""
+
+from . import WrongAnswer
+
+
+def _branch(body: str) -> str:
+    return f"def dropped_branch(x, noise, A, B, scaling, p):\n    {body}\n"
+
+
+def _layer(forward: str, init: str = "pass") -> str:
+    return f"""
+class DropoutLora(torch.nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = torch.nn.Dropout(p)
+        {init}
+
+    def forward(self, x):
+        {forward}
+"""
+
+
+def _penalty(body: str) -> str:
+    return f"""
+def implied_penalty(X, W_base, W_tuned, p):
+    delta, factor = W_tuned - W_base, p / (1 - p)
+    {body}
+"""
+
+
+def _quiet(body: str) -> str:
+    return f"def measure_quietly(model, measure):\n{body}"
+
+
+def _report(body: str) -> str:
+    return f"""
+def stopping_report(train, valid, test):
+    at = valid.index(min(valid))
+    {body}
+"""
+
+
+WRONG = {
+    "dropped_branch": [
+        WrongAnswer(
+            "on the output",
+            _branch(
+                "y = scaling * x @ A.T @ B.T; return y * (noise[..., :len(B)] >= p) / (1 - p)"
+            ),
+            "masks the branch's output",
+        ),
+        WrongAnswer(
+            "between A and B",
+            _branch(
+                "h = x @ A.T; return scaling * (h * (noise[..., :len(A)] >= p) / (1 - p)) @ B.T"
+            ),
+            "masks A x",
+        ),
+        WrongAnswer(
+            "no 1 / (1 - p)",
+            _branch("return scaling * (x * (noise >= p)) @ A.T @ B.T"),
+            "factor is missing",
+        ),
+        WrongAnswer(
+            "times 1 - p",
+            _branch("return scaling * (x * (noise >= p) * (1 - p)) @ A.T @ B.T"),
+            "divide by it",
+        ),
+        WrongAnswer(
+            "keeps with p",
+            _branch("return scaling * (x * (noise < p) / (1 - p)) @ A.T @ B.T"),
+            "keeps an element with probability p. p is the share that is dropped",
+        ),
+        WrongAnswer(
+            "keeps with p, divides by p",
+            _branch("return scaling * (x * (noise < p) / p) @ A.T @ B.T"),
+            "divides by p",
+        ),
+        WrongAnswer(
+            "scaling forgotten",
+            _branch("return (x * (noise >= p) / (1 - p)) @ A.T @ B.T"),
+            "scaling is missing",
+        ),
+        WrongAnswer(
+            "draws its own mask",
+            _branch("return scaling * torch.nn.functional.dropout(x, p) @ A.T @ B.T"),
+            "do not draw again",
+        ),
+        WrongAnswer(
+            "no mask at all",
+            _branch("return scaling * x @ A.T @ B.T"),
+            "Nothing is dropped",
+        ),
+    ],
+    "DropoutLora": [
+        WrongAnswer(
+            "the base is dropped too",
+            _layer("x = self.dropout(x); return self.linear(x) + self.scaling * x @ self.A.T "
+                   "@ self.B.T"),
+            "reaches the base",
+        ),
+        WrongAnswer(
+            "the sum is dropped",
+            _layer("return self.dropout(self.linear(x) + self.scaling * x @ self.A.T @ self.B.T)"),
+            "reaches the base",
+        ),
+        WrongAnswer(
+            "active in evaluation",
+            _layer("return self.linear(x) + self.scaling * torch.nn.functional.dropout(x, self.p) "
+                   "@ self.A.T @ self.B.T"),
+            "still random",
+        ),
+        WrongAnswer(
+            "on A's weight",
+            _layer("return self.linear(x) + self.scaling * x @ self.dropout(self.A).T @ self.B.T"),
+            "on a weight",
+        ),
+        WrongAnswer(
+            "on the branch's output",
+            _layer("return self.linear(x) + self.dropout(self.scaling * x @ self.A.T @ self.B.T)"),
+            "on the branch's output",
+        ),
+        WrongAnswer(
+            "between A and B",
+            _layer("return self.linear(x) + self.scaling * self.dropout(x @ self.A.T) @ self.B.T"),
+            "on A x",
+        ),
+        WrongAnswer(
+            "no 1 / (1 - p)",
+            _layer("z = x * (torch.rand_like(x) >= self.p) if self.training else x; "
+                   "return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T"),
+            "1 / (1 - p) in training",
+        ),
+        WrongAnswer(
+            "the old form: 1 - p in evaluation",
+            _layer("z = x * (torch.rand_like(x) >= self.p) if self.training else x * (1 - self.p); "
+                   "return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T"),
+            "multiplied by 1 - p",
+        ),
+        WrongAnswer(
+            "p is the share kept",
+            _layer("return self.linear(x) + self.scaling * self.dropout(x) @ self.A.T @ self.B.T",
+                   "self.dropout = torch.nn.Dropout(1 - p)"),
+            "p is the share dropped",
+        ),
+        WrongAnswer(
+            "one mask for all rows",
+            _layer("m = (torch.rand(x.shape[-1]) >= self.p) / (1 - self.p) if self.training else 1;"
+                   " return self.linear(x) + self.scaling * (x * m) @ self.A.T @ self.B.T"),
+            "All rows lose the same features",
+        ),
+        WrongAnswer(
+            "one mask for ever",
+            _layer("m = self.m[..., :x.shape[-1]] if self.training else 1; "
+                   "return self.linear(x) + self.scaling * (x * m) @ self.A.T @ self.B.T",
+                   "self.m = (torch.rand(linear.in_features) >= p) / (1 - p)"),
+            "new mask at each call",
+        ),
+        WrongAnswer(
+            "no branch in evaluation",
+            _layer("h = self.linear(x); return h if not self.training else "
+                   "h + self.scaling * self.dropout(x) @ self.A.T @ self.B.T"),
+            "the branch stays",
+        ),
+    ],
+    "implied_penalty": [
+        WrongAnswer(
+            "p alone",
+            _penalty("return p * X.square().mean(0) @ delta.square().sum(0)"),
+            "not p alone",
+        ),
+        WrongAnswer(
+            "1 / (1 - p)",
+            _penalty("return 1 / (1 - p) * X.square().mean(0) @ delta.square().sum(0)"),
+            "not 1 / (1 - p)",
+        ),
+        WrongAnswer(
+            "the whole weight",
+            _penalty("return factor * X.square().mean(0) @ W_tuned.square().sum(0)"),
+            "Only the update",
+        ),
+        WrongAnswer(
+            "rows for columns",
+            _penalty("return factor * X.square().mean(0) @ delta.square().sum(1)"),
+            "sum over dim 0",
+        ),
+        WrongAnswer(
+            "square of the mean",
+            _penalty("return factor * X.mean(0).square() @ delta.square().sum(0)"),
+            "square of the mean",
+        ),
+        WrongAnswer(
+            "variance of the inputs",
+            _penalty("return factor * X.var(0, correction=0) @ delta.square().sum(0)"),
+            "variance",
+        ),
+        WrongAnswer(
+            "norms not squared",
+            _penalty("return factor * X.square().mean(0) @ delta.norm(dim=0)"),
+            "must be squared",
+        ),
+        WrongAnswer(
+            "sum over the batch",
+            _penalty("return factor * X.square().sum(0) @ delta.square().sum(0)"),
+            "E is the mean",
+        ),
+        WrongAnswer(
+            "inputs left out",
+            _penalty("return factor * delta.square().sum()"),
+            "inputs are left out",
+        ),
+    ],
+    "measure_quietly": [
+        WrongAnswer(
+            "no eval()",
+            _quiet("    with torch.no_grad():\n        return measure(model)\n"),
+            "Dropout was active",
+        ),
+        WrongAnswer(
+            "mode not restored",
+            _quiet("    model.eval()\n    with torch.no_grad():\n        return measure(model)\n"),
+            "left in evaluation mode",
+        ),
+        WrongAnswer(
+            "gradients kept",
+            _quiet("    model.eval()\n    result = measure(model)\n    model.train()\n"
+                   "    return result\n"),
+            "Gradients were recorded",
+        ),
+        WrongAnswer(
+            "train() for all parts",
+            _quiet("    model.eval()\n    try:\n        with torch.no_grad():\n"
+                   "            return measure(model)\n    finally:\n        model.train()\n"),
+            "remember the mode",
+        ),
+        WrongAnswer(
+            "restored only when it succeeds",
+            _quiet("    modes = [(m, m.training) for m in model.modules()]\n    model.eval()\n"
+                   "    with torch.no_grad():\n        result = measure(model)\n"
+                   "    for m, mode in modes:\n        m.training = mode\n    return result\n"),
+            "use `finally`",
+        ),
+        WrongAnswer(
+            "returns nothing",
+            _quiet("    modes = [(m, m.training) for m in model.modules()]\n    model.eval()\n"
+                   "    with torch.no_grad():\n        measure(model)\n"
+                   "    for m, mode in modes:\n        m.training = mode\n"),
+            "Return what measure",
+        ),
+    ],
+    "stopping_report": [
+        WrongAnswer(
+            "chosen on test",
+            _report("at = test.index(min(test)); return at, test[at], test[-1] - test[at]"),
+            "chosen on the test text",
+        ),
+        WrongAnswer(
+            "best by train",
+            _report("at = train.index(min(train)); return at, test[at], test[-1] - test[at]"),
+            "training loss is lowest",
+        ),
+        WrongAnswer(
+            "train - valid",
+            _report("return at, test[at], valid[-1] - train[-1]"),
+            "valid minus train",
+        ),
+        WrongAnswer(
+            "reports the validation loss",
+            _report("return at, valid[at], test[-1] - test[at]"),
+            "chosen for being low",
+        ),
+        WrongAnswer(
+            "sign turned",
+            _report("return at, test[at], test[at] - test[-1]"),
+            "sign is turned",
+        ),
+        WrongAnswer(
+            "compares with the lowest test loss",
+            _report("return at, test[at], test[-1] - min(test)"),
+            "nobody could choose",
+        ),
+    ],
+}  # fmt: skip
