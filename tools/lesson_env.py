@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Every warning is an error, but for two of other packages about themselves: ipykernel's, which keeps
-# it from stopping, and the one that PEFT causes in transformers when it wraps a model.
+# Every warning is an error, but for two of other packages about themselves: ipykernel's, which
+# keeps it from stopping, and the one that PEFT causes in transformers when it wraps a model.
 WARNINGS = ",".join(
     (
         "error",
