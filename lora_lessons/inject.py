@@ -98,7 +98,7 @@ def plan_injection(
     from .layers.default_targets import resolve
 
     modules = dict(targetable_modules(model))
-    check_adapter_name(adapter_name, modules)
+    check_adapter_name(adapter_name, modules, config)
     config = resolve(config, model)
     tokens = rows_to_train(model, config, modules)
     check_every_entry(config, list(modules), optional, others=bool(tokens))

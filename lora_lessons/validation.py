@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -197,7 +196,7 @@ def check_unsupported(config: Any) -> None:
             )
 
 
-def check_adapter_name(adapter_name: str, modules: Iterable[str]) -> None:
+def check_adapter_name(adapter_name: str, modules: dict[str, Any], config: Any) -> None:
     """Refuse a name that would be mistaken for a module's, in the model or in its files."""
     parts = {part for name in modules for part in name.split(".")}
     if not isinstance(adapter_name, str) or not adapter_name or "." in adapter_name:
@@ -207,3 +206,25 @@ def check_adapter_name(adapter_name: str, modules: Iterable[str]) -> None:
             f"the adapter name {adapter_name!r} collides with a module of that name: its weights "
             "could not be told apart in a file"
         )
+    _check_no_part_is_meant(adapter_name, modules, config)
+
+
+def _check_no_part_is_meant(adapter_name: str, modules: dict[str, Any], config: Any) -> None:
+    """Refuse an entry that stands for an adapter's own part, such as "lora_A.default"."""
+    from .adapters.saved_modules import ModulesToSaveWrapper
+    from .adapters.token_rows import TrainableTokensWrapper
+    from .layer import LoraLayer
+
+    layers = [module for module in modules.values() if isinstance(module, LoraLayer)]
+    adapters = {adapter_name}.union(*(layer.r for layer in layers))
+    rows = config.trainable_token_indices
+    entries = dict.fromkeys(config.modules_to_save or (), ModulesToSaveWrapper)
+    entries |= dict.fromkeys(rows if isinstance(rows, dict) else (), TrainableTokensWrapper)
+    for entry, wrapper in entries.items():
+        if str(entry).rsplit(".", 1)[-1] in adapters:
+            raise ConfigError(
+                f"You are trying to target a module with {wrapper} that is a child of {LoraLayer}. "
+                "This is almost certainly not the intended behavior. Please ensure that the "
+                f"adapter name, {adapter_name!r}, does not conflict with any of the targeted "
+                f"modules: {entry!r} would be a part of an adapter."
+            )

@@ -84,6 +84,24 @@ def test_adapter_names_that_cannot_be_are_refused(name):
         ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS), name)
 
 
+@pytest.mark.parametrize(
+    ("fields", "wrapper"),
+    [
+        ({"modules_to_save": ["default"]}, "ModulesToSaveWrapper"),
+        ({"modules_to_save": ["lora_A.other"]}, "ModulesToSaveWrapper"),
+        ({"trainable_token_indices": {"default": [1]}}, "TrainableTokensWrapper"),
+    ],
+)
+def test_entries_that_mean_a_part_of_an_adapter_are_refused_in_pefts_words(fields, wrapper):
+    message = rf"target a module with <class '.*{wrapper}'> that is a child of .*not conflict with"
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS), "other")
+    before = [name for name, _ in model.named_parameters()]
+    with pytest.raises(ValueError, match=message):
+        model.add_adapter("default", ll.LoraConfig(**FIELDS, **fields))
+    assert [name for name, _ in model.named_parameters()] == before
+    assert list(model.peft_config) == ["other"]
+
+
 def test_a_second_injection_warns_and_needs_a_name_of_its_own():
     config = ll.LoraConfig(**FIELDS)
     model = ll.get_peft_model(Mlp(), config)
