@@ -40,13 +40,13 @@ def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
 
 
 def _bias_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
-    """The base's biases that the adapter trains, by their names in the injected model."""
+    """The base's biases that the adapter trains, by their names; one that is shared by each."""
     from .adapters.biases import bias_bank
 
     injected = injected_model(model)
     values = bias_bank(injected).values_of(injected, adapter_name)
     prefix = PREFIX if injected is not model else ""
-    now = {plain_name(name): name for name, _ in injected.named_parameters()} if values else {}
+    now = {plain_name(name): name for name, _ in injected.named_parameters(remove_duplicate=False)}
     return {prefix + now[name]: value for name, value in values.items()}
 
 

@@ -106,6 +106,24 @@ def test_state_dict_keys_are_those_of_peft(fields):
     assert set(mine) == set(others) - useless
 
 
+def test_a_bias_that_two_modules_share_is_saved_under_both_names(tmp_path):
+    def tied():
+        model = Mlp()
+        model.twin = torch.nn.Linear(7, 3)
+        model.twin.bias = model.head.bias  # as BERT's output bias is
+        return model
+
+    ours, theirs = both({"target_modules": ["first"], "r": 3, "bias": "all"}, tied)
+    mine = ll.get_peft_model_state_dict(ours)
+    assert mine.keys() == peft.get_peft_model_state_dict(theirs).keys()
+    with torch.no_grad():
+        ours.base_model.model.twin.bias.add_(1)
+    ours.save_pretrained(tmp_path)
+    loaded = ll.PeftModel.from_pretrained(tied(), tmp_path).base_model.model
+    assert loaded.head.bias is loaded.twin.bias
+    assert torch.equal(loaded.head.bias, ours.base_model.model.twin.bias)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [True, False])
 def test_low_precision_agrees_to_a_rounding_of_its_dtype(dtype, autocast, tmp_path):
