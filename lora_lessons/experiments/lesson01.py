@@ -9,65 +9,47 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..base import load_base
 from ..config import LoraConfig
-from ..lora_math import truncate
+from ..lora_math import factor, truncate
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, blocks, encode
+from ..tokens import TokenBatches
 from ..train.loop import evaluate, fit
 from ..train.sweep import Job, train_many
+from .task import linear_weights, load_task
 
 ALPHA_RULES = {"alpha = 2r": lambda r: 2 * r, "alpha = 16": lambda r: 16}
 """The two ways to choose `lora_alpha` while `r` changes. The first keeps alpha/r at 2."""
 
-
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 10, "batch": 4, "length": 32, "blocks": 8, "ranks": (1, 8), "seeds": (0, 1)},
     "small": {
-        "steps": 150,
-        "batch": 8,
-        "length": 64,
-        "blocks": 48,
-        "ranks": (1, 4, 16),
+        "steps": 150, "batch": 8, "length": 64, "blocks": 48, "ranks": (1, 4, 16),
         "seeds": (0, 1, 2),
     },
     "full": {
-        "steps": 300,
-        "batch": 16,
-        "length": 64,
-        "blocks": 96,
-        "ranks": (1, 4, 16),
+        "steps": 300, "batch": 16, "length": 64, "blocks": 96, "ranks": (1, 4, 16),
         "seeds": (0, 1, 2),
     },
-}
+}  # fmt: skip
 """The size of the notebook's live runs for each preset (`ll.preset()`)."""
 
 
-def load_task(
-    base: str,
-    length: int,
-    device: str | torch.device,
-    dtype: torch.dtype = torch.float32,
-    valid_blocks: int | None = None,
-) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return the base, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
-    model, tokenizer = load_base(base, dtype=dtype, device=device)
-    corpus = load_text("moby_dick")
-    train = encode(tokenizer, corpus.train)
-    valid = blocks(encode(tokenizer, corpus.valid), length)
-    return model, train, valid[:valid_blocks]
+# --- 0. The pieces that stand in where the learner's are not solved yet -------------------------
 
 
-def linear_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Name -> weight (out, in) of each linear layer inside the blocks: all but the output layer."""
-    return {
-        name: module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and "lm_head" not in name
-    }
+def rank_for_energy(singular_values: Tensor, share: float) -> int:
+    """The smallest rank whose singular values hold `share` of the energy: for exercise 1.3."""
+    kept = singular_values.square().cumsum(0) / singular_values.square().sum()
+    return int((kept < share).sum()) + 1
+
+
+def split_update(delta: Tensor, r: int, scaling: float) -> tuple[Tensor, Tensor]:
+    """B (out, r) and A (r, in) with scaling * B @ A the best rank-r copy: for exercise 1.5."""
+    B, A = factor(delta / scaling, r)
+    return B, A
 
 
 # --- 1. The update of a real full fine-tune --------------------------------------------------
@@ -297,96 +279,56 @@ def _row(r: int | None, rule: str, lr: float, seed: int, history: Any) -> dict[s
     }
 
 
+_FULL: dict[str, Any] = {
+    "base": "decoder",
+    "steps": 400,
+    "batch_size": 16,
+    "length": 128,
+    "seeds": [0, 1, 2, 3, 4],
+    "device": "cuda",
+}
+_FULL_SWEEP: dict[str, Any] = {
+    **_FULL,
+    "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
+    "lrs": [3e-4, 1e-3, 3e-3],
+    "eval_every": 50,
+    "full_lrs": [1e-4, 3e-4, 1e-3],
+    "valid_blocks": 116,
+    "jobs_at_once": 40,
+}
+_TINY: dict[str, Any] = {
+    "base": "nano",
+    "steps": 4,
+    "batch_size": 2,
+    "length": 16,
+    "seeds": [0],
+    "valid_blocks": 4,
+    "device": "cpu",
+    "dtype": "float64",
+}
+_TINY_SWEEP: dict[str, Any] = {
+    **_TINY,
+    "ranks": [1, 4],
+    "lrs": [2e-3],
+    "eval_every": 2,
+    "full_lrs": [1e-3],
+}
+
 RECORDINGS = {
     "01_update_spectrum": (
         update_spectrum,
-        {
-            "base": "decoder",
-            "ranks": [0, 1, 2, 4, 8, 16, 32, 64, 128, 256],
-            "steps": 400,
-            "lr": 5e-4,
-            "batch_size": 16,
-            "length": 128,
-            "seeds": [0, 1, 2, 3, 4],
-            "device": "cuda",
-        },
-        {
-            "base": "nano",
-            "ranks": [0, 1, 4, 64],
-            "steps": 4,
-            "lr": 2e-3,
-            "batch_size": 2,
-            "length": 16,
-            "seeds": [0],
-            "valid_blocks": 4,
-            "device": "cpu",
-            "dtype": "float64",
-        },
+        {**_FULL, "ranks": [0, 1, 2, 4, 8, 16, 32, 64, 128, 256], "lr": 5e-4},
+        {**_TINY, "ranks": [0, 1, 4, 64], "lr": 2e-3},
     ),
     "01_rank_sweep": (
         rank_sweep,
-        {
-            "base": "decoder",
-            "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
-            "lrs": [3e-4, 1e-3, 3e-3, 1e-2],
-            "seeds": [0, 1, 2, 3, 4],
-            "steps": 400,
-            "batch_size": 16,
-            "length": 128,
-            "eval_every": 50,
-            "full_lrs": [1e-4, 3e-4, 1e-3],
-            "valid_blocks": 116,
-            "jobs_at_once": 40,
-            "device": "cuda",
-        },
-        {
-            "base": "nano",
-            "ranks": [1, 4],
-            "lrs": [2e-3],
-            "seeds": [0, 1],
-            "steps": 4,
-            "batch_size": 2,
-            "length": 16,
-            "eval_every": 2,
-            "full_lrs": [1e-3],
-            "valid_blocks": 4,
-            "device": "cpu",
-            "dtype": "float64",
-        },
+        {**_FULL_SWEEP, "lrs": [3e-4, 1e-3, 3e-3, 1e-2]},
+        {**_TINY_SWEEP, "seeds": [0, 1]},
     ),
     "01_rank_sweep_little_data": (
         rank_sweep,
-        {
-            "base": "decoder",
-            "ranks": [1, 2, 4, 8, 16, 32, 64, 128],
-            "lrs": [3e-4, 1e-3, 3e-3],
-            "seeds": [0, 1, 2, 3, 4],
-            "alpha_rules": ["alpha = 2r"],
-            "steps": 400,
-            "batch_size": 16,
-            "length": 128,
-            "eval_every": 50,
-            "train_tokens": 12_000,
-            "valid_blocks": 116,
-            "full_lrs": [1e-4, 3e-4, 1e-3],
-            "jobs_at_once": 40,
-            "device": "cuda",
-        },
-        {
-            "base": "nano",
-            "ranks": [1, 4],
-            "lrs": [2e-3],
-            "seeds": [0],
-            "steps": 4,
-            "batch_size": 2,
-            "length": 16,
-            "eval_every": 2,
-            "train_tokens": 2_000,
-            "full_lrs": [1e-3],
-            "valid_blocks": 4,
-            "device": "cpu",
-            "dtype": "float64",
-        },
+        {**_FULL_SWEEP, "alpha_rules": ["alpha = 2r"], "train_tokens": 12_000},
+        {**_TINY_SWEEP, "train_tokens": 2_000},
     ),
 }
 """Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""

@@ -1,0 +1,34 @@
+"""The task that most experiments share: a base, and Moby Dick to train and to validate on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..base import load_base
+from ..text import load_text
+from ..tokens import blocks, encode
+
+
+def load_task(
+    base: str,
+    length: int,
+    device: str | torch.device,
+    dtype: torch.dtype = torch.float32,
+    valid_blocks: int | None = None,
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return the base, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
+    model, tokenizer = load_base(base, dtype=dtype, device=device)
+    corpus = load_text("moby_dick")
+    train = encode(tokenizer, corpus.train)
+    valid = blocks(encode(tokenizer, corpus.valid), length)
+    return model, train, valid[:valid_blocks]
+
+
+def linear_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> weight (out, in) of each linear layer inside the blocks: all but the output layer."""
+    return {
+        name: module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and "lm_head" not in name
+    }
