@@ -34,7 +34,13 @@ class MergeError(PeftError, ValueError, RuntimeError):
     """A weight cannot be merged or unmerged without losing what it was."""
 
 
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice whose letters are most like those of `name`, or None where none is near."""
+    near = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    return near[0] if near else None
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence with the choice nearest to `name`, or nothing where none is near."""
-    near = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, choices)
+    return f" Did you mean {near!r}?" if near else ""

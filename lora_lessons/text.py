@@ -6,12 +6,13 @@ read half of a speech knows its names and phrases, and would look better than it
 
 from __future__ import annotations
 
-import difflib
 import lzma
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from .errors import nearest
 
 DATA = Path(__file__).resolve().parent / "data"
 
@@ -101,8 +102,8 @@ _CORPORA = {"pretraining": _pretraining, "moby_dick": _moby_dick}
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """The end of an error message: the nearest choice, if one is near, and all of them."""
     choices = list(choices)
-    close = difflib.get_close_matches(str(name), choices, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    near = nearest(name, choices)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"{hint} (known: {', '.join(choices)})"
 
 

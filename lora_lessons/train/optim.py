@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from ..errors import did_you_mean
 
 if TYPE_CHECKING:
     from .sweep import Job
@@ -21,8 +22,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise if `value` is not allowed, naming the nearest that is."""
     if value not in allowed:
-        near = get_close_matches(str(value), allowed, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(value, allowed)
         raise ValueError(f"{name}={value!r}: expected one of {', '.join(allowed)}.{hint}")
 
 
