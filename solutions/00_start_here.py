@@ -303,6 +303,37 @@ low, high = interval95(noise.data)
 print(f"recorded on the decoder: {low:.3f} to {high:.3f} nats per token, five seeds")
 
 # %% [markdown]
+# ### Exercise 0.5: the bytes of your own adapter (3 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# A model has `blocks` blocks, and in each a `q_proj` and a `v_proj` of the shapes (out, in) below. How
+# many bytes do $A$ and $B$ of all of them take, at your rank and with so many bytes for each number?
+# Use your function of exercise 0.3, and return the number that came out: `return 1_234`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_adapter_bytes", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_adapter_bytes", "locked": false, "solution": true, "task": false}
+def my_adapter_bytes() -> int:
+    """Return the bytes of your adapter, as a number."""
+    ### BEGIN SOLUTION
+    return 31_930_624  # for self-study: 29 blocks * 46 * (7,808 + 4,160) * 2 bytes
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_adapter_bytes", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_adapter_bytes(my_adapter_bytes)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7. A real language model, where you have it
 #
 # This section needs SmolLM2-135M (`lora-lessons models add smollm2`, 93 MB). It is outside the time
@@ -334,8 +365,12 @@ print("after:   ", smollm2.data["after"])
 # numbers, so what you learn here carries over.
 
 # %% tags=["nbval-ignore-output"]
+import warnings
+
 import peft
 
+# PEFT asks a model for something by its old name; transformers warns, but it concerns PEFT alone
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 base, _ = ll.load_base(SIZE["base"], device=DEVICE)
 with tempfile.TemporaryDirectory() as folder:
     adapted.save_pretrained(folder)

@@ -539,6 +539,37 @@ lesson.compare("best_alpha", figures.winner(recorded.data))
 # new r, with several seeds.
 
 # %% [markdown]
+# ### Exercise 3.8: the alphas of your own (3 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# You train with `r` and `lora_alpha` below, and go to `new_r`. Which alpha keeps the scaling under
+# $\alpha/r$, and which under rsLoRA's $\alpha/\sqrt{r}$? Return the two, in this order, with five digits at
+# least. Use your function of exercise 3.2, and return what came out: `return 12.5, 7.0711`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_alphas", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_alphas", "locked": false, "solution": true, "task": false}
+def my_alphas() -> tuple[float, float]:
+    """Return the alpha for new_r under alpha / r, and under alpha / sqrt(r)."""
+    ### BEGIN SOLUTION
+    return 2_786.667, 495.2037  # for self-study: 88 * 95 / 3, and 88 * (95 / 3) ** 0.5
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_alphas", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_alphas(my_alphas)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 6. The same in PEFT
 #
 # PEFT keeps the scaling in each layer. The trap, its cure, and the equivalence of section 3, in the

@@ -523,6 +523,38 @@ figures.print_table(full.data)
 # page measured a very small one.
 
 # %% [markdown]
+# ### Exercise 4.7: your own mask and its penalty (4 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# Two questions. A branch from `in_features` to `out_features` reads a batch of so many `tokens`, with
+# dropout `p`: how many zeros does its mask have, on average? And a smaller layer has three inputs and
+# one output; `x` is one input, `delta` the update $\Delta W$, one row. What penalty does dropout with
+# `p` imply for it? Return both numbers, with five digits at least: `return 1_234.5, 67.891`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_dropout", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_dropout", "locked": false, "solution": true, "task": false}
+def my_dropout() -> tuple[float, float]:
+    """Return the expected zeros of the mask, and the penalty."""
+    ### BEGIN SOLUTION
+    return 160_243.2, 1_758.176  # for self-study: 0.15 * 428 * 2496, and 0.15 / 0.85 * 9_963
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_dropout", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_dropout(my_dropout)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7. The same in PEFT
 #
 # PEFT puts `torch.nn.Dropout(lora_dropout)` before `lora_A`, and an `Identity` where it is 0. With the same

@@ -545,6 +545,37 @@ print("each argument changes the wrapper, what trains, or the loss")
 # r, all-linear would win partly because it trains five times as many numbers.
 
 # %% [markdown]
+# ### Exercise 5.8: what your own targets train (4 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# How many numbers does this config train on the decoder, `ll.LoraConfig(**mine)`? Its first block has the
+# number 0. Add it up from the shapes of section 1, or ask the model. Return the number that came
+# out: `return 1_234`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_targets", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_targets", "locked": false, "solution": true, "task": false}
+def my_targets() -> int:
+    """Return how many numbers your config trains."""
+    ### BEGIN SOLUTION
+    return 135_168  # for self-study: 2 blocks * 48 * (384 + 512 + 512)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_targets", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_targets(my_targets)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7. The same in PEFT (*core*)
 #
 # PEFT matches by the same two rules. The same config adapts the same modules, and trains as many numbers.

@@ -643,6 +643,38 @@ print("the averaged files make another update in every layer")
 # if the values fit) and store that. Training longer may help only because it makes the update larger.
 
 # %% [markdown]
+# ### Exercise 9.8: a merge of your own (4 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# One weight, stored in bfloat16, and what two adapters add to it. Return two numbers: the weight after
+# both are merged **at once**, rounded once; and after one is merged, stored, and **then** the other.
+# `torch.tensor(number).bfloat16().item()` rounds one number. Return what came out, with all its digits:
+# `return 1.5078125, 1.515625`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_merge", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_merge", "locked": false, "solution": true, "task": false}
+def my_merge() -> tuple[float, float]:
+    """Return the merged weight: both updates at once, and one after the other."""
+    ### BEGIN SOLUTION
+    return 6.0, 6.03125  # for self-study: 6.00625 rounds to 6.0; 5.9875 to 6.0, then 6.01875 up
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_merge", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_merge(my_merge)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7. The same in PEFT (*core*)
 #
 # Files go both ways. PEFT reads the adapter written above; it writes one, and the package reads it. The logits

@@ -4,6 +4,7 @@ lesson.check.NAME(mine)      a verdict: not attempted, wrong (and why), right
 lesson.hint.NAME()           the next of three hints
 lesson.solution.NAME()       the answer
 lesson.use("NAME", mine, fallback)   mine if it is right, else the package's piece
+lesson.mine("NAME", STUDENT)         the student's own numbers for one question
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .cards import Deck
 from .checks.core import RIGHT, Exercise, Verdict, run_check
 from .messages import Note
 from .solution import solution_source
+from .student import ALONE, clean_id, handed_in_by
 
 
 class Namespace:
@@ -55,6 +57,9 @@ class Lesson:
         self._checked: dict[str, Any] = {}  # the object that each verdict is about
         self._hints_shown: dict[str, int] = {}
         self._predictions: dict[str, Any] = {}
+        # read now, before the learner's code runs: a change of folder makes no other student
+        self._handed_in_by = handed_in_by()
+        self.student = self._handed_in_by or ALONE
         self.check = self._namespace("check", self._check)
         self.hint = self._namespace("hint", self._hint)
         self.solution = self._namespace("solution", self._solution)
@@ -70,7 +75,8 @@ class Lesson:
         return Namespace(kind, {name: bind(e) for name, e in self.exercises.items()})
 
     def _check(self, exercise: Exercise, answer: Any = None, seed: int | None = None) -> Verdict:
-        verdict = run_check(exercise, answer, seed)
+        mine = exercise.own.of(self.student, self.number) if exercise.own else None
+        verdict = run_check(exercise, answer, seed, mine)
         self.verdicts[exercise.name] = verdict
         self._checked[exercise.name] = answer
         progress.record(self.number, exercise.name, verdict.outcome)
@@ -102,6 +108,21 @@ class Lesson:
             return mine
         print(f"using the package's piece for {name}: yours is not solved yet")
         return fallback
+
+    def mine(self, name: str, student: str = "") -> dict[str, Any]:
+        """Return the numbers that question `name` has for this student, and say whose they are.
+
+        While nbgrader grades, they are those of the student who handed the notebook in.
+        """
+        own = {name: exercise.own for name, exercise in self.exercises.items() if exercise.own}
+        if name not in own:
+            raise KeyError(f"no question of your own {name!r}. {did_you_mean(name, own)}")
+        written = clean_id(student)
+        self.student = self._handed_in_by or written
+        print(f"the numbers of {self.student!r}")
+        if written != self.student:
+            print(f"this was handed in by {self.student!r}, but the notebook says {written!r}")
+        return own[name].of(self.student, self.number)
 
     def predict(self, key: str, question: str, **how: Any) -> Any:
         """Ask for a prediction before an experiment; see `course.predict.predict`."""

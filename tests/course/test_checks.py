@@ -163,7 +163,7 @@ def test_use_hands_back_the_learners_own_only_when_it_is_right(capsys):
     assert lesson.use("largest_saving_rank", mine, double) is mine
     assert "your own" in capsys.readouterr().out
     assert lesson.summary().solved == 1
-    assert "1 of 6 exercises solved" in repr(lesson.summary())
+    assert "1 of 7 exercises solved" in repr(lesson.summary())
 
 
 def test_an_answer_changed_after_its_check_is_not_used():

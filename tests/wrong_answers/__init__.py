@@ -12,3 +12,11 @@ class WrongAnswer:
     label: str
     source: str
     says: str
+
+
+def wrong_numbers(name: str, mistakes: dict[str, tuple[str, str]]) -> list[WrongAnswer]:
+    """Wrong answers to a question of the student's own: {label: (what it returns, message)}."""
+    return [
+        WrongAnswer(label, f"def {name}():\n    return {value}\n", says)
+        for label, (value, says) in mistakes.items()
+    ]

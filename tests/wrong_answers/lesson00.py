@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 00, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 WRONG = {
     "perplexity": [
@@ -180,3 +180,16 @@ WRONG = {
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_adapter_bytes"] = wrong_numbers(
+    "my_adapter_bytes",
+    {
+        "numbers, not bytes": ("15_965_312", "not bytes"),
+        "one block": ("1_101_056", "one block"),
+        "q_proj alone": ("20_831_744", "without v_proj"),
+        "v_proj as wide as q_proj": ("41_663_488", "its own shape"),
+        "the layers' own numbers": ("941_957_120", "Only A and B"),
+        "another student's": ("9_876_480", "not the answer to your numbers"),
+    },
+)

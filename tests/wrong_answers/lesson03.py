@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 03, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 
 def _weight(
@@ -177,3 +177,17 @@ WRONG = {
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_alphas"] = wrong_numbers(
+    "my_alphas",
+    {
+        "the wrong way round": ("495.2037, 2_786.667", "wrong way round"),
+        "rsLoRA without the root": ("2_786.667, 2_786.667", "root of r"),
+        "alpha falls": ("2.778947, 495.2037", "alpha must grow"),
+        "the scaling for the alpha": ("29.33333, 495.2037", "the scaling that you have now"),
+        "alpha left alone": ("88, 88", "the trap"),
+        "the plain scaling kept under rsLoRA": ("2_786.667, 285.906", "old scaling"),
+        "another student's": ("123.4, 56.78", "not the answer to your numbers"),
+    },
+)

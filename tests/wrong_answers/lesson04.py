@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 04, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 
 def _branch(body: str) -> str:
@@ -282,3 +282,18 @@ WRONG = {
         ),
     ],
 }  # fmt: skip
+
+# The numbers of self-study.
+WRONG["my_dropout"] = wrong_numbers(
+    "my_dropout",
+    {
+        "what is kept": ("908_044.8, 1_758.176", "are kept"),
+        "the mask on the output": ("230_092.8, 1_758.176", "not on its output"),
+        "one mask for all tokens": ("374.4, 1_758.176", "Each token"),
+        "p for the factor": ("160_243.2, 1_494.45", "p / (1 - p)"),
+        "the factor upside down": ("160_243.2, 56_457", "upside down"),
+        "the square of the sum": ("160_243.2, 5_160.1765", "Square each product first"),
+        "no x": ("160_243.2, 33", "x_j is squared too"),
+        "another student's": ("160_243.2, 812.5", "second number is not the answer"),
+    },
+)

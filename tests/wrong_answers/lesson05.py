@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 05, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 _FUSED = """
 def fused_update(sizes, factors, scaling):
@@ -306,3 +306,17 @@ WRONG = {
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_targets"] = wrong_numbers(
+    "my_targets",
+    {
+        "every block": ("405_504", "every block"),
+        "one block": ("67_584", "one block"),
+        "k_proj as wide as q_proj": ("147_456", "half as wide"),
+        "every linear layer": ("448_512", "your target_modules only"),
+        "the frozen weights": ("327_680", "frozen"),
+        "rank 1": ("2_816", "rank 1"),
+        "another student's": ("98_304", "not the answer to your numbers"),
+    },
+)

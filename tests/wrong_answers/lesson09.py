@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 09, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 
 def _file(
@@ -412,3 +412,16 @@ def file_tensors(state, adapter):
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_merge"] = wrong_numbers(
+    "my_merge",
+    {
+        "the exact sum": ("6.00625, 6.03125", "exact sum"),
+        "one rounding in both": ("6.0, 6.0", "round twice in the second"),
+        "two roundings in both": ("6.03125, 6.03125", "round once in the first"),
+        "the wrong way round": ("6.03125, 6.0", "wrong way round"),
+        "not rounded at the end": ("6.0, 6.00625", "round after the first one too"),
+        "another student's": ("0.21875, 0.2197265625", "not the answer to your numbers"),
+    },
+)

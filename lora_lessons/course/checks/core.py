@@ -12,13 +12,16 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .guard import Forbidden, guarded, refuse_package_object
 from .limits import TooSlow, time_limit
+
+if TYPE_CHECKING:
+    from .own import OwnNumbers
 
 NOT_ATTEMPTED, WRONG, RIGHT = "not attempted", "wrong", "right"
 SECONDS_AT_MOST = 20.0  # under the guard a first import alone may take 8 s on a busy machine
@@ -32,7 +35,8 @@ class Wrong(Exception):
 class Exercise:
     """One task: its check gets the learner's object and a seeded generator and raises `Wrong`.
 
-    `allowed` lists the package's functions that an answer may call, by full dotted name.
+    `allowed` lists the package's functions that an answer may call, by full dotted name. `own`
+    draws each student's numbers, and the check gets those in place of the generator.
     """
 
     name: str
@@ -40,8 +44,9 @@ class Exercise:
     points: int
     minutes: int
     hints: tuple[str, str, str]
-    check: Callable[[Any, torch.Generator], None]
+    check: Callable[[Any, Any], None]
     allowed: tuple[str, ...] = ()
+    own: OwnNumbers | None = None
 
 
 @dataclass(frozen=True)
@@ -77,27 +82,35 @@ class Verdict:
         )
 
 
-def run_check(exercise: Exercise, answer: Any, seed: int | None = None) -> Verdict:
+def run_check(
+    exercise: Exercise,
+    answer: Any,
+    seed: int | None = None,
+    mine: Mapping[str, Any] | None = None,
+) -> Verdict:
     """Check one answer; never raises, whatever the learner's code does.
 
-    A fresh seed is drawn unless one is given; a wrong verdict prints it.
+    A fresh seed is drawn unless one is given; a wrong verdict prints it. An exercise with the
+    student's own numbers gets them as `mine`, and draws nothing.
     """
     seed = secrets.randbelow(2**31) if seed is None else seed
-    verdict = _judge(exercise, answer, torch.Generator().manual_seed(seed))
+    given = torch.Generator().manual_seed(seed) if mine is None else mine
+    verdict = _judge(exercise, answer, given)
     if verdict is None:
         return Verdict(exercise.name, RIGHT)
     outcome, message = verdict
-    return Verdict(exercise.name, outcome, message, seed if outcome == WRONG else None)
+    drawn = outcome == WRONG and mine is None
+    return Verdict(exercise.name, outcome, message, seed if drawn else None)
 
 
-def _judge(exercise: Exercise, answer: Any, rng: torch.Generator) -> tuple[str, str] | None:
+def _judge(exercise: Exercise, answer: Any, given: Any) -> tuple[str, str] | None:
     """None if right, else (outcome, message)."""
     if answer is None or answer is Ellipsis:
         return NOT_ATTEMPTED, "Replace the line in the exercise's cell, run it, check again."
     try:
         refuse_package_object(answer, exercise.allowed)
         with time_limit(SECONDS_AT_MOST):
-            exercise.check(guarded(answer, exercise.allowed), rng)
+            exercise.check(guarded(answer, exercise.allowed), given)
     except NotImplementedError:
         return NOT_ATTEMPTED, "Replace the line in the exercise's cell, run it, check again."
     except (Wrong, Forbidden, TooSlow) as error:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..cards import Card
 from ..checks.core import Exercise, Wrong, expect
+from ..mine.lesson00 import MY_ADAPTER_BYTES
 
 
 def _number(value: float) -> torch.Tensor:
@@ -235,6 +236,7 @@ EXERCISES = [
         ),
         check=check_interval,
     ),
+    MY_ADAPTER_BYTES,
 ]
 
 # question, options, index of the right one, and where to read up on it

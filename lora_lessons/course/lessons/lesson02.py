@@ -22,6 +22,7 @@ from ..checks.lesson02 import (
     check_start_factors,
     draw,
 )
+from ..mine.lesson02 import MY_GRADIENTS
 
 # --- 2.5 -------------------------------------------------------------------------------------
 
@@ -288,6 +289,7 @@ EXERCISES = [
         ),
         check=check_overlap,
     ),
+    MY_GRADIENTS,
 ]
 
 CARDS = [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..cards import Card
 from ..checks import lesson03 as checks
 from ..checks.core import Exercise
+from ..mine.lesson03 import MY_ALPHAS
 
 
 def _exercise(name: str, title: str, points: int, minutes: int, hints: Sequence[str]) -> Exercise:
@@ -53,6 +54,7 @@ EXERCISES = [
         "Not all math.isfinite: diverged. sum(excess[-n:]) / n > margin: diverged. "
         "max(excess) > margin: spiked. Else stable.",
     )),
+    MY_ALPHAS,
 ]  # fmt: skip
 
 CARDS = [

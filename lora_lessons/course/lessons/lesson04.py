@@ -19,6 +19,7 @@ from ..checks.lesson04 import (
     check_dropped_branch,
     check_implied_penalty,
 )
+from ..mine.lesson04 import MY_DROPOUT
 
 # --- 4.4 Measuring ---------------------------------------------------------------------------
 
@@ -230,6 +231,7 @@ EXERCISES = [
         ),
         check=check_stopping_report,
     ),
+    MY_DROPOUT,
 ]
 
 CARDS = [

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..cards import Card
 from ..checks.core import Exercise, Wrong, expect
 from ..checks.lesson05 import check_all_linear, check_in_blocks, check_is_target, check_not_found
+from ..mine.lesson05 import MY_TARGETS
 
 # --- 5.5 -------------------------------------------------------------------------------------
 
@@ -232,6 +233,7 @@ EXERCISES = [
         ),
         check=check_fused_update,
     ),
+    MY_TARGETS,
 ]
 
 CARDS = [

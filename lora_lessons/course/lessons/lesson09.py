@@ -20,6 +20,7 @@ from ..checks.lesson09 import (
     check_merge_rounded,
     draw,
 )
+from ..mine.lesson09 import MY_MERGE
 
 # --- 9.5 -------------------------------------------------------------------------------------
 
@@ -254,6 +255,7 @@ EXERCISES = [
         ),
         check=check_weighted_sum,
     ),
+    MY_MERGE,
 ]
 
 CARDS = [

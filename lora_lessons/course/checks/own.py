@@ -1,0 +1,107 @@
+"""Questions whose numbers are each student's own, so that a copied answer is a wrong one.
+
+The answer is a function without arguments that returns one number or several. It is called with
+nothing of the notebook in reach: an answer that computes itself from `lesson.mine(...)` would be
+right in any notebook, and could be copied. No message says what the right number is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import math
+import numbers
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..student import Draw, student_seed
+from .core import Exercise, Wrong
+from .guard import guarded
+
+Numbers = tuple[float | None, ...]
+NOT_YOURS = "not the answer to your numbers"
+PLACES = ("first", "second", "third")
+IN_REACH = {name: thing for name, thing in vars(builtins).items() if name != "__import__"}
+
+
+@dataclass(frozen=True)
+class OwnNumbers:
+    """What makes a question a student's own.
+
+    `draw` makes the numbers. Given these by name, `right` returns the answer and `mistakes` what
+    each mistake gives: {message: numbers}, with None for a number that it says nothing about.
+    A whole number must be met exactly, any other to one part in 10,000.
+    """
+
+    draw: Callable[[Draw], dict[str, Any]]
+    right: Callable[..., tuple[float, ...]]
+    mistakes: Callable[..., Mapping[str, Numbers]]
+
+    def of(self, student: str, lesson: str) -> dict[str, Any]:
+        """The numbers of one student."""
+        return self.draw(Draw(student_seed(student, lesson)))
+
+    def check(self, answer: Callable[[], Any], mine: Mapping[str, Any]) -> None:
+        """Raise `Wrong` unless `answer()` is the answer to `mine`."""
+        right = self.right(**mine)
+        given = _as_numbers(_alone(answer)(), len(right))
+        if _agree(given, right):
+            return
+        for message, mistaken in self.mistakes(**mine).items():
+            if _agree(given, mistaken):
+                raise Wrong(message)
+        met = [_agree([number], [wanted]) for number, wanted in zip(given, right, strict=True)]
+        if not any(met):
+            raise Wrong(f"This is {NOT_YOURS}.")
+        raise Wrong(f"The {PLACES[met.index(False)]} number is {NOT_YOURS}; another one is.")
+
+
+def own_exercise(own: OwnNumbers, **about: Any) -> Exercise:
+    """An exercise with these numbers; `about` is the rest of `Exercise`."""
+    return Exercise(check=own.check, own=own, **about)
+
+
+def _alone(answer: Callable[[], Any]) -> Callable[[], Any]:
+    """The answer's function, with `math` and Python's built-ins in reach and nothing else."""
+    code = getattr(inspect.unwrap(answer), "__code__", None)
+    if code is None:
+        raise Wrong("Hand in the function that returns your answer.")
+    if code.co_freevars:
+        raise Wrong(_looks_up(code.co_freevars[0]))
+    function = guarded(types.FunctionType(code, {"math": math, "__builtins__": IN_REACH}))
+
+    def call() -> Any:
+        try:
+            return function()
+        except (NameError, ImportError) as error:
+            raise Wrong(_looks_up(error.name or "import")) from None
+
+    return call
+
+
+def _looks_up(name: str) -> str:
+    return (
+        f"It uses {name!r}. Write it yourself, as numbers: work the answer out in any cell, and "
+        "return what came out."
+    )
+
+
+def _as_numbers(actual: Any, count: int) -> list[float]:
+    given = list(actual) if isinstance(actual, tuple | list) else [actual]
+    if len(given) != count:
+        wanted = "one number" if count == 1 else f"{count} numbers"
+        raise Wrong(f"Return {wanted}; got {actual!r}.")
+    for number in given:
+        if isinstance(number, bool) or not isinstance(number, numbers.Real):
+            raise Wrong(f"Return numbers; got {type(number).__name__}.")
+    return given
+
+
+def _agree(given: list[float], wanted: Numbers | list[float]) -> bool:
+    return all(
+        number == aim if isinstance(aim, int) else math.isclose(number, aim, rel_tol=1e-4)
+        for number, aim in zip(given, wanted, strict=True)
+        if aim is not None
+    )
