@@ -18,7 +18,7 @@ CORE += ["files", "model"]
 LAYERS = [
     ["errors", "seeding"],
     ["text", "tokens", "model_packages", "optional_models", "base"],
-    ["model_card", "pretrain", "pretrain_checkpoint", "pretrain_step"],
+    ["pretrain"],
     ["tasks"],
     [*CORE, "holder", "validation", "storage"],
     ["layers", "init", "variants", "adapters", "helpers", "task_models"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from .pretrain import Run
+    from .run import Run
 
 
 def checkpoint_path(run: Run) -> Path:

@@ -11,29 +11,21 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from .objectives import Batch
 
-def next_token_loss(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy, in nats, of each token of (B, T) ids given those before it."""
-    # The mask's dict form says "causal, nothing padded" outright. With None, transformers builds
-    # a (B, 1, T, T) mask while a graph is captured, and flash attention is lost.
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.device.type == "cuda"):
-        logits = model(
-            input_ids=ids, attention_mask={"full_attention": None}, use_cache=False
-        ).logits  # (B, T, vocab)
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
 
 
 class TrainStep:
-    """Forward, backward, clipping to norm 1 and one optimizer step on (B, T) ids."""
+    """Forward, backward, clipping to norm 1 and one optimizer step on a batch."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, loss_of: Loss) -> None:
+        self.model, self.optimizer, self.loss_of = model, optimizer, loss_of
 
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+    def __call__(self, batch: Batch) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = next_token_loss(self.model, ids)
+        loss = self.loss_of(self.model, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -61,38 +53,55 @@ class TrainStep:
 
 
 class CapturedStep:
-    """A `TrainStep` for one batch shape, recorded once and replayed.
+    """A `TrainStep` for batches of one shape, recorded once and replayed.
 
     Recording needs warm-up steps, which train: the weights, the moments and the random state are
-    put back afterwards. The optimizer must be capturable, its learning rate a device tensor.
+    put back afterwards, also when the recording fails (RuntimeError). The optimizer must be
+    capturable, its learning rate a device tensor.
     """
 
-    def __init__(self, step: TrainStep, batch_shape: tuple[int, int], warm_up: int = 3) -> None:
+    def __init__(self, step: TrainStep, batch: Batch, warm_up: int = 3) -> None:
         device = next(step.model.parameters()).device
-        self.ids = torch.zeros(batch_shape, dtype=torch.long, device=device)
+        self.batch = {name: tensor.clone() for name, tensor in batch.items()}
+        self.graph = torch.cuda.CUDAGraph()
         step.create_state()
         before = [tensor.detach().clone() for tensor in step.tensors()]
         random_state = torch.cuda.get_rng_state(device)
-        self._on_side_stream(step, warm_up)
-        self.graph = torch.cuda.CUDAGraph()
-        step.optimizer.zero_grad(set_to_none=True)  # gradients must live in the graph's memory
-        with torch.cuda.graph(self.graph):
-            self.loss = step(self.ids)
-        with torch.no_grad():
-            for tensor, old in zip(step.tensors(), before, strict=True):
-                tensor.copy_(old)
-        torch.cuda.set_rng_state(random_state, device)
+        try:
+            self._on_side_stream(step, warm_up)
+            step.optimizer.zero_grad(set_to_none=True)  # gradients must live in the graph's memory
+            with torch.cuda.graph(self.graph):
+                self.loss = step(self.batch)
+        finally:
+            with torch.no_grad():
+                for tensor, old in zip(step.tensors(), before, strict=True):
+                    tensor.copy_(old)
+            torch.cuda.set_rng_state(random_state, device)
 
-    def _on_side_stream(self, step: Callable[[torch.Tensor], torch.Tensor], times: int) -> None:
+    def _on_side_stream(self, step: TrainStep, times: int) -> None:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(times):
-                step(self.ids)
+                step(self.batch)
         torch.cuda.current_stream().wait_stream(stream)
 
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        """Train on (B, T) ids; the loss returned is overwritten by the next call."""
-        self.ids.copy_(ids)
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Train on a batch; the loss returned is overwritten by the next call."""
+        for name, tensor in self.batch.items():
+            tensor.copy_(batch[name])
         self.graph.replay()
         return self.loss
+
+
+def fastest_step(step: TrainStep, batch: Batch) -> TrainStep | CapturedStep:
+    """The captured step on a GPU, the plain one elsewhere or, said aloud, where capture fails."""
+    if batch["input_ids"].device.type != "cuda":
+        return step
+    try:
+        return CapturedStep(step, batch)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        print(f"the step could not be captured, so it runs several times slower: {reason}")
+        step.optimizer.zero_grad(set_to_none=True)
+        return step

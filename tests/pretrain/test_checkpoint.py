@@ -1,4 +1,4 @@
-"""Stopping and resuming a pretraining run (that it is bit for bit: tests/test_pretrain.py)."""
+"""Stopping and resuming a pretraining run (that it is bit for bit: tests/pretrain/test_run.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lora_lessons.pretrain import RECIPES, Run
-from lora_lessons.pretrain_checkpoint import checkpoint_path, resume, save_checkpoint
+from lora_lessons.pretrain.checkpoint import checkpoint_path, resume, save_checkpoint
 from lora_lessons.text import Corpus
 
 TINY = replace(RECIPES["tiny"], dropout=0.1, eval_every=100)
