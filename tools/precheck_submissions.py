@@ -1,28 +1,47 @@
-"""Look at submissions before nbgrader does, and say in plain words what would void them.
+"""Look at submissions before nbgrader does: what would void them, and whose numbers they answer.
 
     python tools/precheck_submissions.py release 01_rank_decomposition
 
 nbgrader does not grade a notebook with one duplicated cell, reports it as "old metadata", and
-still writes a 0. Here the student, the cell and the cure are named. Exits 1 if there is anything.
+still writes a 0. Here the student, the cell and the cure are named. So is a notebook that says
+another student's id, and an answer that is right for another student's numbers. Nothing of a
+submission is run. Exits 1 if there is anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+STUDENT = re.compile(r"^STUDENT *= *(['\"])(.*?)\1", re.MULTILINE)
+ARITHMETIC = (ast.Tuple, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.Load)
+
+
+def read_cells(path: Path) -> dict[str | None, list[str]]:
+    """Return {nbgrader id: texts of its cells}; other cells are under None.
+
+    Raises ValueError if the file is no notebook.
+    """
+    found: dict[str | None, list[str]] = {}
+    try:
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            name = cell["metadata"].get("nbgrader", {}).get("grade_id")
+            found.setdefault(name, []).append("".join(cell["source"]))
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise ValueError("is not a notebook: ask for the file again") from None
+    return found
 
 
 def exercise_cells(path: Path) -> Counter[str]:
-    """Count the cells of a notebook by nbgrader id; raises ValueError if it is no notebook."""
-    try:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        ids = [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise ValueError("is not a notebook: ask for the file again") from None
-    return Counter(filter(None, ids))
+    """Count the cells of a notebook by nbgrader id."""
+    return Counter({name: len(texts) for name, texts in read_cells(path).items() if name})
 
 
 def faults(submission: Path, released: Path) -> list[str]:
@@ -39,17 +58,75 @@ def faults(submission: Path, released: Path) -> list[str]:
     return twice + gone
 
 
+def written_id(submission: Path) -> str | None:
+    """The id that the notebook says: "" where it is left empty, None without such a line."""
+    found = STUDENT.search("\n".join(read_cells(submission).get(None, [])))
+    return found and found[2]
+
+
+def foreign_id(submission: Path, student: str) -> list[str]:
+    """Say if the notebook holds another id than that of the student who handed it in."""
+    from lora_lessons.course.student import clean_id
+
+    written = written_id(submission)
+    if written is None or clean_id(written) == clean_id(student):
+        return []
+    whose = f"says STUDENT = {written!r}" if written else "has no id after STUDENT"
+    return [f"{whose}: its own numbers are graded as those of {student!r}"]
+
+
+def literal_answer(source: str) -> tuple[float, ...] | None:
+    """The numbers that an answer's one `return` holds; None if there is more than arithmetic."""
+    try:
+        returned = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Return)]
+        (value,) = filter(None, returned)
+        nodes = list(ast.walk(value))
+        if any(isinstance(n, ast.Pow) or not isinstance(n, ARITHMETIC) for n in nodes):
+            return None
+        numbers = eval(compile(ast.Expression(value), "<answer>", "eval"), {})
+    except (SyntaxError, ValueError, TypeError, ArithmeticError):
+        return None
+    return numbers if isinstance(numbers, tuple) else (numbers,)
+
+
+def copied(submissions: dict[str, Path], number: str) -> Iterator[str]:
+    """Name each answer that is wrong for its student and right for another one's numbers."""
+    import lora_lessons as ll
+    from lora_lessons.course.checks.own import agree
+
+    for exercise in ll.lesson(number).exercises.values():
+        if exercise.own is None:
+            continue
+        own = exercise.own
+        right = {student: own.right(**own.of(student, number)) for student in submissions}
+        for student, path in submissions.items():
+            texts: list[Any] = read_cells(path).get(exercise.name, [""])
+            answer = literal_answer(texts[0])
+            if (
+                answer is None
+                or len(answer) != len(right[student])
+                or agree(answer, right[student])
+            ):
+                continue
+            owners = [other for other in submissions if agree(answer, right[other])]
+            if owners:
+                yield f"{student}: {exercise.name} answers the numbers of {', '.join(owners)}"
+
+
 def precheck(course: Path, lesson: str) -> list[str]:
     """Return one line for each fault in submitted/STUDENT/LESSON/ of the course folder."""
     released = course / "release" / lesson / f"{lesson}.ipynb"
     if not released.exists():
         return [f"no release of {lesson!r} in {course}: run `make release` first"]
-    folders = sorted((course / "submitted").glob(f"*/{lesson}"))
-    return [
-        f"{folder.parent.name}: {released.name} {fault}"
-        for folder in folders
-        for fault in faults(folder / released.name, released)
-    ]
+    lines, readable = [], {}
+    for folder in sorted((course / "submitted").glob(f"*/{lesson}")):
+        student, path = folder.parent.name, folder / released.name
+        found = faults(path, released)
+        if not found:
+            readable[student] = path
+            found = foreign_id(path, student)
+        lines += [f"{student}: {released.name} {fault}" for fault in found]
+    return lines + list(copied(readable, lesson[:2]))
 
 
 def main(arguments: list[str] | None = None) -> int:

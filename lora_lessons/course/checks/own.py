@@ -47,12 +47,12 @@ class OwnNumbers:
         """Raise `Wrong` unless `answer()` is the answer to `mine`."""
         right = self.right(**mine)
         given = _as_numbers(_alone(answer)(), len(right))
-        if _agree(given, right):
+        if agree(given, right):
             return
         for message, mistaken in self.mistakes(**mine).items():
-            if _agree(given, mistaken):
+            if agree(given, mistaken):
                 raise Wrong(message)
-        met = [_agree([number], [wanted]) for number, wanted in zip(given, right, strict=True)]
+        met = [agree([number], [wanted]) for number, wanted in zip(given, right, strict=True)]
         if not any(met):
             raise Wrong(f"This is {NOT_YOURS}.")
         raise Wrong(f"The {PLACES[met.index(False)]} number is {NOT_YOURS}; another one is.")
@@ -99,7 +99,7 @@ def _as_numbers(actual: Any, count: int) -> list[float]:
     return given
 
 
-def _agree(given: list[float], wanted: Numbers | list[float]) -> bool:
+def agree(given: list[float], wanted: Numbers | list[float]) -> bool:
     return all(
         number == aim if isinstance(aim, int) else math.isclose(number, aim, rel_tol=1e-4)
         for number, aim in zip(given, wanted, strict=True)
