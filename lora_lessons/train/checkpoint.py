@@ -54,7 +54,7 @@ class Checkpoint:
             return
         state = {
             "settings": self.settings,
-            "weights": dict(zip(self.names, self.step.parameters, strict=True)),
+            "weights": dict(zip(self.names, self.step.weights, strict=True)),
             "buffers": dict(self.model.named_buffers()),
             "optimizer": self._optimizer_state(),
             "random": random,
@@ -73,7 +73,7 @@ class Checkpoint:
         state = read(self.path)
         self._require_same_run(state)
         with torch.no_grad():
-            for name, parameter in zip(self.names, self.step.parameters, strict=True):
+            for name, parameter in zip(self.names, self.step.weights, strict=True):
                 parameter.copy_(state["weights"][name])
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(state["buffers"][name])
@@ -86,13 +86,12 @@ class Checkpoint:
 
     def _optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         state = self.step.optimizer.state
-        named = zip(self.names, self.step.parameters, strict=True)
-        return {name: state[p] for name, p in named if p in state}
+        return {str(i): state[p] for i, p in enumerate(self.step.parameters) if p in state}
 
     def _restore_optimizer(self, kept: dict[str, dict[str, torch.Tensor]]) -> None:
-        for name, parameter in zip(self.names, self.step.parameters, strict=True):
+        for i, parameter in enumerate(self.step.parameters):
             self.step.optimizer.state[parameter] = {
-                key: value.to(parameter.device) for key, value in kept.get(name, {}).items()
+                key: value.to(parameter.device) for key, value in kept.get(str(i), {}).items()
             }
 
     def _require_same_run(self, state: dict[str, Any]) -> None:
@@ -105,7 +104,7 @@ class Checkpoint:
         ]
         if changed:
             raise ValueError(f"{self.path} is of another run: {', '.join(changed)}. {advice}")
-        mine = dict(zip(self.names, (p.shape for p in self.step.parameters), strict=True))
+        mine = dict(zip(self.names, (p.shape for p in self.step.weights), strict=True))
         kept = {name: value.shape for name, value in state["weights"].items()}
         if mine != kept:
             names = sorted(n for n in {*mine, *kept} if mine.get(n) != kept.get(n))

@@ -19,17 +19,17 @@ from ..layer import Linear
 
 
 class LoraProduct(torch.autograd.Function):
-    """h = x W' + b + s dropout(x) A' B' for x (N, in), W (out, in), A (r, in), B (out, r).
+    """h = x W' + b + s (dropout(x) A' + c) B' for x (N, in), W (out, in), A (r, in), B (out, r).
 
-    W is frozen. With g = dL/dh, x~ = dropout(x) and u = s g B (N, r) the gradients are
-    dL/dA = u' x~, dL/dB = g' (s x~ A'), dL/db = the column sums of g, and
+    W and c (r,) are frozen. With g = dL/dh, x~ = dropout(x) and u = s g B (N, r) the gradients are
+    dL/dA = u' x~, dL/dB = g' s (x~ A' + c), dL/db = the column sums of g, and
     dL/dx = g W + dropout's mask (u A).
     """
 
     @staticmethod
-    def forward(ctx, x, W, b, A, B, scaling, p):
+    def forward(ctx, x, W, b, A, B, scaling, p, c):
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
-        thin = torch.mm(dropped, A.t()).mul_(scaling)  # (N, r)
+        thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
         result = F.linear(x, W, b)  # (N, out)
         ctx.save_for_backward(x, mask, thin, W, A, B)
         ctx.scaling, ctx.p = scaling, p
@@ -39,7 +39,7 @@ class LoraProduct(torch.autograd.Function):
     def backward(ctx, g):
         x, mask, thin, W, A, B = ctx.saved_tensors
         for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
-        u = torch.mm(g, B).mul_(ctx.scaling)  # (N, r)
+        u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
         dx = dA = None
         if for_A:
             dA = torch.mm(u.t(), x if mask is None else x * mask / (1 - ctx.p))  # (r, in)
@@ -48,22 +48,34 @@ class LoraProduct(torch.autograd.Function):
         elif for_x:
             dx = torch.mm(g, W).add_(torch.mm(u, A).mul_(mask), alpha=1 / (1 - ctx.p))
         dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
-        return dx, None, g.sum(0) if for_b else None, dA, dB, None, None
+        return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
+
+
+def scaled(x: Tensor, scaling: float) -> Tensor:
+    """x times `scaling`, which costs a kernel, so none where it is 1."""
+    return x if scaling == 1 else x * scaling
 
 
 def lora_product(
-    x: Tensor, W: Tensor, b: Tensor | None, A: Tensor, B: Tensor, scaling: float, p: float = 0.0
+    x: Tensor,
+    W: Tensor,
+    b: Tensor | None,
+    A: Tensor,
+    B: Tensor,
+    scaling: float,
+    p: float = 0.0,
+    c: Tensor | None = None,
 ) -> Tensor:
-    """x W' + b + scaling dropout(x, p) A' B' for x (..., in): (..., out). No gradient reaches W.
+    """x W' + b + scaling (dropout(x, p) A' + c) B' for x (..., in): (..., out). W is frozen.
 
     A compiler joins these operations by itself, so it is given the plain formula; its scaling
     stands at the thin product too, since the wide one would be scaled (N, out) in both directions.
     """
     if torch.compiler.is_compiling():
-        thin = F.linear(F.dropout(x, p), A) * scaling  # (..., r)
+        thin = scaled(F.linear(F.dropout(x, p), A, c), scaling)  # (..., r)
         return F.linear(x, W, b) + F.linear(thin, B)
     rows = x.reshape(-1, x.shape[-1])
-    return LoraProduct.apply(rows, W, b, A, B, scaling, p).view(*x.shape[:-1], -1)
+    return LoraProduct.apply(rows, W, b, A, B, scaling, p, c).view(*x.shape[:-1], -1)
 
 
 class FusedLinear(Linear):

@@ -3,7 +3,8 @@
 bf16 has 8 bits of precision: a weight of 1 does not see an update below 0.002, so AdamW must add to
 float32 (Micikevicius et al. 2018, section 3.1, for float16). Autocast rounds each weight at each of
 its products, some hundred small kernels in a step; here all are rounded at once after the update.
-The products see the same numbers.
+The products see the same numbers. Where LoRA layers are all that is trained, `PackedAdapters` does
+this for all of them in one kernel; here is the general case.
 """
 
 from __future__ import annotations
@@ -14,21 +15,34 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from .fused import can_be_fused
+from .groups import groups_of
 from .optim import uses_bf16
+from .packed import PackedAdapters
 
 
 class MasterWeights:
     """Trainable float32 parameters of a bf16 model, which holds bf16 copies until `restore`."""
 
+    needs_autocast = False
+
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         self.copies = parameters
-        self.masters = [nn.Parameter(p.detach()) for p in parameters]  # the same memory
+        self.masters = self.weights = [nn.Parameter(p.detach()) for p in parameters]  # same memory
         for parameter in parameters:
             parameter.data = parameter.data.bfloat16()
+        self.held, self.frozen_copies = [*self.masters, *self.copies], []
+
+    def begin(self) -> None:
+        """Before each forward: the copies are there already."""
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the loss's gradients to the masters', in float32."""
+        loss.backward()
+        self._take_gradients()
 
     @torch.no_grad()
-    def take_gradients(self) -> None:
-        """Add the copies' gradients to the masters', in float32."""
+    def _take_gradients(self) -> None:
         pairs = [
             (m, p) for m, p in zip(self.masters, self.copies, strict=True) if p.grad is not None
         ]
@@ -57,19 +71,50 @@ def wants_masters(model: nn.Module, parameters: list[nn.Parameter], precision: s
     """
     if not uses_bf16(parameters[0].device, precision):
         return False
-    frozen = {p.dtype for p in model.parameters() if not p.requires_grad and p.is_floating_point()}
-    return frozen == {torch.bfloat16} and {p.dtype for p in parameters} == {torch.float32}
+    return frozen_dtypes(model) == {torch.bfloat16} and dtypes(parameters) == {torch.float32}
+
+
+def wants_packing(model: nn.Module, parameters: list[nn.Parameter], precision: str) -> bool:
+    """Whether products are in bf16, and float32 A, B and biases of plain LoRA layers are trained.
+
+    The base may be float32: the products' W are then bf16 copies, as autocast makes in each step.
+    """
+    if not uses_bf16(parameters[0].device, precision) or dtypes(parameters) != {torch.float32}:
+        return False
+    packable = {id(p) for m in model.modules() if can_be_fused(m) for p in _packed_parts(m)}
+    one_dtype = frozen_dtypes(model) in ({torch.bfloat16}, {torch.float32})
+    return one_dtype and packable == {id(p) for p in parameters}
+
+
+def _packed_parts(layer: nn.Module) -> list[nn.Parameter]:
+    """A and B, which must be trained, and the base's bias, if it is."""
+    adapter, bias = layer.adapter(layer.active_adapters[0]), layer.bias
+    trained = [] if bias is None or not bias.requires_grad else [bias]
+    return [adapter.A.weight, adapter.B.weight, *trained]
+
+
+def dtypes(parameters: list[nn.Parameter]) -> set[torch.dtype]:
+    """The dtypes that occur."""
+    return {p.dtype for p in parameters}
+
+
+def frozen_dtypes(model: nn.Module) -> set[torch.dtype]:
+    """The dtypes of what is not trained."""
+    return dtypes([p for p in model.parameters() if not p.requires_grad and p.is_floating_point()])
 
 
 @contextlib.contextmanager
 def master_weights(
     model: nn.Module, parameters: list[nn.Parameter], precision: str
-) -> Iterator[MasterWeights | None]:
+) -> Iterator[MasterWeights | PackedAdapters | None]:
     """The model computes with bf16 copies inside, if that is wanted; None if it is not."""
-    if not wants_masters(model, parameters, precision):
+    if wants_packing(model, parameters, precision):
+        masters = PackedAdapters(parameters, groups_of(model))
+    elif wants_masters(model, parameters, precision):
+        masters = MasterWeights(parameters)
+    else:
         yield None
         return
-    masters = MasterWeights(parameters)
     try:
         yield masters
     finally:

@@ -36,8 +36,8 @@ class MemoryEstimate:
     """
 
     name: str
-    frozen: int
-    trained: int  # with the bf16 copies that the products use, if any
+    frozen: int  # with the bf16 copies that the products use, if any
+    trained: int  # with theirs
     gradients: int
     optimizer: int
     activations: int
@@ -154,24 +154,26 @@ def estimate(
     step: TrainStep, batches: list[dict[str, torch.Tensor]], meter: MemoryMeter, name: str
 ) -> MemoryEstimate:
     """Take a step, on fake or on real tensors, and count."""
-    trained = {id(p) for p in step.changed}
+    trained = {id(p) for p in (*step.changed, *step.weights)}
     frozen = [p for p in step.model.parameters() if id(p) not in trained]
-    frozen_bytes = [*frozen, *step.model.buffers()]
+    copies = step.masters.frozen_copies if step.masters else []
+    held = step.masters.held if step.masters else step.weights
+    frozen_bytes = [*frozen, *step.model.buffers(), *copies]
     inputs = [value for batch in batches for value in batch.values()]
-    with meter.saving(known=[*frozen_bytes, *step.changed, *inputs]):
+    with meter.saving(known=[*frozen_bytes, *held, *inputs]):
         step(batches)
     state = (value for values in step.optimizer.state.values() for value in values.values())
     return MemoryEstimate(
         name=name,
         frozen=storage_bytes(frozen_bytes),
-        trained=storage_bytes(step.changed),
+        trained=storage_bytes(held),
         gradients=storage_bytes(p.grad for p in step.parameters if p.grad is not None),
         optimizer=storage_bytes(state),
         activations=meter.saved,
         logits=meter.logits_peak,
         peak=meter.peak,
         frozen_count=sum(count_numbers(p) for p in frozen),
-        trained_count=sum(p.numel() for p in step.parameters),
+        trained_count=sum(p.numel() for p in step.weights),
     )
 
 

@@ -15,6 +15,7 @@ from .fused import fused_layers
 from .loss import Batch, LossFunction, summed_loss
 from .masters import MasterWeights, master_weights
 from .optim import adamw, autocast, set_learning_rate, trainable_parameters
+from .packed import PackedAdapters
 from .recompute import recomputed_blocks
 
 RECOMPUTED = "recompute=True saves and restores random states on the host"
@@ -24,7 +25,8 @@ class TrainStep:
     """Forward, backward, clipping and update of one model: the eager step, K = 1.
 
     With several micro-batches the gradient is that of (sum of all losses) / (count of all labels).
-    `parameters` are what the optimizer updates; with `masters` those, and their copies after them.
+    `parameters` are what the optimizer updates: the model's `weights`, or one tensor of all of
+    them. With `masters` their bf16 copies follow.
     """
 
     def __init__(
@@ -37,13 +39,15 @@ class TrainStep:
         clip: float | None = 1.0,
         precision: str = "auto",
         loss_fn: LossFunction = summed_loss,
-        masters: MasterWeights | None = None,
+        masters: MasterWeights | PackedAdapters | None = None,
         processes: Processes = ALONE,
     ) -> None:
         self.model, self.parameters, self.optimizer = model, parameters, optimizer
         self.lr, self.clip, self.masters, self.processes = lr, clip, masters, processes
         self.loss = across(processes, model, loss_fn)
-        self.precision = "fp32" if masters else precision  # the copies are of bf16 themselves
+        self.weights = masters.weights if masters else parameters
+        autocasts = masters is None or masters.needs_autocast
+        self.precision = precision if autocasts else "fp32"  # the copies are of bf16 themselves
         self.device = parameters[0].device
         self.changed = parameters + (masters.copies if masters else [])  # by an update, in place
 
@@ -68,6 +72,8 @@ class TrainStep:
         return loss.detach().reshape(1)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.masters:
+            self.masters.begin()
         with autocast(self.device, self.precision):
             result = self.loss(batch)
         if isinstance(result, torch.Tensor):  # a mean: it counts as one label
@@ -76,9 +82,10 @@ class TrainStep:
         return total, count.clamp(min=1)
 
     def _backward(self, loss: torch.Tensor) -> None:
-        loss.backward()
         if self.masters:
-            self.masters.take_gradients()
+            self.masters.backward(loss)
+        else:
+            loss.backward()
 
     def _accumulate(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Gradients of sums, divided at the end by the count of all labels of all processes."""
@@ -123,15 +130,15 @@ def training_step(
 ) -> Iterator[CapturedStep]:
     """The fastest step that the model allows, inside; the model's layers are as before after.
 
-    LoRA layers are fused, float32 adapters on a bf16 base get bf16 copies, the repeated block is
-    compiled, and the whole step captured. Each falls back by itself.
+    LoRA layers are fused, those that read the same x together; float32 adapters get bf16 copies,
+    the repeated block is compiled, and the whole step captured. Each falls back by itself.
     """
     parameters = trainable_parameters(model)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(fused_layers(model))
         # several processes lay out their messages for the parameters as they are: float32
         split = precision if processes.count == 1 else "fp32"
         masters = stack.enter_context(master_weights(model, parameters, split))
+        stack.enter_context(fused_layers(model))
         trained = masters.masters if masters else parameters
         why_not = RECOMPUTED if recompute else ""
         blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))

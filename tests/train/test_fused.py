@@ -60,7 +60,7 @@ def test_it_keeps_x_and_the_thin_product_alone():
     x, W, b, A, B, scaling = tensors()
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda t: t):
-        LoraProduct.apply(x.view(-1, 7), W, b, A, B, scaling, 0.0)
+        LoraProduct.apply(x.view(-1, 7), W, b, A, B, scaling, 0.0, None)
     weights = {W.data_ptr(), A.data_ptr(), B.data_ptr()}
     activations = [t.shape for t in kept if t is not None and t.data_ptr() not in weights]
     assert sorted(activations) == [(10, 3), (10, 7)]
