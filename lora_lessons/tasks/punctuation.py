@@ -63,23 +63,29 @@ def restore(words: Sequence[str], labels: Sequence[int]) -> str:
 
 
 @cache
-def passages(words_each: int = 32) -> tuple[list[Passage], list[Passage]]:
-    """(training, validation) passages of the State of the Union addresses, split by address.
+def passages(part: str, words_each: int = 32, count: int | None = None) -> list[Passage]:
+    """Passages of the State of the Union addresses, up to `words_each` words each.
 
-    Validated on every 25th address, which no base model of the course has read.
+    part: "train", or "valid", every 25th address, which no base model of the course has read.
+    count: as many, at equal distances over the whole part; None takes all.
     """
+    chunks = [
+        words[i : i + words_each]
+        for words in map(str.split, addresses(part))
+        for i in range(0, len(words) - words_each + 1, words_each)
+    ]
+    if count is not None and count < len(chunks):
+        chunks = [chunks[i * len(chunks) // count] for i in range(count)]
+    return [strip_marks(" ".join(chunk)) for chunk in chunks]
+
+
+def addresses(part: str) -> list[str]:
+    """The addresses of a part. Raises ValueError for one that is neither "train" nor "valid"."""
     corpus = load_text("pretraining")
-    lines = corpus.train.splitlines()
-    addresses = lines[: len(lines) - len(glosses())]
-    return tuple(
-        [part for text in texts for part in _cut(strip_marks(text), words_each)]
-        for texts in (addresses, corpus.valid.splitlines())
-    )
-
-
-def _cut(passage: Passage, words_each: int) -> list[Passage]:
-    starts = range(0, len(passage.words) - words_each + 1, words_each)
-    return [Passage(*(part[i : i + words_each] for part in passage)) for i in starts]
+    if part not in ("train", "valid"):
+        raise ValueError(f'part must be "train" or "valid"; it is {part!r}')
+    lines = getattr(corpus, part).splitlines()
+    return lines[: len(lines) - len(glosses())] if part == "train" else lines
 
 
 def encode(

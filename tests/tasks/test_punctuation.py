@@ -20,20 +20,27 @@ def test_what_is_stripped_is_restored():
     assert punctuation.strip_marks(restored).labels == labels
 
 
-def test_no_label_leaks_into_the_input():
-    for part in punctuation.passages(16):
-        text = [word for passage in part[:2000] for word in passage.words]
-        assert all(word == word.lower() for word in text)
-        assert all(word[0].isalnum() and word[-1].isalnum() for word in text)
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_no_label_leaks_into_the_input(part):
+    text = [word for passage in punctuation.passages(part, 16, 500) for word in passage.words]
+    assert all(word == word.lower() for word in text)
+    assert all(word[0].isalnum() and word[-1].isalnum() for word in text)
 
 
 def test_the_parts_are_of_different_addresses():
-    train, valid = punctuation.passages(32)
-    assert len(train) > 20 * len(valid) > 20 * 1000
-    assert {len(passage.words) for passage in valid} == {32}
-    unseen = load_text("pretraining").valid.lower()
-    assert all(" ".join(p.words[:1]) in unseen for p in valid[:50])
-    assert not {p.words for p in train} & {p.words for p in valid}
+    train, valid = punctuation.addresses("train"), punctuation.addresses("valid")
+    assert (len(train), len(valid)) == (224, 9)
+    assert not set(train) & set(valid)
+    assert "".join(line + "\n" for line in valid) == load_text("pretraining").valid
+    with pytest.raises(ValueError, match="it is 'test'"):
+        punctuation.passages("test")
+
+
+def test_a_count_takes_passages_from_all_over_the_part():
+    every = punctuation.passages("valid", 32)
+    some = punctuation.passages("valid", 32, 20)
+    assert len(some) == 20 and some[0] == every[0] and some[10] == every[len(every) // 2]
+    assert max(len(passage.words) for passage in every) == 32
 
 
 def test_only_the_first_piece_of_a_word_has_a_label(tokenizer):
