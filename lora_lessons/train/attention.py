@@ -1,4 +1,4 @@
-"""The causal mask that is not needed: attention by `is_causal` alone."""
+"""Attention masks: none where `is_causal` says it all, and none that the host has to look at."""
 
 from __future__ import annotations
 
@@ -50,3 +50,23 @@ def without_causal_mask(inner: nn.Module, inputs: Collection[str]) -> Iterator[N
         yield
     finally:
         module.create_causal_mask = original
+
+
+@contextlib.contextmanager
+def masks_unseen(inputs: Collection[str]) -> Iterator[None]:
+    """Inside, transformers makes a mask of what the batch brings without looking at it first.
+
+    By itself it leaves out a mask of all ones, for which the host waits for the GPU to see that it
+    is; while a CUDA graph is captured it does not look. With this, both steps are given a mask.
+    """
+    from transformers import masking_utils
+
+    original = getattr(masking_utils, "is_tracing", None)
+    if original is None or not {"attention_mask", "position_ids"} & set(inputs):
+        yield
+        return
+    masking_utils.is_tracing = lambda *_: True
+    try:
+        yield
+    finally:
+        masking_utils.is_tracing = original

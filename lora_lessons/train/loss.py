@@ -7,13 +7,14 @@ all parts are known: after accumulation and over all processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .attention import without_causal_mask
+from .attention import masks_unseen, without_causal_mask
 from .cross_entropy import linear_cross_entropy
 from .modes import evaluation_mode
 
@@ -55,15 +56,17 @@ def count_targets(labels: torch.Tensor) -> torch.Tensor:
 def summed_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """The default loss: (sum of losses, count of labels) of a batch with `labels`.
 
-    A causal language model is scored on the next token. Any other model of transformers returns
-    its own mean loss, which is multiplied by its count of labels.
+    A causal language model is scored on the next token. Any other model of transformers (masked,
+    sequence to sequence, with a head) returns its own mean loss, which is multiplied by its count
+    of labels.
     """
     labels = batch["labels"]
     if is_causal_lm(model):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         return token_losses(model, labels, **inputs).sum(), count_targets(labels)
     count = (labels != IGNORED).sum()
-    return model(**batch).loss * count, count
+    with masks_for(labels.device, batch):
+        return model(**batch, **without_cache(model)).loss * count, count
 
 
 def token_losses(model: nn.Module, labels: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
@@ -73,14 +76,26 @@ def token_losses(model: nn.Module, labels: torch.Tensor, **inputs: torch.Tensor)
     not held either (see `linear_cross_entropy`).
     """
     inner = unwrap(model)
-    cache = {"use_cache": False} if hasattr(getattr(inner, "config", None), "use_cache") else {}
+    cache = without_cache(model)
     head = frozen_head(model)
-    with without_causal_mask(inner, inputs):
+    with without_causal_mask(inner, inputs), masks_for(labels.device, inputs):
         if head is None:
             return next_token_losses(model(**inputs, **cache).logits, labels)
         hidden = inner.model(**inputs, **cache).last_hidden_state  # (B, T, h)
     losses = linear_cross_entropy(hidden.flatten(0, 1), head.weight, shift(labels).flatten())
     return losses.view_as(labels)
+
+
+def without_cache(model: nn.Module) -> dict[str, bool]:
+    """The argument that keeps a decoder from filling a cache, if the model is or has one."""
+    config = getattr(unwrap(model), "config", None)
+    decodes = is_causal_lm(model) or getattr(config, "is_encoder_decoder", False)
+    return {"use_cache": False} if decodes and hasattr(config, "use_cache") else {}
+
+
+def masks_for(device: torch.device, inputs: Collection[str]) -> contextlib.AbstractContextManager:
+    """On a GPU masks are made without waiting for it; on a CPU looking at them costs nothing."""
+    return masks_unseen(inputs) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def frozen_head(model: nn.Module) -> nn.Linear | None:
@@ -127,6 +142,12 @@ def evaluate(
 
     if blocks.ndim != 2 or not len(blocks):
         raise ValueError(f"blocks must be (n, T) with n >= 1, got {tuple(blocks.shape)}")
+    if hasattr(unwrap(model), "config") and not is_causal_lm(model):
+        raise TypeError(
+            f"blocks of text score a causal language model, and this is a "
+            f"{type(unwrap(model)).__name__}: pass valid=function, which takes the model and "
+            "returns its loss"
+        )
     device = device_of(model)
     total = torch.zeros((), dtype=torch.float64, device=device)
     with evaluation_mode(model), autocast(device, precision):
