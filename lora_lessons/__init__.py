@@ -75,6 +75,7 @@ _EXPORTS: dict[str, str] = {
     "MemoryEstimate": "train.memory",
     "Job": "train.sweep",
     "train_many": "train.sweep",
+    "pack": "train.packing",
     # the course
     "lesson": "course",
     "preset": "course.preset",
