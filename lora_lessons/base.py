@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from . import model_packages
+from .heads import head_class, new_keys, require_head
 from .seeding import require_seed
 from .text import did_you_mean
 
@@ -31,22 +32,33 @@ def load_base(
     name: str = "decoder",
     dtype: torch.dtype = torch.float32,
     device: str | torch.device | None = None,
+    head: str | None = None,
+    num_labels: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A base model in eval mode, and its tokenizer.
 
-    name: "decoder" (5.5 M parameters) or "nano" (0.15 M), which ship with the course; "smollm2"
-        or "minilm", once added; a folder; or a hub name, "owner/model".
+    name: one that ships with the course: "decoder" (5.5 M parameters) or "nano" (0.15 M), "encoder"
+        (5.9 M) or "nano_encoder" (0.15 M), "encoder_decoder" (6.4 M); "smollm2" or "minilm", once
+        added; a folder; or a hub name, "owner/model".
     dtype: of the weights in memory. device: None leaves the model on the CPU.
+    head: None loads the model as it was saved, with the head it was pretrained with.
+        "token_classification", "sequence_classification" (both with `num_labels`) and
+        "question_answering" put a new head on its body, with random weights from the global
+        generator: call `seed_everything` before. It has to be trained. So has BERT's pooler, which
+        "sequence_classification" brings along: PEFT's task type trains the classifier alone.
 
-    Raises ValueError for a name that is none of these and for a folder that is not whole,
-    FileNotFoundError for a model that was not added, OSError where the hub cannot be reached.
+    Raises ValueError for a name that is none of these, for a folder that is not whole and for a
+    head that is not known, FileNotFoundError for a model that was not added, OSError where the hub
+    cannot be reached.
     """
+    require_head(head, num_labels)
     source = _source(str(name))
     local = isinstance(source, Path)
     if local:
         _require_whole(source)
     with quiet_transformers():
-        model, tokenizer = _from_pretrained(str(source), dtype, local)
+        labels = {} if num_labels is None else {"num_labels": num_labels}
+        model, tokenizer = _from_pretrained(str(source), dtype, local, head, labels)
     return model.to(device).eval() if device is not None else model.eval(), tokenizer
 
 
@@ -131,14 +143,18 @@ def _source(name: str) -> Path | str:
     )
 
 
-def _from_pretrained(source: str, dtype: torch.dtype, local: bool) -> tuple[Any, Any]:
+def _from_pretrained(
+    source: str, dtype: torch.dtype, local: bool, head: str | None, labels: dict[str, int]
+) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer
 
     try:
-        config = AutoConfig.from_pretrained(source, local_files_only=local)
-        model, report = _model_class(config, source).from_pretrained(
-            source, dtype=dtype, local_files_only=local, output_loading_info=True
+        config = AutoConfig.from_pretrained(source, local_files_only=local, **labels)
+        saved_class = _model_class(config, source)
+        wanted = saved_class if head is None else head_class(head, config)
+        model, report = wanted.from_pretrained(
+            source, config=config, dtype=dtype, local_files_only=local, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
     except SafetensorError as error:
@@ -146,8 +162,9 @@ def _from_pretrained(source: str, dtype: torch.dtype, local: bool) -> tuple[Any,
     except OSError as error:
         raise OSError(f"{source} could not be loaded: {error}") from error
     # transformers fills what a file lacks with random numbers, and only warns
-    if report["missing_keys"]:
-        raise ValueError(f"the weights of {source} lack {sorted(report['missing_keys'])}")
+    allowed = set() if head is None else new_keys(model, saved_class)
+    if lacking := set(report["missing_keys"]) - allowed:
+        raise ValueError(f"the weights of {source} lack {sorted(lacking)}")
     return model, tokenizer
 
 

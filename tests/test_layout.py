@@ -17,7 +17,7 @@ CORE = ["scaling", "lora_math", "config", "matching", "layer", "inject", "traina
 CORE += ["files", "model"]
 LAYERS = [
     ["errors", "seeding"],
-    ["text", "tokens", "model_packages", "optional_models", "base"],
+    ["text", "tokens", "model_packages", "optional_models", "heads", "base"],
     ["pretrain"],
     ["tasks"],
     [*CORE, "holder", "validation", "storage"],
