@@ -456,6 +456,37 @@ lesson.compare("best_rank", figures.winner(recorded.data))
 # the rate, and keep the checkpoint with the best validation loss.
 
 # %% [markdown]
+# ### Exercise 1.8: what your budget buys (3 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# The adapter of your layer may have at most `percent` % of the numbers that $W$ has. How many numbers do
+# $B$ and $A$ hold at the **largest** rank within that budget? Work it out in any cell or by hand, and
+# return the number that came out: `return 1_234`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_budget", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_budget", "locked": false, "solution": true, "task": false}
+def my_budget() -> int:
+    """Return how many numbers B and A of your layer hold."""
+    ### BEGIN SOLUTION
+    return 180_903  # for self-study: 5 % of W is 182,220; r = 47 has 47 * (1,681 + 2,168)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_budget", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_budget(my_budget)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 6. The same in PEFT
 #
 # PEFT's layer holds the same two matrices. Give it your factors, and its update is your rank-r copy;

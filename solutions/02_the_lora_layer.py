@@ -596,6 +596,38 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # validation loss to say, with the learning rate tuned for each rank.
 
 # %% [markdown]
+# ### Exercise 2.8: two gradients of your own (5 minutes)
+#
+# These numbers are your own. In a course, write your student id between the quotes, as your teacher
+# gave it to you; alone, leave it empty.
+#
+# One token `x`, the gradient `G` of the layer's output, and $A$ (2, 3) and $B$ (2, 2) row by row; so
+# $r = 2$. The branch is $\frac{\alpha}{r} B A x$. Return two numbers: the gradient of the entry `A[0][1]`
+# and that of `B[1][0]` (the first index is the row, and both count from 0). Work them out by hand or in
+# any cell, and return what came out: `return 1.5, 20`.
+
+# %%
+STUDENT = ""
+mine = lesson.mine("my_gradients", STUDENT)
+mine
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "my_gradients", "locked": false, "solution": true, "task": false}
+def my_gradients() -> tuple[float, float]:
+    """Return the gradients of A[0][1] and B[1][0], as numbers."""
+    ### BEGIN SOLUTION
+    return 638, 5_005  # for self-study: s = 5.5; s (9 + 7 * 7) * 2 and s * 7 * (48 + 18 + 64)
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_my_gradients", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.my_gradients(my_gradients)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 7. The same in PEFT (*core*)
 #
 # PEFT's layer holds your two matrices under other names. Copy the factors that *you* trained into a

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 01, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 _SVD = "    U, S, Vh = torch.linalg.svd(W, full_matrices=False)\n"
 _LOSS_HEAD = """
@@ -303,3 +303,16 @@ def split_update(delta, r, scaling):
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_budget"] = wrong_numbers(
+    "my_budget",
+    {
+        "the rank": ("47", "how many numbers"),
+        "one rank too many": ("184_752", "round the rank down"),
+        "the budget itself": ("0.05 * 1681 * 2168", "budget itself"),
+        "no percentage": ("3_641_154", "percentage of W"),
+        "B alone": ("79_007", "B alone"),
+        "another student's": ("169_240", "not the answer to your numbers"),
+    },
+)

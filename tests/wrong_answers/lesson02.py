@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 02, and what the check must say to each."""
 
-from . import WrongAnswer
+from . import WrongAnswer, wrong_numbers
 
 
 def _start(body: str) -> str:
@@ -470,3 +470,18 @@ def gradients_by_hand(x, G, W, A, B, scaling):
         ),
     ],
 }
+
+# The numbers of self-study.
+WRONG["my_gradients"] = wrong_numbers(
+    "my_gradients",
+    {
+        "no scaling": ("116, 910", "scaling alpha / r is missing"),
+        "alpha for alpha / r": ("1_276, 10_010", "not alpha"),
+        "A has no gradient": ("0, 5_005", "zero only while B is"),
+        "a row of B for its column": ("715, 5_005", "B's columns"),
+        "a column of A for its row": ("638, 2_079", "row 0 of A"),
+        "the wrong row of B": ("638, 715", "entry [0][0]"),
+        "one number": ("638", "Return 2 numbers"),
+        "another student's": ("640, 5_005", "first number is not the answer to your numbers"),
+    },
+)

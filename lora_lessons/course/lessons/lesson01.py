@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cards import Card
 from ..checks.core import Exercise, Wrong, expect
+from ..mine.lesson01 import MY_BUDGET
 
 # In and out are unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
 OUT, IN = 23, 31
@@ -317,6 +318,7 @@ EXERCISES = [
         ),
         check=check_largest_saving_rank,
     ),
+    MY_BUDGET,
 ]
 
 CARDS = [
