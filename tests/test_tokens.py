@@ -10,8 +10,11 @@ from lora_lessons.tokens import (
     TokenBatches,
     blocks,
     encode,
+    encode_bytes,
     encode_lines,
+    encode_sentences,
     train_tokenizer,
+    train_word_pieces,
 )
 
 
@@ -101,3 +104,42 @@ def test_wrong_shapes_and_sizes_are_refused():
         blocks(torch.zeros(2, 5, dtype=torch.long), 2)
     with pytest.raises(ValueError, match="batch_size"):
         TokenBatches(torch.arange(10), 0, 5)
+
+
+@pytest.fixture(scope="module")
+def word_pieces():
+    lines = load_text("pretraining").train[:200_000].splitlines()
+    return train_word_pieces(lines, 400), train_word_pieces(lines, 400)
+
+
+def test_word_pieces_are_those_of_bert_and_always_the_same(word_pieces):
+    first, second = word_pieces
+    assert first.get_vocab() == second.get_vocab()
+    assert sorted(first.get_vocab().values()) == list(range(400))
+    assert first.convert_ids_to_tokens(range(5)) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert first.tokenize("The Congr\u00e9ss") == first.tokenize("the congress")
+    assert first("the [MASK]")["input_ids"] == [2, first.get_vocab()["the"], 4, 3]
+
+
+def test_word_pieces_know_common_letters_only(word_pieces):
+    tokenizer, _ = word_pieces
+    assert tokenizer.tokenize("z\u03b8 z") == ["[UNK]", "z"]
+    letters = [t for t in tokenizer.get_vocab() if len(t) == 1]
+    assert {f"##{letter}" for letter in letters} <= set(tokenizer.get_vocab())
+    assert len(letters) <= 400 // 8
+    with pytest.raises(ValueError, match="at least 256"):
+        train_word_pieces(["text"], 100)
+
+
+def test_sentences_end_with_the_separator(word_pieces):
+    tokenizer, _ = word_pieces
+    one, two = (encode(tokenizer, line).tolist() for line in ("a line", "and one more"))
+    ids = encode_sentences(tokenizer, "a line\nand one more\n").tolist()
+    assert ids == [*one, 3, *two, 3]
+
+
+def test_bytes_are_those_of_byt5():
+    from transformers import ByT5Tokenizer
+
+    text = "\u00e9t\u00e9 \u9be8 \U0001f40b a\n"
+    assert torch.equal(encode_bytes(text), encode(ByT5Tokenizer(), text))
