@@ -26,7 +26,7 @@ FEWEST_STEPS = 8  # below this the warm-up costs more than replaying saves
 class CapturedStep:
     """A step that is captured at its first call and replayed at the following ones.
 
-    It takes an eager step (`model`, `changed`, `optimizer`, `gradients`, `set_learning_rate`) and
+    It takes an eager step (`model`, `parameters`, `optimizer`, `gradients`, `refresh`, ...) and
     behaves like it. Where capturing does not work it stays eager, and `why_not` says why. A batch
     of other shapes than the first is trained on eagerly: the weights and moments are the same
     tensors. Call `close` at the end, in `finally`: the graph holds its memory until then.
@@ -150,7 +150,7 @@ class Snapshot:
 
     def __init__(self, step: Any) -> None:
         self.step = step
-        self.weights = [p.detach().clone() for p in step.changed]
+        self.weights = [p.detach().clone() for p in step.parameters]
         self.state = {
             p: {name: value.clone() for name, value in values.items()}
             for p, values in step.optimizer.state.items()
@@ -160,12 +160,13 @@ class Snapshot:
     @torch.no_grad()
     def restore(self) -> None:
         """Copy back in place. Optimizer state that did not exist is zero, as AdamW starts it."""
-        for parameter, weight in zip(self.step.changed, self.weights, strict=True):
+        for parameter, weight in zip(self.step.parameters, self.weights, strict=True):
             parameter.copy_(weight)
         for parameter, values in self.step.optimizer.state.items():
             for name, value in values.items():
                 kept = self.state.get(parameter, {}).get(name)
                 value.zero_() if kept is None else value.copy_(kept)
+        self.step.refresh()
         self.step.optimizer.zero_grad(set_to_none=True)
         torch.cuda.set_rng_state(self.random, self.step.device)
 

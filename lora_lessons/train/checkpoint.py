@@ -77,8 +77,7 @@ class Checkpoint:
                 parameter.copy_(state["weights"][name])
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(state["buffers"][name])
-        if self.step.masters:
-            self.step.masters.update_copies()
+        self.step.refresh()
         self._restore_optimizer(state["optimizer"])
         self.stream.load_state_dict(state["batches"])
         set_random_state(state["random"][self.processes.rank], self.step.device)

@@ -75,22 +75,21 @@ def wants_masters(model: nn.Module, parameters: list[nn.Parameter], precision: s
 
 
 def wants_packing(model: nn.Module, parameters: list[nn.Parameter], precision: str) -> bool:
-    """Whether products are in bf16, and float32 A, B and biases of plain LoRA layers are trained.
+    """Whether products are in bf16, and float32 A and B of plain LoRA layers are what is trained.
 
-    The base may be float32: the products' W are then bf16 copies, as autocast makes in each step.
+    Their biases may be trained too, and be of the base's dtype. The base may be float32: the
+    products' W are then bf16 copies, as autocast makes in each step.
     """
-    if not uses_bf16(parameters[0].device, precision) or dtypes(parameters) != {torch.float32}:
+    if not uses_bf16(parameters[0].device, precision):
         return False
-    packable = {id(p) for m in model.modules() if can_be_fused(m) for p in _packed_parts(m)}
-    one_dtype = frozen_dtypes(model) in ({torch.bfloat16}, {torch.float32})
-    return one_dtype and packable == {id(p) for p in parameters}
-
-
-def _packed_parts(layer: nn.Module) -> list[nn.Parameter]:
-    """A and B, which must be trained, and the base's bias, if it is."""
-    adapter, bias = layer.adapter(layer.active_adapters[0]), layer.bias
-    trained = [] if bias is None or not bias.requires_grad else [bias]
-    return [adapter.A.weight, adapter.B.weight, *trained]
+    layers = [module for module in model.modules() if can_be_fused(module)]
+    adapters = [layer.adapter(layer.active_adapters[0]) for layer in layers]
+    factors = [factor.weight for one in adapters for factor in (one.A, one.B)]
+    biases = [m.bias for m in layers if m.bias is not None and m.bias.requires_grad]
+    base = frozen_dtypes(model) | dtypes(biases)
+    if dtypes(factors) != {torch.float32} or base not in ({torch.bfloat16}, {torch.float32}):
+        return False
+    return {id(p) for p in factors + biases} == {id(p) for p in parameters}
 
 
 def dtypes(parameters: list[nn.Parameter]) -> set[torch.dtype]:

@@ -154,10 +154,9 @@ def estimate(
     step: TrainStep, batches: list[dict[str, torch.Tensor]], meter: MemoryMeter, name: str
 ) -> MemoryEstimate:
     """Take a step, on fake or on real tensors, and count."""
-    trained = {id(p) for p in (*step.changed, *step.weights)}
-    frozen = [p for p in step.model.parameters() if id(p) not in trained]
     copies = step.masters.frozen_copies if step.masters else []
     held = step.masters.held if step.masters else step.weights
+    frozen = [p for p in step.model.parameters() if not p.requires_grad]
     frozen_bytes = [*frozen, *step.model.buffers(), *copies]
     inputs = [value for batch in batches for value in batch.values()]
     with meter.saving(known=[*frozen_bytes, *held, *inputs]):

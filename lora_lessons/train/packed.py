@@ -16,31 +16,31 @@ from torch import Tensor, nn
 from ..layer import Linear
 from .groups import Group, GroupedLinear
 
-MULTIPLE = 8
-
 
 class PackedAdapters:
     """Trainable parameters of grouped LoRA layers, which become views of `flat` until `restore`."""
 
     def __init__(self, parameters: list[nn.Parameter], groups: list[list[Linear]]) -> None:
-        self.weights = parameters
-        self.flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))  # (P,)
-        self.masters = [self.flat]
+        self.own = parameters
+        self.flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in parameters]))
+        self.masters = [self.flat]  # (P,)
         self.needs_autocast = groups[0][0].weight.dtype != torch.bfloat16
         self.groups = [Group(layers, torch.bfloat16) for layers in groups]
-        sizes = [p.numel() for p in parameters]
-        for p, piece in zip(parameters, self.flat.detach().split(sizes), strict=True):
-            p.data = piece.view_as(p)
+        pieces = self.flat.detach().split([p.numel() for p in parameters])
+        self.weights = [piece.view_as(p) for p, piece in zip(parameters, pieces, strict=True)]
+        pairs = list(zip(parameters, self.weights, strict=True))
+        self.rounded = [pair for pair in pairs if pair[0].dtype != torch.float32]  # biases
+        for parameter, weight in pairs:
+            if parameter.dtype == torch.float32:
+                parameter.data = weight
         self.shapes = [shape for group in self.groups for shape in packed_shapes(group)]
         self.index, self.scaling = self._places()  # (P,) and (P,)
         size = sum(shape.numel() for shape in self.shapes)
         self.packed = torch.zeros(size, dtype=torch.bfloat16, device=self.flat.device)
-        self.copies = [self.packed]
         self.leaf: Tensor | None = None
         self._install()
         self.update_copies()
-        self.begin()
-        self.held = [self.flat, self.packed, self.index, self.scaling]
+        self.held = [self.flat, self.packed, self.index, self.scaling, *self.own]
         copies = [t for group in self.groups for t in (group.W, group.b, group.constant)]
         self.frozen_copies = [t for t in copies if t is not None]
 
@@ -57,13 +57,13 @@ class PackedAdapters:
                     scaling[parameter] = torch.full((parameter.numel(),), factor)
         device = self.flat.device
         return tuple(
-            torch.cat([table[p] for p in self.weights]).to(device) for table in (index, scaling)
+            torch.cat([table[p] for p in self.own]).to(device) for table in (index, scaling)
         )
 
     def _install(self) -> None:
         for group in self.groups:
             if group.bias_is_trained:
-                group.constant = self.packed.new_zeros(packed_shapes(group)[0][0])  # (R,)
+                group.constant = self.packed.new_zeros(group.columns)  # (R,)
                 group.constant[sum(group.ranks)] = 1
             for place, layer in enumerate(group.layers):
                 layer.__class__ = GroupedLinear
@@ -89,10 +89,15 @@ class PackedAdapters:
     def update_copies(self) -> None:
         """Round the float32 weights to `packed`, after each update."""
         self.packed.index_copy_(0, self.index, (self.flat * self.scaling).to(self.packed.dtype))
+        self.begin()
+        for group in self.groups:
+            group.renew()
+        if self.rounded:
+            torch._foreach_copy_(*map(list, zip(*self.rounded, strict=True)))
 
     def restore(self) -> None:
         """The model's parameters and layers are their own again."""
-        for parameter in self.weights:
+        for parameter in self.own:
             parameter.data = parameter.data.clone()
         for group in self.groups:
             group.dissolve()
@@ -103,9 +108,8 @@ class PackedAdapters:
 
 def packed_shapes(group: Group) -> tuple[torch.Size, torch.Size]:
     """Shapes of A (R, in) and B (O, R); R is a multiple of eight."""
-    columns = sum(group.ranks) + group.bias_is_trained
-    rank = -(-columns // MULTIPLE) * MULTIPLE
-    return torch.Size((rank, group.layers[0].in_features)), torch.Size((sum(group.outs), rank))
+    in_, out = group.layers[0].in_features, sum(group.outs)
+    return torch.Size((group.columns, in_)), torch.Size((out, group.columns))
 
 
 def pieces_of(group: Group) -> tuple[list[tuple], list[tuple]]:

@@ -55,7 +55,8 @@ class StackedLinear(nn.Module):
         result = self.base(x)  # (K, N, out)
         thin = torch.bmm(self._drop(x).to(self.A.dtype), self.A.mT)  # (K, N, r)
         thin = (thin * self.scaling).to(self.A.dtype)
-        if result.dtype == self.A.dtype:
+        # a compiler joins a sum to what comes after; baddbmm would copy `result` first
+        if result.dtype == self.A.dtype and not torch.compiler.is_compiling():
             return torch.baddbmm(result, thin, self.B.mT)
         return result + torch.bmm(thin, self.B.mT).to(result.dtype)
 

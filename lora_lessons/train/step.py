@@ -49,16 +49,19 @@ class TrainStep:
         autocasts = masters is None or masters.needs_autocast
         self.precision = precision if autocasts else "fp32"  # the copies are of bf16 themselves
         self.device = parameters[0].device
-        self.changed = parameters + (masters.copies if masters else [])  # by an update, in place
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
         loss = self.gradients(batches)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
+        self.refresh()
+        return loss
+
+    def refresh(self) -> None:
+        """Make the copies of the parameters anew, after they have changed."""
         if self.masters:
             self.masters.update_copies()
-        return loss
 
     def gradients(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Fill the parameters' gradients, and return the loss before the update, (1,)."""

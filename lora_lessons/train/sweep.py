@@ -92,7 +92,7 @@ class ManyStep:
         self.device = stack.flat.device
         bf16 = uses_bf16(self.device, precision)
         self.dtype = torch.bfloat16 if bf16 else stack.flat.dtype  # of the products
-        self.parameters = self.changed = [stack.flat]
+        self.parameters = [stack.flat]
         # rows of `flat` that share its memory, so that one AdamW has a group for each adapter
         self.rows = [nn.Parameter(row) for row in stack.flat.detach()]
         self.optimizer = adamw_rows(self.rows, jobs)
@@ -106,6 +106,9 @@ class ManyStep:
             row.grad = piece
         self.optimizer.step()
         return losses
+
+    def refresh(self) -> None:
+        """Nothing is copied: each forward makes its factors from the parameters."""
 
     def gradients(self, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         """The losses (K,), and the gradient (K, P) of their sum in the dtype of the weights."""
