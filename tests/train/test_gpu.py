@@ -7,6 +7,8 @@ import contextlib
 import pytest
 import torch
 from models import tiny_decoder, token_ids
+from other_models import KINDS as OTHER_KINDS
+from other_models import adapted, padded_batch
 
 from lora_lessons.tokens import TokenBatches, blocks
 from lora_lessons.train.capture import CapturedStep
@@ -23,7 +25,7 @@ IDS = token_ids()
 KINDS = ("ours", "peft", "full")
 
 
-def model_of(kind, dtype=torch.float32, dropout=0.0, **changes):
+def model_of(kind, dtype=torch.float32, dropout=0.0, bias="none", **changes):
     base = tiny_decoder(dtype=dtype, **changes).cuda()
     if kind == "full":
         return base.requires_grad_(True)
@@ -33,9 +35,8 @@ def model_of(kind, dtype=torch.float32, dropout=0.0, **changes):
     else:
         from peft import LoraConfig, get_peft_model
     torch.manual_seed(0)
-    config = LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+    options = {"lora_dropout": dropout, "bias": bias, "task_type": "CAUSAL_LM"}
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", **options)
     return get_peft_model(base, config)
 
 
@@ -88,23 +89,72 @@ def test_accumulation_is_captured(dtype, precision, tolerance):
     assert a.losses == pytest.approx(b.losses, rel=tolerance)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-3)])
-def test_compiled_and_captured_steps_equal_eager_steps(kind, precision, tolerance):
-    compiled, eager = model_of(kind), model_of(kind)
+# each case takes the compiler some seconds: one of each way that a layer's product is made
+COMPILED = {
+    "ours, float32": ({"kind": "ours"}, {"precision": "fp32"}, 1e-4),
+    "ours, autocast": ({"kind": "ours"}, {"precision": "bf16"}, 5e-3),
+    "ours, bf16 base, biases": (
+        {"kind": "ours", "dtype": torch.bfloat16, "bias": "lora_only"},
+        {"precision": "bf16"},
+        5e-3,
+    ),
+    "peft, autocast": ({"kind": "peft"}, {"precision": "bf16"}, 5e-3),
+}
+
+
+@pytest.mark.parametrize("case", COMPILED)
+def test_compiled_and_captured_steps_equal_eager_steps(case):
+    made, settings, tolerance = COMPILED[case]
     valid = blocks(token_ids(160, seed=9), 16)
-    how = {"precision": precision, "valid": valid, "eval_every": 10, "lr": 1e-3}
-    a = run(compiled, compile=True, capture=True, **how)
-    b = run(eager, compile=False, capture=False, **how)
+    how = {"valid": valid, "eval_every": 10, "lr": 1e-3, **settings}
+    a = run(model_of(**made), compile=True, capture=True, **how)
+    b = run(model_of(**made), compile=False, capture=False, **how)
     assert a.compiled and a.captured
     assert not b.compiled and not b.captured
     assert a.losses == pytest.approx(b.losses, rel=tolerance)
     assert a.eval_losses == pytest.approx(b.eval_losses, rel=tolerance)
 
 
-def test_copies_in_bf16_give_what_autocast_gives():
-    from lora_lessons.train import step
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("options", [{}, {"bias": "lora_only"}])
+def test_packed_adapters_train_as_copies_one_by_one_do(dtype, options, monkeypatch):
+    from lora_lessons.train import masters
 
+    valid = blocks(token_ids(160, seed=9), 16)
+    how = {"precision": "bf16", "lr": 1e-3, "valid": valid, "eval_every": 10}
+    a = run(model_of("ours", dtype, **options), capture=True, **how)
+    monkeypatch.setattr(masters, "wants_packing", lambda *_: False)
+    b = run(model_of("ours", dtype, **options), capture=False, **how)
+    assert a.losses == pytest.approx(b.losses, rel=5e-3)
+    assert a.eval_losses == pytest.approx(b.eval_losses, rel=5e-3)
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_models_whose_batches_bring_masks_are_captured_and_equal_eager_ones(kind):
+    batches = [{n: v.cuda() for n, v in padded_batch(kind).items()}]
+    how = {"batches": batches, "lr": 1e-3, "precision": "fp32", "steps": 12}
+    a = run(adapted(kind).cuda(), capture=True, **how)
+    b = run(adapted(kind).cuda(), capture=False, **how)
+    assert a.losses == pytest.approx(b.losses, rel=1e-4)
+    assert a.losses[-1] < a.losses[0]
+    history = run(adapted(kind).cuda(), **how | {"precision": "auto"})
+    assert history.captured, history.why_not_captured
+
+
+def test_packed_examples_are_captured():
+    from lora_lessons.train.packing import pack
+
+    examples = [token_ids(n, seed=n) for n in (3, 9, 16, 2, 5, 7, 11, 4)]
+    batches = [{n: v.cuda() for n, v in b.items()} for b in pack(examples, 16, 2)]
+    a = run(model_of("ours"), batches=batches, precision="fp32", capture=True)
+    b = run(model_of("ours"), batches=batches, precision="fp32", capture=False)
+    assert a.losses == pytest.approx(b.losses, rel=1e-4)
+
+
+def test_copies_in_bf16_give_what_autocast_gives(monkeypatch):
+    from lora_lessons.train import masters, step
+
+    monkeypatch.setattr(masters, "wants_packing", lambda *_: False)
     a = run(model_of("ours", torch.bfloat16))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, "master_weights", lambda *_: contextlib.nullcontext())
