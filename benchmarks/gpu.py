@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                          # all shapes, results/gpu.json
     python benchmarks/gpu.py --shapes 5M --passes 1   # the shapes whose names begin so
+    python benchmarks/gpu.py --only captured Liger    # contestants, by parts of their names
 
 Every contestant trains the same random model on the same batches with AdamW. One is in memory at a
 time; all take their turn in each pass, and medians are over all passes' rounds.
@@ -155,10 +156,16 @@ def measure(name: str, shape: Shape, rounds: int, per_round: int) -> dict[str, A
     return {"seconds": seconds, "loss": float(loss), "peak_gib": peak, "first": first}
 
 
-def compare(shape: Shape, passes: int) -> dict[str, dict[str, Any]]:
-    """All contestants on one shape; one that fails has its reason instead of times."""
+def chosen(name: str, only: list[str]) -> bool:
+    """Whether `--only` asks for it. The reference is always there: ratios need it."""
+    return name == REFERENCE or any(part in name for part in only)
+
+
+def compare(shape: Shape, passes: int, only: list[str]) -> dict[str, dict[str, Any]]:
+    """The contestants on one shape; one that fails has its reason instead of times."""
     rounds, per_round = (3, 4) if shape.name.startswith("1B") else (5, 10)
-    turns: dict[str, list[dict]] = {name: [] for name in CONTESTANTS if not left_out(name, shape)}
+    names = [name for name in CONTESTANTS if not left_out(name, shape) and chosen(name, only)]
+    turns: dict[str, list[dict]] = {name: [] for name in names}
     rows: dict[str, dict[str, Any]] = {}
     for _ in range(passes):
         for name in turns:
@@ -169,7 +176,8 @@ def compare(shape: Shape, passes: int) -> dict[str, dict[str, Any]]:
             except Exception as error:
                 rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
     rows = {name: rows.get(name) or summary(turns[name]) for name in turns}
-    rows["ours, eager"]["predicted_gib"] = predicted_gib(shape)
+    if "ours, eager" in rows:
+        rows["ours, eager"]["predicted_gib"] = predicted_gib(shape)
     return rows
 
 
@@ -182,8 +190,13 @@ def predicted_gib(shape: Shape) -> float:
     return predict_memory(shape.config(), LoraConfig(**ADAPTERS), **sizes).peak / 2**30
 
 
-def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dict[str, Any]:
-    """Seconds per step of `train_many` with K adapters of r=16, data included."""
+def many_adapters(
+    shape: Shape, counts: tuple[int, ...], kinds: list[bool], steps: int = 60
+) -> dict[str, Any]:
+    """Seconds per step of `train_many` with K adapters of r=16, data included.
+
+    `kinds`: False for the captured step as it is, True for the compiled one.
+    """
     from lora_lessons.config import LoraConfig
     from lora_lessons.train.sweep import Job, train_many
 
@@ -191,7 +204,7 @@ def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dic
     ids = torch.randint(0, shape.vocabulary, (100_000,))
     how = {"batch_size": shape.batch, "length": shape.length, "progress": False, "capture": True}
     seconds: dict[str, Any] = {}
-    for compile in (False, True):
+    for compile in kinds:
         for count in counts:
             jobs = [Job(LoraConfig(**ADAPTERS), lr=LR, seed=seed) for seed in range(count)]
             _, short, long = (  # the first may compile
@@ -206,6 +219,7 @@ def many_adapters(shape: Shape, counts: tuple[int, ...], steps: int = 60) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shapes", nargs="*", default=[""], help="names or their beginnings")
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of contestants' names")
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -214,11 +228,12 @@ def main() -> None:
         if not name.startswith(tuple(arguments.shapes)):
             continue
         started = time.perf_counter()
-        rows = compare(shape, arguments.passes)
+        rows = compare(shape, arguments.passes, arguments.only)
         results["shapes"][name] = {"provenance": provenance(), "rows": rows}
         print(table(name, rows, REFERENCE), flush=True)
         if name.startswith("5M"):
-            many = many_adapters(shape, (1, 8, 32))
+            kinds = [False, True] if chosen("ours, captured", arguments.only) else [True]
+            many = many_adapters(shape, (1, 8, 32), kinds)
             results["many"] = {"provenance": provenance(), "seconds": many}
             for row, seconds in many.items():
                 print(f"  {row:38} {seconds * 1e3:8.2f}")
