@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from lora_lessons import lab
 
 NEEDED_GIGABYTES = 1.0
-BASE_MODELS = ("decoder", "nano")
+BASE_MODELS = ("decoder", "nano", "encoder", "nano_encoder", "encoder_decoder")
 OPTIONAL_MODELS = ("smollm2", "minilm")
 MODELS = Path(__file__).resolve().parent / "models"
 CUDA_CURE = "`make lab TORCH=cuda`, or install a CUDA build as https://pytorch.org/get-started says"

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .base import quiet_transformers
+from .base import SHIPPED, quiet_transformers
 from .model_packages import PACKAGES, ModelPackage, available, home, require_known
 
 
@@ -26,7 +26,7 @@ class ModelError(Exception):
 
 def listing() -> str:
     """Return one line for each model: whether it is there, its name and what it is."""
-    lines = ["ships    decoder: 5.5 M parameters", "ships    nano: 0.15 M parameters, for sweeps"]
+    lines = [f"ships    {name}: {what}" for name, what in SHIPPED.items()]
     for name, package in PACKAGES.items():
         state = "added" if name in available() else "absent"
         text = f"{package.model}, {package.megabytes} MB to download ({package.licence})"

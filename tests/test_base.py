@@ -7,14 +7,19 @@ import json
 import random
 import shutil
 import socket
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from lora_lessons import base, model_packages
 from lora_lessons.base import generate, is_available, load_base
+from lora_lessons.pretrain import RECIPES
+from lora_lessons.pretrain.loss import measure
+from lora_lessons.pretrain.objectives import OBJECTIVES
+from lora_lessons.seeding import generator
 from lora_lessons.text import load_text
-from lora_lessons.tokens import blocks, encode
+from lora_lessons.tokens import blocks
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +42,59 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("decoder", 5_478_656), ("nano", 144_192)])
-def test_shipped_models_load_without_the_network(name, parameters, no_network, monkeypatch, capfd):
+MODELS = {  # name: class, parameters, the measure on its card
+    "decoder": ("Qwen2ForCausalLM", 5_478_656, "valid_nats_per_token"),
+    "nano": ("Qwen2ForCausalLM", 144_192, "valid_nats_per_token"),
+    "encoder": ("BertForMaskedLM", 5_891_328, "valid_nats_per_masked_token"),
+    "nano_encoder": ("BertForMaskedLM", 146_432, "valid_nats_per_masked_token"),
+    "encoder_decoder": (
+        "T5ForConditionalGeneration",
+        6_395_904,
+        "valid_nats_per_target_byte",
+    ),
+}
+
+
+def test_every_model_that_ships_is_tested():
+    assert list(MODELS) == list(base.SHIPPED)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shipped_models_load_without_the_network(name, no_network, monkeypatch, capfd):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    kind, parameters, _ = MODELS[name]
     model, tokenizer = load_base(name)
-    assert type(model).__name__ == "Qwen2ForCausalLM" and not model.training
+    assert type(model).__name__ == kind and not model.training
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert len(tokenizer) == model.config.vocab_size
     assert capfd.readouterr() == ("", "")
     assert is_available(name)
+    assert sum(file.stat().st_size for file in (base.MODELS / name).iterdir()) < 16e6
 
 
-@pytest.mark.parametrize("name", base.SHIPPED)
+@pytest.mark.parametrize("name", MODELS)
 def test_shipped_weights_have_the_loss_on_their_card(name):
     model, tokenizer = load_base(name)
     report = json.loads((base.MODELS / name / "training.json").read_text())
-    ids = blocks(encode(tokenizer, load_text("pretraining").valid), 256)[:16]
-    with torch.no_grad():
-        loss = model(input_ids=ids, labels=ids).loss.item()
-    # 16 blocks of the validation text: a few percent from the loss on all of it
-    assert loss == pytest.approx(report["valid_nats_per_token"], rel=0.1)
+    recipe = RECIPES[name]
+    objective = OBJECTIVES[recipe.objective](recipe, tokenizer)
+    ids = objective.encode(load_text("pretraining").valid)
+    windows = blocks(ids, objective.window)[:32]
+    loss, accuracy = measure(objective, model, objective.batch(windows, generator(0)))
+    # 32 windows of the validation text: a few percent from the loss on all of it
+    measured = report[MODELS[name][2]]
+    assert loss == pytest.approx(measured, rel=0.1)
+    if "valid_accuracy" in report:
+        assert accuracy == pytest.approx(report["valid_accuracy"], abs=0.05)
+    assert f"{measured:.4f} nats" in (base.MODELS / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shipped_models_were_made_by_the_recipe(name):
+    recorded = json.loads((base.MODELS / name / "training.json").read_text())["recipe"]
+    now = asdict(RECIPES[name])
+    assert {key: now[key] for key in recorded} == recorded
 
 
 def test_dtype_and_device_are_as_asked(nano_folder):
@@ -289,3 +326,37 @@ def test_generating_on_a_gpu_disturbs_no_generator():
     assert texts[0] == texts[1] != texts[2]
     now = (torch.get_rng_state(), *torch.cuda.get_rng_state_all())
     assert all(torch.equal(a, b) for a, b in zip(states, now, strict=True))
+
+
+@pytest.mark.parametrize("library", ["lora_lessons", "peft"])
+@pytest.mark.parametrize("name", ["nano_encoder", "encoder_decoder"])
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
+def test_the_encoders_take_adapters_where_peft_puts_them(name, library):
+    lora = importlib.import_module(library)
+    model, tokenizer = load_base(name)
+    inputs = dict(tokenizer("call me ishmael.", return_tensors="pt"))
+    if name == "encoder_decoder":
+        inputs["labels"] = inputs["input_ids"]
+    with torch.no_grad():
+        before = model(**inputs).logits
+        adapted = lora.get_peft_model(model, lora.LoraConfig(r=2)).eval()
+        torch.testing.assert_close(adapted(**inputs).logits, before)  # B is zero
+        for key, parameter in adapted.named_parameters():
+            if "lora_B" in key:
+                torch.nn.init.normal_(parameter)
+        assert not torch.allclose(adapted(**inputs).logits, before, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("the [MASK] states of america", "united"),
+        ("whale: a very large [MASK] that lives in the sea", "animal"),
+    ],
+)
+def test_the_encoder_fills_a_gap_with_a_likely_word(text, word):
+    model, tokenizer = load_base("encoder")
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad():
+        best = model(input_ids=ids).logits[ids == tokenizer.mask_token_id].topk(5).indices[0]
+    assert word in tokenizer.convert_ids_to_tokens(best)

@@ -76,11 +76,17 @@ def test_little_disk_space_is_advice(monkeypatch, tmp_path):
     assert finding.state == "advice" and "0.2 GB free" in finding.text
 
 
+def test_it_looks_for_the_models_that_ship():
+    from lora_lessons.base import SHIPPED  # the doctor itself must not need torch
+
+    assert tuple(SHIPPED) == doctor.BASE_MODELS
+
+
 def test_absent_base_models_are_named(tmp_path):
     (tmp_path / "nano").mkdir()
     (tmp_path / "nano" / "model.safetensors").write_bytes(b"")
     finding = doctor.check_base_models(tmp_path)
-    assert finding.state == "missing" and "no decoder in" in finding.text
+    assert finding.state == "missing" and "no decoder, encoder" in finding.text
 
 
 def test_an_absent_optional_model_is_advice_with_its_command():
