@@ -62,15 +62,20 @@ def class_for(task_type: TaskType | None, otherwise: type[PeftModel]) -> type[Pe
 
 
 def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
-    """Warn of a classifier whose head would stay frozen and random: its task type is missing."""
+    """Warn of a classifier whose head would stay frozen and random: nothing names it."""
     name = type(model).__name__
-    if config.task_type is None and not config.modules_to_save and name.endswith(CLASSIFIERS):
-        warnings.warn(
-            f"{name} has a head for its task, but the config has no task_type and no "
-            "modules_to_save: the head will stay frozen, and random if it is new.",
-            PeftWarning,
-            stacklevel=3,
-        )
+    if not name.endswith(CLASSIFIERS) or config.modules_to_save:
+        return
+    heads = class_for(config.task_type, PeftModel).heads
+    if any(module.rpartition(".")[2] in heads for module, _ in model.named_modules()):
+        return
+    given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
+    warnings.warn(
+        f"{name} has a head for its task, but the config has {given} and no modules_to_save: the "
+        "head will stay frozen, and random if it is new.",
+        PeftWarning,
+        stacklevel=3,
+    )
 
 
 def warn_of_second_time(model: nn.Module) -> None:

@@ -113,6 +113,22 @@ def test_a_task_trains_saves_and_loads_in_both_libraries(task, targets, tmp_path
     torch.testing.assert_close(first_output(theirs, arguments), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["CAUSAL_LM", "FEATURE_EXTRACTION", "QUESTION_ANS"])
+def test_a_task_type_that_does_not_know_the_head_is_warned_of(task):
+    """PEFT is silent, or refuses the model for another reason."""
+    config = ll.LoraConfig(task_type=task, target_modules=["query"])
+    with pytest.warns(ll.PeftWarning, match=f"has task_type {task} and no modules_to_save"):
+        model = ll.get_peft_model(bert("ForSequenceClassification"), config)
+    assert not any("classifier" in name for name in ll.get_peft_model_state_dict(model))
+
+
+def test_a_head_that_is_named_is_not_warned_of():
+    for how in ({"task_type": "TOKEN_CLS"}, {"modules_to_save": ["classifier"]}):
+        config = ll.LoraConfig(target_modules=["query"], **how)
+        model = ll.get_peft_model(bert("ForSequenceClassification"), config)
+        assert any("classifier" in name for name in ll.get_peft_model_state_dict(model))
+
+
 def test_the_forgotten_task_type_of_a_real_classifier_is_warned_of():
     with pytest.warns(ll.PeftWarning, match="BertForSequenceClassification has a head"):
         ll.get_peft_model(bert("ForSequenceClassification"), ll.LoraConfig(r=2))
