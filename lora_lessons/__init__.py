@@ -76,6 +76,7 @@ _EXPORTS: dict[str, str] = {
     "Job": "train.sweep",
     "train_many": "train.sweep",
     "pack": "train.packing",
+    "shard": "train.distributed",
     # the course
     "lesson": "course",
     "preset": "course.preset",

@@ -23,6 +23,7 @@ from torch import nn
 from .data import BatchStream
 from .distributed import Processes
 from .history import History
+from .loss import is_sharded
 from .optim import uses_bf16
 from .step import TrainStep
 
@@ -42,6 +43,8 @@ class Checkpoint:
         stream: BatchStream,
         processes: Processes,
     ) -> None:
+        if is_sharded(model):
+            raise ValueError("a checkpoint cannot hold a sharded model: leave out checkpoint=")
         self.path = Path(folder) / FILE
         self.model, self.step, self.stream, self.processes = model, step, stream, processes
         self.settings = json.loads(json.dumps(settings | adapter_settings(model)))

@@ -3,6 +3,9 @@
 Every process holds the model, draws the same batches and trains on its own rows of each.
 DistributedDataParallel averages the gradients (Li et al. 2020). The loss is the sum over all rows
 of all processes divided by the count of all their labels: the loss of one process.
+
+A base that does not fit on each GPU is sharded first: with `shard(model)` each process keeps a part
+of every weight, and a block's whole weights are gathered while it runs (FSDP2; Zhao et al. 2023).
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .loss import Batch, LossFunction
+from .blocks import repeated_blocks
+from .loss import Batch, LossFunction, is_sharded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,4 +112,26 @@ class BatchLoss(nn.Module):
 def across(processes: Processes, model: nn.Module, loss_fn: LossFunction) -> nn.Module:
     """The loss as a module whose gradients are averaged over the processes."""
     loss = BatchLoss(model, loss_fn)
-    return loss if processes.count == 1 else DistributedDataParallel(loss)
+    if processes.count == 1 or is_sharded(model):  # a sharded model averages its own
+        return loss
+    return DistributedDataParallel(loss)
+
+
+def shard(model: nn.Module) -> nn.Module:
+    """Spread every weight over the processes that `torchrun` started, with PyTorch's FSDP2.
+
+    Call it on the adapted model, which may still lie on the CPU, before `fit`; each process's part
+    goes to its GPU if there is one. The model is changed in place and stays so: all processes must
+    run it together. Returns the model. One process alone is an error.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    processes = join(torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))))
+    if processes.count == 1:
+        raise ValueError("one process has nobody to share with: start the script by torchrun")
+    mesh = init_device_mesh(kind, (processes.count,))
+    for part in (*repeated_blocks(model), model):
+        fully_shard(part, mesh=mesh)
+    return model

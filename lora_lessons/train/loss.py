@@ -101,7 +101,7 @@ def masks_for(device: torch.device, inputs: Collection[str]) -> contextlib.Abstr
 def frozen_head(model: nn.Module) -> nn.Linear | None:
     """The linear map from hidden states to logits, if it is all there is and is not trained."""
     inner = unwrap(model)
-    if type(inner).__name__ not in PLAIN_HEADS:
+    if type(inner).__name__ not in PLAIN_HEADS or is_sharded(model):
         return None
     head = inner.lm_head
     trained = torch.is_grad_enabled() and any(p.requires_grad for p in head.parameters())
@@ -117,6 +117,11 @@ def is_causal_lm(model: nn.Module) -> bool:
 def unwrap(model: nn.Module) -> nn.Module:
     """The transformers model inside a PEFT wrapper, ours or peft's."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether FSDP2 gathers the model's weights, which it does when the model itself is called."""
+    return hasattr(model, "reshard")
 
 
 def require_labels(batch: Batch) -> None:

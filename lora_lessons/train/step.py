@@ -12,13 +12,14 @@ from .blocks import compiled_blocks
 from .capture import CapturedStep, prepare
 from .distributed import ALONE, Processes, across
 from .fused import fused_layers
-from .loss import Batch, LossFunction, summed_loss
+from .loss import Batch, LossFunction, is_sharded, summed_loss
 from .masters import MasterWeights, master_weights
 from .optim import adamw, autocast, set_learning_rate, trainable_parameters
 from .packed import PackedAdapters
 from .recompute import recomputed_blocks
 
 RECOMPUTED = "recompute=True saves and restores random states on the host"
+SHARDED = "the model is sharded, and its blocks gather their weights as they run"
 
 
 class TrainStep:
@@ -109,8 +110,8 @@ class TrainStep:
 
     def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients go to the other processes with the last micro-batch only."""
-        alone = self.processes.count == 1
-        return contextlib.nullcontext() if last or alone else self.loss.no_sync()
+        waits = hasattr(self.loss, "no_sync")  # DistributedDataParallel's; FSDP keeps parts only
+        return self.loss.no_sync() if waits and not last else contextlib.nullcontext()
 
     def set_learning_rate(self, factor: float) -> None:
         set_learning_rate(self.optimizer, self.lr * factor)
@@ -136,6 +137,8 @@ def training_step(
     LoRA layers are fused, those that read the same x together; float32 adapters get bf16 copies,
     the repeated block is compiled, and the whole step captured. Each falls back by itself.
     """
+    if is_sharded(model):
+        model.reshard()  # an evaluation leaves some weights whole
     parameters = trainable_parameters(model)
     with contextlib.ExitStack() as stack:
         # several processes lay out their messages for the parameters as they are: float32
@@ -143,7 +146,7 @@ def training_step(
         masters = stack.enter_context(master_weights(model, parameters, split))
         stack.enter_context(fused_layers(model))
         trained = masters.masters if masters else parameters
-        why_not = RECOMPUTED if recompute else ""
+        why_not = RECOMPUTED if recompute else SHARDED if is_sharded(model) else ""
         blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))
         stack.enter_context(recomputed_blocks(model, recompute))
         optimizer = adamw(trained, lr, weight_decay)

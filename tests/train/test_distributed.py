@@ -14,11 +14,13 @@ from models import batch, tiny_decoder, token_ids
 
 from lora_lessons.config import LoraConfig
 from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches
-from lora_lessons.train.distributed import ALONE, Processes, join
-from lora_lessons.train.loop import fit
+from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.train.distributed import ALONE, Processes, join, shard
+from lora_lessons.train.loop import evaluate, fit
 
 CASES = ("windows", "uneven", "accumulated", "full")
+SHARDED = ("sharded", "sharded accumulated", "sharded full")
+EVALUATED = blocks(token_ids(160, seed=9), 16)
 HERE = Path(__file__).parent
 
 
@@ -30,17 +32,23 @@ def uneven_batches():
     return batches
 
 
-def run_case(case, folder=None):
+def run_case(case, folder=None, sharded=False):
     """The very call that both one and two processes make."""
     base = tiny_decoder()
     torch.manual_seed(0)
     model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear"))
-    if case == "full":
+    if "full" in case:
         model = tiny_decoder().requires_grad_(True)
+    if sharded:
+        shard(model)
     batches = TokenBatches(token_ids(), 4, 16, seed=0) if case == "windows" else uneven_batches()
     how = {"steps": 6, "lr": 1e-2, "clip": 0.5, "schedule": "cosine", "progress": True}
-    how["accumulate"] = 2 if case == "accumulated" else 1
-    return fit(model, batches, checkpoint=folder, checkpoint_every=3, **how)
+    how["accumulate"] = 2 if "accumulated" in case else 1
+    how |= {"valid": EVALUATED, "eval_every": 4, "checkpoint": folder, "checkpoint_every": 3}
+    history = fit(model, batches, **how)
+    if case in SHARDED:  # and goes on after an evaluation
+        history = fit(model, batches, **how)
+    return (history, model) if sharded else history
 
 
 def under_torchrun(code, folder, port):
@@ -58,7 +66,10 @@ def under_torchrun(code, folder, port):
 TOGETHER = """
 import json, os, sys, warnings
 from pathlib import Path
-from test_distributed import CASES, run_case
+from test_distributed import CASES, EVALUATED, SHARDED, run_case
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from lora_lessons.train.blocks import repeated_blocks
+from lora_lessons.train.loop import evaluate
 warnings.simplefilter("error")
 folder = Path({out!r})
 rank = os.environ["RANK"]
@@ -66,6 +77,17 @@ sys.stderr = (folder / f"stderr{{rank}}").open("w")
 losses = {{case: run_case(case, folder / case).losses for case in CASES}}
 again = run_case("uneven", folder / "uneven")
 losses["again"] = again.losses
+for case in SHARDED:
+    history, model = run_case(case, sharded=True)
+    losses[case] = history.losses
+    losses[case + ", evaluated"] = evaluate(model, EVALUATED)
+    if case == "sharded":
+        parts = {{type(p).__name__ for p in repeated_blocks(model)[0].parameters()}}
+        options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
+        state = get_model_state_dict(model, options=options)
+        if rank == "0":
+            model.save_pretrained(folder / "adapter", state_dict=state)
+losses["parts"] = sorted(parts)
 (folder / f"losses{{rank}}.json").write_text(json.dumps(losses))
 """
 
@@ -84,6 +106,31 @@ def test_two_processes_have_the_losses_of_one(case, together):
     losses = [json.loads((together / f"losses{rank}.json").read_text())[case] for rank in (0, 1)]
     assert losses[0] == losses[1]
     assert losses[0] == pytest.approx(run_case(case).losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", SHARDED)
+def test_a_sharded_model_has_the_losses_of_one_process(case, together):
+    results = [json.loads((together / f"losses{rank}.json").read_text()) for rank in (0, 1)]
+    assert results[0] == results[1]
+    assert results[0]["parts"] == ["DTensor"]
+    assert results[0][case] == pytest.approx(run_case(case).losses, rel=1e-5)
+
+
+def test_a_sharded_models_adapter_is_saved_whole(together):
+    from lora_lessons.model import PeftModel
+
+    results = json.loads((together / "losses0.json").read_text())
+    loaded = PeftModel.from_pretrained(tiny_decoder(), together / "adapter")
+    assert evaluate(loaded, EVALUATED) == pytest.approx(results["sharded, evaluated"], rel=1e-5)
+
+
+def test_one_process_alone_cannot_shard_and_a_checkpoint_holds_no_shards(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="by torchrun"):
+        shard(tiny_decoder())
+    model = tiny_decoder().requires_grad_(True)
+    monkeypatch.setattr(type(model), "reshard", lambda self: None, raising=False)
+    with pytest.raises(ValueError, match="cannot hold a sharded model"):
+        fit(model, uneven_batches(), steps=1, lr=1e-3, checkpoint=tmp_path, progress=False)
 
 
 def test_one_process_shows_progress_and_writes_the_checkpoint_that_all_resume(together):
