@@ -58,6 +58,11 @@ def corpus_names() -> list[str]:
     return list(_CORPORA)
 
 
+def addresses() -> list[str]:
+    """The State of the Union addresses from the first on, each one line with its line end."""
+    return _read("state_of_the_union.txt").splitlines(keepends=True)
+
+
 def glosses() -> list[Gloss]:
     """WordNet's entries, in WordNet's order (neighbours in the list are close in meaning)."""
     entries = (line.split("\t") for line in _read("wordnet.tsv").splitlines())
@@ -73,7 +78,7 @@ def split_every(documents: Sequence[str], n: int) -> tuple[list[str], list[str]]
 
 @cache
 def _pretraining() -> Corpus:
-    train, valid = split_every(_read("state_of_the_union.txt").splitlines(keepends=True), 25)
+    train, valid = split_every(addresses(), 25)
     train += [f"{gloss.words[0]}: {gloss.text}\n" for gloss in glosses()]
     return Corpus(
         name="pretraining",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lora_lessons import text
-from lora_lessons.text import corpus_names, did_you_mean, glosses, load_text, split_every
+from lora_lessons.text import (
+    addresses,
+    corpus_names,
+    did_you_mean,
+    glosses,
+    load_text,
+    split_every,
+)
 
 
 @pytest.fixture(scope="module", params=corpus_names())
@@ -43,6 +50,14 @@ def test_every_nth_document_is_left_out_and_none_is_lost():
     train, valid = split_every(documents, 3)
     assert valid == ["c", "f"] and train == ["a", "b", "d", "e", "g", "h"]
     assert split_every(documents, 9) == (documents, [])
+
+
+def test_the_addresses_are_in_the_pretraining_text_and_late_ones_come_last():
+    train, valid = split_every(addresses(), 25)
+    corpus = load_text("pretraining")
+    assert corpus.train.startswith("".join(train[:3])) and corpus.valid == "".join(valid)
+    assert "Fellow-Citizens of the Senate" in addresses()[0]
+    assert "terrorist" in addresses()[-1] and "terrorist" not in addresses()[0]
 
 
 def test_glosses_have_a_class_words_and_a_definition():

@@ -6,7 +6,7 @@ all sums run in the type that the model was loaded in. So a difference in loss c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..base import load_base
 from ..config import LoraConfig
 from ..seeding import generator
-from ..text import load_text
+from ..text import addresses, load_text, split_every
 from ..tokens import blocks, encode_lines
 from ..train.loop import evaluate
 from ..train.sweep import Job, JobResult, train_many
@@ -34,8 +34,6 @@ LATE = 20  # the last addresses, from about 1999 on
 LEARNING_RATES = {"melville": 5e-3, "president": 1e-3}
 """Tuned on nano: the base has read the presidents already, and little is left to learn there."""
 
-Factors = dict[str, tuple[Tensor, Tensor]]
-
 
 def config(r: int = 8, alpha: float = 16) -> LoraConfig:
     """LoRA on all linear layers of the blocks."""
@@ -50,11 +48,7 @@ def texts(author: str) -> tuple[str, str]:
     if author == "melville":
         corpus = load_text("moby_dick")
         return corpus.train, corpus.valid
-    corpus = load_text("pretraining")
-    train, valid = (
-        [line for line in text.splitlines(keepends=True) if len(line) > 2000]  # no glosses
-        for text in (corpus.train, corpus.valid)
-    )
+    train, valid = split_every(addresses(), 25)  # as the base was pretrained and validated
     return "".join(train[-LATE:]), "".join(valid[-3:])
 
 
@@ -128,32 +122,29 @@ def merge_rounding(
     batch_size: int = 4,
     length: int = 64,
     valid_blocks: int = 24,
-    seed: int = 0,
+    seeds: Sequence[int] = (0, 1, 2),
     device: str = "cpu",
     dtype: str = "float32",
-    factors: tuple[float, ...] | list[float] = FACTORS,
+    factors: Sequence[float] = FACTORS,
 ) -> dict[str, Any]:
-    """Train an adapter on Moby Dick and merge it; see `rounding_rows`. One seed."""
+    """Train an adapter on Moby Dick for each seed, and merge each: `rounding_rows` with a seed."""
     model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
     train, valid = (encode_lines(tokenizer, text) for text in texts("melville"))
-    valid = spread(valid, length, valid_blocks).to(device)
-    (result,) = train_many(
-        model,
-        [Job(config(), lr, seed)],
-        train,
-        steps=steps,
-        batch_size=batch_size,
-        length=length,
-        progress=False,
-    )
-    return {"rows": rounding_rows(model, deltas(result), valid, factors)}
+    valid = spread(valid, length, valid_blocks)
+    jobs = [Job(config(), lr, seed) for seed in seeds]
+    how = {"steps": steps, "batch_size": batch_size, "length": length}
+    rows = []
+    for result in train_many(model, jobs, train, progress=False, **how):
+        measured = rounding_rows(model, deltas(result), valid, factors)
+        rows += [{"seed": result.job.seed, **row} for row in measured]
+    return {"rows": rows}
 
 
 def rounding_rows(
     model: nn.Module,
     updates: dict[str, Tensor],
     valid: Tensor,
-    factors: tuple[float, ...] | list[float] = FACTORS,
+    factors: Sequence[float] = FACTORS,
 ) -> list[dict[str, Any]]:
     """Merge the updates into the base rounded to each dtype, and count what is lost.
 
@@ -188,9 +179,12 @@ def _write(model: nn.Module, values: dict[str, Tensor]) -> None:
 
 
 def loss_with(model: nn.Module, values: dict[str, Tensor], valid: Tensor) -> float:
-    """The model's loss with these weights; they are written into it."""
+    """The model's loss with these weights; they are written into it.
+
+    Without autocast: in bfloat16 products every weight would be rounded, merged or not.
+    """
     _write(model, values)
-    return evaluate(model, valid)
+    return evaluate(model, valid, precision="fp32")
 
 
 def _losses(
@@ -286,6 +280,7 @@ _TINY = {
     "batch_size": 2,
     "length": 16,
     "valid_blocks": 4,
+    "seeds": [0, 1],
     "dtype": "float64",
     "factors": [1.0, 0.1],
 }
@@ -295,12 +290,13 @@ RECORDINGS = {
         merge_rounding,
         {
             "base": "decoder",
-            "steps": 100,
-            "lr": 3e-3,
-            "batch_size": 4,
+            "steps": 400,
+            "lr": 1e-3,
+            "batch_size": 16,
             "length": 64,
-            "valid_blocks": 16,
-            "device": "cpu",
+            "valid_blocks": 96,
+            "seeds": [0, 1, 2, 3, 4],
+            "device": "cuda",
         },
         _TINY,
     ),

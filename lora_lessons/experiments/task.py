@@ -9,6 +9,9 @@ from ..base import load_base
 from ..text import load_text
 from ..tokens import blocks, encode
 
+_IDS: dict[str, tuple[Tensor, Tensor]] = {}
+"""A base's Moby Dick, in tokens: encoding it takes a second, and a notebook asks several times."""
+
 
 def load_task(
     base: str,
@@ -19,10 +22,11 @@ def load_task(
 ) -> tuple[nn.Module, Tensor, Tensor]:
     """Return the base, Moby Dick's training ids (n,) and its validation blocks (m, length)."""
     model, tokenizer = load_base(base, dtype=dtype, device=device)
-    corpus = load_text("moby_dick")
-    train = encode(tokenizer, corpus.train)
-    valid = blocks(encode(tokenizer, corpus.valid), length)
-    return model, train, valid[:valid_blocks]
+    if base not in _IDS:
+        corpus = load_text("moby_dick")
+        _IDS[base] = encode(tokenizer, corpus.train), encode(tokenizer, corpus.valid)
+    train, valid = _IDS[base]
+    return model, train, blocks(valid, length)[:valid_blocks]
 
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -98,17 +98,37 @@ def test_the_packages_pieces_pass_the_lessons_checks_contracts(authors):
         experiment.package_load({"a": A}, {"b": A})
 
 
-def test_the_figures_draw_every_row():
-    rows = [
-        {"dtype": d, "update": u, "unchanged": 0.1, "error": 0.1, "base": 4.0}
-        | {"separate": 3.0, "merged": 3.5}
+def made_up(seeds):
+    """Three dtypes, two factors; the merged model keeps half of the gain, and more by the seed."""
+    return [
+        {"dtype": d, "factor": f, "seed": seed, "update": f, "unchanged": 0.1, "error": 0.1}
+        | {"base": 4.0, "separate": 3.0, "merged": 3.5 - 0.1 * seed}
+        for seed in seeds
         for d in experiment.DTYPES
-        for u in (1e-3, 1e-2)
+        for f in (1e-3, 1e-2)
     ]
-    left, right = figures.rounding_figure(rows).axes
-    assert len(left.lines) == 6 and len(right.lines) == 4
-    assert list(right.lines[0].get_ydata()) == [0.5, 0.5]
-    assert len(figures.rounding_table(rows)) == 7
+
+
+def test_the_points_are_means_over_the_seeds_with_an_interval():
+    (first, *others) = figures.points(made_up([0, 1, 2]))
+    assert len(others) == 5
+    assert first[:4] == ("float32", 1e-3, pytest.approx(0.1), pytest.approx(0.1))
+    assert first.kept == pytest.approx(0.6)
+    assert first.kept_half == pytest.approx(4.303 * 0.1 / 3**0.5)
+    lines = figures.rounding_table(made_up([0, 1, 2]))
+    assert len(lines) == 7 and lines[1].endswith("60.0% +- 24.8%")
+    assert figures.rounding_table(made_up([0]))[1].endswith(" 50.0%")
+
+
+def test_the_figures_draw_every_point():
+    left, right = figures.rounding_figure(made_up([0, 1])).axes
+    curves = [line for line in left.lines if len(line.get_xdata()) == 2]
+    assert len(curves) == 3 and len(right.containers) == 3
+    gains = right.containers[0].lines[0].get_ydata()
+    assert list(gains) == pytest.approx([0.55, 0.55])
+
+
+def test_every_way_to_run_the_model_has_its_bars():
     (axis,) = figures.loss_bars({"base": {"a": 3.0, "b": 2.0}, "x": {"a": 2.5, "b": 2.6}}).axes
     assert sorted(bar.get_height() for bar in axis.patches) == [2.0, 2.5, 2.6, 3.0]
 

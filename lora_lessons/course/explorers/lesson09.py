@@ -42,8 +42,9 @@ def draw(size: float, dtype: str) -> Figure:
     marker, colour = LOOKS[dtype]
     share = loss(size, dtype)["unchanged"]
     axes[1].plot([size], [share], marker, color=PALETTE[colour], markersize=10)
-    axes[1].legend(fontsize="small")
     axes[1].set_title(f"{share:.1%} unchanged, update off by {loss(size, dtype)['error']:.1%}")
+    for axis in axes:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small")
     return figure
 
 
@@ -55,7 +56,6 @@ def _stairs(axis: Axes, size: float, dtype: str) -> None:
     axis.set_xlabel("change of one weight, % of it")
     axis.set_ylabel("change after merging, %")
     axis.set_title(f"one weight, update of {size:.2%}")
-    axis.legend(fontsize="small")
 
 
 def alt(size: float, dtype: str) -> str:

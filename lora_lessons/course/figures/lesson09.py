@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from statistics import mean
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...experiments.lesson09 import normal_loss
 from ..plots import PALETTE, new_figure
+from .statistics import half_width95
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,16 +36,48 @@ def draw_curves(axis: Axes, dtypes: tuple[str, ...] = tuple(LOOKS)) -> None:
     axis.set_ylabel("share of weights left unchanged")
 
 
+class Point(NamedTuple):
+    """One dtype and one size of the update: means over the seeds, half of the 95 % interval."""
+
+    dtype: str
+    update: float
+    unchanged: float
+    error: float
+    kept: float
+    kept_half: float
+
+
+def points(rows: list[dict[str, Any]]) -> list[Point]:
+    """The rows of all seeds, one point for each dtype and factor on the update."""
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dtype"], row["factor"]), []).append(row)
+    return [
+        Point(
+            dtype,
+            *(mean(row[key] for row in group) for key in ("update", "unchanged", "error")),
+            mean(kept(row) for row in group),
+            half_width95([kept(row) for row in group]),
+        )
+        for (dtype, _), group in groups.items()
+    ]
+
+
+def kept(row: dict[str, Any]) -> float:
+    """The gain of the merged model over the base, as a share of the separate adapter's."""
+    return (row["base"] - row["merged"]) / (row["base"] - row["separate"])
+
+
 def rounding_figure(rows: list[dict[str, Any]]) -> Figure:
     """Left: measured shares on the curves. Right: the gain in loss that is left after merging."""
     figure, axes = new_figure(1, 2)
     draw_curves(axes[0])
     for dtype, (marker, colour) in LOOKS.items():
-        own = [row for row in rows if row["dtype"] == dtype]
-        sizes = [row["update"] for row in own]
-        shares = [row["unchanged"] for row in own]
-        axes[0].plot(sizes, shares, marker, color=PALETTE[colour], label=f"{dtype}, measured")
-        axes[1].plot(sizes, [kept(row) for row in own], marker + "-", color=PALETTE[colour])
+        own, look = [p for p in points(rows) if p.dtype == dtype], {"color": PALETTE[colour]}
+        sizes, shares = [p.update for p in own], [p.unchanged for p in own]
+        axes[0].plot(sizes, shares, marker, label=f"{dtype}, measured", **look)
+        gains, halves = [p.kept for p in own], [p.kept_half for p in own]
+        axes[1].errorbar(sizes, gains, halves, fmt=marker + "-", capsize=4, **look)
     axes[0].legend(fontsize="small")
     axes[1].axhline(1, color=PALETTE[-1], linestyle="--")
     axes[1].set_xscale("log")
@@ -53,18 +87,13 @@ def rounding_figure(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def kept(row: dict[str, Any]) -> float:
-    """The gain of the merged model over the base, as a share of the separate adapter's."""
-    return (row["base"] - row["merged"]) / (row["base"] - row["separate"])
-
-
 def rounding_table(rows: list[dict[str, Any]]) -> list[str]:
-    """One line a row, as text."""
-    head = f"{'dtype':9s} {'|dW|/|W|':>9s} {'unchanged':>9s} {'error':>7s} {'gain left':>9s}"
+    """One line a point, as text."""
+    head = f"{'dtype':9s} {'|dW|/|W|':>9s} {'unchanged':>9s} {'error':>7s}   gain left"
     return [head] + [
-        f"{row['dtype']:9s} {row['update']:9.2e} {row['unchanged']:9.1%} {row['error']:7.1%} "
-        f"{kept(row):9.1%}"
-        for row in rows
+        f"{p.dtype:9s} {p.update:9.2e} {p.unchanged:9.1%} {p.error:7.1%} {p.kept:9.1%}"
+        + (f" +- {p.kept_half:.1%}" if p.kept_half else "")
+        for p in points(rows)
     ]
 
 
