@@ -22,7 +22,7 @@ from ..tokens import TokenBatches, encode
 from ..train.loop import fit
 from ..train.sweep import Job, JobResult, initial_adapter, train_many
 from .first_step import TARGETS, config, lora_layers
-from .lesson01 import load_task
+from .task import load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 5, "fit": 10, "batch": 2, "length": 32, "blocks": 4, "seeds": (0, 1)},
@@ -286,13 +286,13 @@ RECORDINGS = {
             "base": "decoder",
             "small": 8,
             "large": 64,
-            "lrs": [3e-3],
-            "seeds": [0, 1, 2],
-            "steps": 150,
-            "batch_size": 4,
-            "length": 64,
-            "valid_blocks": 24,
-            "device": "cpu",
+            "lrs": [1e-3, 3e-3, 1e-2],
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 400,
+            "batch_size": 16,
+            "length": 128,
+            "valid_blocks": 116,
+            "device": "cuda",
         },
         {
             **_TINY,
@@ -306,7 +306,7 @@ RECORDINGS = {
     ),
     "02_what_trains": (
         what_trains,
-        {"base": "decoder", "steps": 40, "batch_size": 4, "length": 64, "device": "cpu"},
+        {"base": "decoder", "steps": 400, "batch_size": 16, "length": 128, "device": "cuda"},
         _CARD_TINY,
     ),
     "02_what_trains_smollm2": (
@@ -322,4 +322,4 @@ RECORDINGS = {
         None,
     ),
 }
-"""Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""
+"""Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""

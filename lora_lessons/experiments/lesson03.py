@@ -15,7 +15,7 @@ import torch
 from ..config import LoraConfig
 from ..train.sweep import Job, JobResult, train_many
 from .alpha_algebra import first_step_laws
-from .lesson01 import linear_weights, load_task
+from .task import linear_weights, load_task
 
 R = 8
 MARGIN = 0.25  # nats above the untrained base's loss on the same batch: more is a broken run
@@ -133,15 +133,15 @@ RECORDINGS = {
         {
             "base": "decoder",
             "alphas": [0.25, 1, 4, 16, 32, 64, 256, 1024],
-            "lrs": [3e-4, 1e-3, 3e-3, 1e-2],
-            "seeds": [0, 1, 2],
-            "steps": 40,
-            "batch_size": 4,
+            "lrs": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 200,
+            "batch_size": 8,
             "length": 64,
-            "eval_every": 20,
-            "valid_blocks": 32,
-            "jobs_at_once": 17,
-            "device": "cpu",
+            "eval_every": 50,
+            "valid_blocks": 64,
+            "jobs_at_once": 82,
+            "device": "cuda",
         },
         {
             "base": "nano",
@@ -162,10 +162,10 @@ RECORDINGS = {
         {
             "base": "decoder",
             "ranks": [1, 4, 16, 64],
-            "seeds": [0, 1, 2],
+            "seeds": [0, 1, 2, 3, 4],
             "batch_size": 8,
             "length": 64,
-            "device": "cpu",
+            "device": "cuda",
         },
         {"base": "nano", "ranks": [1, 4], "seeds": [0], "batch_size": 2, "length": 16},
     ),

@@ -369,7 +369,47 @@ def gradients_by_hand(x, G, W, A, B, scaling):
     y = x @ W.T + scaling * (x @ A.T @ B.T)
     return torch.autograd.grad(y, (A, B, x), G)
 """,
-            "Autograd is switched off",
+            "come from autograd",
+        ),
+        WrongAnswer(
+            "asks autograd, in a mode of its own",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    with torch.inference_mode(False), torch.enable_grad():
+        x, A, B = (t.clone().requires_grad_() for t in (x, A, B))
+        (x @ W.T + scaling * (x @ A.T @ B.T)).backward(G)
+    return A.grad, B.grad, x.grad
+""",
+            "come from autograd",
+        ),
+        WrongAnswer(
+            "asks torch.func.vjp",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    forward = lambda A, B, x: x @ W.T + scaling * (x @ A.T @ B.T)
+    return torch.func.vjp(forward, A, B, x)[1](G)
+""",
+            "come from autograd",
+        ),
+        WrongAnswer(
+            "asks torch.func.grad",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    score = lambda A, B, x: (G * (x @ W.T + scaling * (x @ A.T @ B.T))).sum()
+    return torch.func.grad(score, argnums=(0, 1, 2))(A, B, x)
+""",
+            "come from autograd",
+        ),
+        WrongAnswer(
+            "asks torch.func.jacfwd",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    import warnings
+    score = lambda A, B, x: (G * (x @ W.T + scaling * (x @ A.T @ B.T))).sum()
+    with warnings.catch_warnings(action="ignore"):  # of PyTorch to itself
+        return torch.func.jacfwd(score, argnums=(0, 1, 2))(A, B, x)
+""",
+            "come from autograd",
         ),
     ],
     "inject": [

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .by_hand import without_autograd
 from .core import Wrong, expect
 
 # Unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
@@ -293,7 +294,7 @@ def _check_gradients_flow(
 def check_gradients_by_hand(answer: Callable[..., Any], rng: torch.Generator) -> None:
     x, G = draw(rng, 2, 5, IN), draw(rng, 2, 5, OUT)
     W, A, B = draw(rng, OUT, IN), draw(rng, R, IN), draw(rng, OUT, R)
-    got = _without_autograd(answer, x, G, W, A, B, SCALING)
+    got = without_autograd(answer, x, G, W, A, B, SCALING)
     if not (isinstance(got, tuple | list) and len(got) == 3):
         raise Wrong("Return three tensors: (grad_A, grad_B, grad_x).")
     if not all(isinstance(gradient, Tensor) for gradient in got):
@@ -321,19 +322,6 @@ def check_gradients_by_hand(answer: Callable[..., Any], rng: torch.Generator) ->
             ),
         },
     )
-
-
-def _without_autograd(answer: Callable[..., Any], *inputs: Any) -> Any:
-    """Call the answer where autograd records nothing, so that the formula must be written."""
-    try:
-        with torch.inference_mode():
-            return answer(*inputs)
-    except RuntimeError as error:
-        if "grad" in str(error):
-            raise Wrong(
-                "Autograd is switched off in this check: write the products down yourself."
-            ) from error
-        raise
 
 
 def _factor_mistakes(name: str, right: Tensor) -> dict[str, Tensor]:

@@ -85,11 +85,12 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
         _line(axes[2], alphas, [mean(row["update"] for row in some) for some in at], i)
     axes[0].set_ylim(top=top)
     axes[0].set_ylabel("best validation loss (nats per token)")
-    axes[1].set_ylabel("share of seeds that spiked or diverged")
+    axes[1].set_ylabel("share of seeds that broke")
     axes[1].set_ylim(-0.05, 1.05)
     axes[2].set_yscale("log")
     axes[2].set_ylabel("length of the update / length of W")
-    axes[1].legend(*axes[0].get_legend_handles_labels(), loc="center left")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)  # lines fill the panels
     for axis in axes:
         axis.set_title(title)
         axis.set_xscale("log", base=2)
