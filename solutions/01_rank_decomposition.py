@@ -177,7 +177,7 @@ print("one update has the shape", tuple(delta.shape))
 # count for a matrix of random numbers, which has no structure at all.
 
 # %% tags=["nbval-ignore-output"]
-effective_rank = lesson.use("rank_for_energy", rank_for_energy, figures.rank_for_energy)
+effective_rank = lesson.use("rank_for_energy", rank_for_energy, experiment.rank_for_energy)
 for name in list(tuned["before"])[:7]:
     delta = (tuned["after"][name] - tuned["before"][name]).cpu()
     noise = torch.randn(delta.shape, generator=ll.generator(0))
@@ -500,7 +500,7 @@ layer.add_module("proj", torch.nn.Linear(31, 23, bias=False))
 adapted = peft.get_peft_model(layer, peft.LoraConfig(r=4, lora_alpha=8, target_modules=["proj"]))
 proj = adapted.base_model.model.proj
 target = torch.randn(23, 31, generator=ll.generator(1))
-split = lesson.use("split_update", split_update, figures.split_update)
+split = lesson.use("split_update", split_update, experiment.split_update)
 B, A = split(target, 4, proj.scaling["default"])
 with torch.no_grad():
     proj.lora_A["default"].weight.copy_(A)

@@ -141,7 +141,7 @@ def planted_rank(
     in_features: int = 31,
     out_features: int = 23,
     samples: int = 512,
-    steps: int = 800,
+    steps: int = 300,
     lr: float = 0.02,
     seed: int = 0,
 ) -> list[dict[str, float]]:

@@ -182,6 +182,54 @@ def loss_at_rank(layer, W_base, k, measure):
             "not restored",
         ),
         WrongAnswer(
+            "restores by adding the update to the base",
+            """
+def loss_at_rank(layer, W_base, k, measure):
+    update = layer.weight.detach() - W_base
+    U, S, Vh = torch.linalg.svd(update, full_matrices=False)
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + (U[:, :k] * S[:k]) @ Vh[:k])
+        return measure()
+    finally:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + update)
+""",
+            "came back with rounding errors",
+        ),
+        WrongAnswer(
+            "the same in float64",
+            """
+def loss_at_rank(layer, W_base, k, measure):
+    update = layer.weight.detach().double() - W_base
+    U, S, Vh = torch.linalg.svd(update, full_matrices=False)
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + (U[:, :k] * S[:k]) @ Vh[:k])
+        return measure()
+    finally:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + update)
+""",
+            "came back with rounding errors",
+        ),
+        WrongAnswer(
+            "takes the rest out and adds it again",
+            """
+def loss_at_rank(layer, W_base, k, measure):
+    update = layer.weight.detach() - W_base
+    U, S, Vh = torch.linalg.svd(update, full_matrices=False)
+    rest = update - (U[:, :k] * S[:k]) @ Vh[:k]
+    with torch.no_grad():
+        try:
+            layer.weight.sub_(rest)
+            return measure()
+        finally:
+            layer.weight.add_(rest)
+""",
+            "came back with rounding errors",
+        ),
+        WrongAnswer(
             "leaves the weight frozen",
             """
 def loss_at_rank(layer, W_base, k, measure):

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from ...lora_math import factor
 from ..plots import PALETTE, new_figure
 from .statistics import half_width95
 
@@ -20,18 +17,6 @@ if TYPE_CHECKING:
 FULL = "full fine-tuning"
 Rows = list[dict[str, Any]]
 MARKERS = "osD^v"  # each line has its own marker too, so colour is never the only sign
-
-
-def rank_for_energy(singular_values: Tensor, share: float) -> int:
-    """The smallest rank whose singular values hold `share` of the energy: a stand-in for 1.3."""
-    kept = singular_values.square().cumsum(0) / singular_values.square().sum()
-    return int((kept < share).sum()) + 1
-
-
-def split_update(delta: Tensor, r: int, scaling: float) -> tuple[Tensor, Tensor]:
-    """B (out, r) and A (r, in) with scaling * B @ A the best rank-r copy: a stand-in for 1.5."""
-    B, A = factor(delta / scaling, r)
-    return B, A
 
 
 def kept_loss(cuts: Sequence[int], live: Sequence[float], recorded: dict[str, Any]) -> Figure:

@@ -123,8 +123,7 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     B, A = factors
     if not (isinstance(B, Tensor) and isinstance(A, Tensor)):
         raise Wrong("Return two tensors, (B, A).")
-    shapes = tuple(B.shape), tuple(A.shape)
-    if shapes == ((r, IN), (OUT, r)):
+    if (shapes := (tuple(B.shape), tuple(A.shape))) == ((r, IN), (OUT, r)):
         raise Wrong("The factors are the wrong way round: return (B, A), B of shape (out, r).")
     if shapes != ((OUT, r), (r, IN)):
         raise Wrong(f"B must be (out, r) = ({OUT}, {r}) and A (r, in) = ({r}, {IN}); got {shapes}.")
@@ -186,9 +185,13 @@ def _whole_number(actual: Any, right: int, mistakes: dict[int, str]) -> None:
 def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None:
     k = 2
     W_base, delta = _random_matrix(rng), 0.3 * _random_matrix(rng)
+    # base + update is zero here and the tuned number is not: only a copy restores the weight
+    one = divmod(int(delta.abs().argmax()), IN)
+    W_base[one] = -delta[one]
     layer = torch.nn.Linear(IN, OUT, bias=False)
     with torch.no_grad():
         layer.weight.copy_(W_base + delta)
+        layer.weight[one] = 1e-30
     tuned = layer.weight.detach().clone()
     probe = torch.randn(OUT, IN, generator=rng, dtype=torch.float64)
 
