@@ -73,6 +73,7 @@ _EXPORTS: dict[str, str] = {
     "History": "train.history",
     "predict_memory": "train.memory",
     "MemoryEstimate": "train.memory",
+    "memory_panel": "course.explorers.memory",
     "Job": "train.sweep",
     "train_many": "train.sweep",
     "pack": "train.packing",
