@@ -22,7 +22,7 @@ from ..tokens import TokenBatches
 from ..train.loop import evaluate, fit
 from ..train.modes import evaluation_mode
 from ..train.sweep import Job, JobResult, train_many
-from .lesson01 import load_task
+from .task import load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "blocks": 4, "ps": (0.0, 0.9), "seeds": (0,)},
@@ -241,15 +241,14 @@ def _row(result: JobResult, eval_every: int) -> dict[str, Any]:
     }
 
 
-_NANO = {
-    "base": "nano",
+_DECODER = {
+    "base": "decoder",
     "ps": [0.0, 0.05, 0.1, 0.3, 0.6, 0.9],
+    "seeds": [0, 1, 2, 3, 4],
     "r": 8,
-    "batch_size": 4,
-    "length": 32,
-    "eval_every": 10,
-    "valid_blocks": 48,
-    "device": "cpu",
+    "length": 64,
+    "valid_blocks": 96,
+    "device": "cuda",
 }
 _TINY = {
     "base": "nano",
@@ -269,23 +268,25 @@ RECORDINGS = {
     "04_dropout_little_data": (
         dropout_sweep,
         {
-            **_NANO,
-            "decays": [1.0, 10.0],
-            "lrs": [1e-3, 3e-3],
-            "seeds": [0, 1, 2],
-            "steps": 80,
-            "jobs_at_once": 48,
-            "train_tokens": 3_000,
+            **_DECODER,
+            "decays": [0.1, 1.0, 10.0],
+            "lrs": [1e-4, 3e-4, 1e-3, 3e-3],
+            "steps": 480,
+            "batch_size": 4,
+            "eval_every": 40,
+            "jobs_at_once": 80,
+            "train_tokens": 12_000,
         },
         {**_TINY, "decays": [1.0], "train_tokens": 2_000},
     ),
     "04_dropout_full_data": (
         dropout_sweep,
         {
-            **_NANO,
-            "lrs": [2e-3, 5e-3],
-            "seeds": [0, 1, 2, 3, 4],
-            "steps": 120,
+            **_DECODER,
+            "lrs": [1e-3, 3e-3, 1e-2],
+            "steps": 200,
+            "batch_size": 8,
+            "eval_every": 10,
             "jobs_at_once": 45,
             "train_tokens": None,
         },

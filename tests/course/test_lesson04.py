@@ -9,6 +9,7 @@ import lora_lessons as ll
 from lora_lessons.course.explorers import lesson04 as explorer
 from lora_lessons.course.figures import lesson04 as figures
 from lora_lessons.experiments import lesson04 as experiment
+from lora_lessons.experiments.task import load_task
 from lora_lessons.train.modes import random_state
 
 # --- the branch, the layer, the penalty --------------------------------------------------------
@@ -71,6 +72,14 @@ def test_a_small_run_keeps_three_curves_and_its_noise_ends_with_the_merge():
     assert len(experiment.measure_quietly(model, losses)) == 1
     assert model.training
     assert len(losses(model.merge_and_unload().train())) == 1
+
+
+def test_a_base_s_text_is_encoded_once_and_cut_anew():
+    (_, ids, short), (_, again, long) = (load_task("nano", n, "cpu") for n in (16, 32))
+    assert again is ids
+    assert short.shape[1] == 16 and long.shape[1] == 32
+    assert torch.equal(short[:2].flatten(), long[0])
+    assert len(load_task("decoder", 16, "cpu")[1]) < len(ids), "another tokenizer, other tokens"
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +152,10 @@ def test_the_picture_of_best_and_last_draws_the_arms():
     assert labels == ["p = 0", "p = 0.5", "decay 1"]
     drawn = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 3]
     assert [4.0, 3.9, 4.1] in [list(y) for y in drawn]
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    panels = [axis.get_window_extent() for axis in figure.axes]
+    assert not any(legend.get_window_extent().overlaps(panel) for panel in panels)
     one_rate = {**made_up(), "rows": [row for row in made_up()["rows"] if row["lr"] == 0.1]}
     assert len(figures.best_and_last(one_rate, "made up").axes) == 1
 
@@ -156,7 +169,8 @@ def test_steps_to_a_loss():
     assert first == (0.0, 0.1, [10, 10])  # the first window of training ends at step 10
     assert figures.in_steps([10, 20]) == "15 steps"
     assert figures.in_steps([10, None, None]) == "not reached by 2 of 3"
-    assert figures.half_way(made_up(), "valid") == (5.0 + 4.5) / 2
+    assert figures.target_loss(made_up(), "valid", share=0.5) == (5.0 + 4.5) / 2
+    assert figures.target_loss(made_up(), "train") == pytest.approx(3.0 + 0.8 * 0.5)
 
 
 def test_the_curves_draw_one_line_a_p():

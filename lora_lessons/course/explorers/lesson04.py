@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -62,6 +63,11 @@ def draw(p: float, number: int, width: int) -> Figure:
     figure, axes = new_figure(1, 2)
     _input(axes[0], p, number, width)
     _outputs(axes[1], p, number, width)
+    handles, labels = (
+        list(chain(*entries))
+        for entries in zip(*(axis.get_legend_handles_labels() for axis in axes), strict=True)
+    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -76,7 +82,6 @@ def _input(axis: Axes, p: float, number: int, width: int) -> None:
     axis.set_xticks(list(places))
     axis.set_xlabel(f"feature (the first {SHOWN} of {width:,d})")
     axis.set_title(f"p = {p:g}, mask {number}")
-    axis.legend()
 
 
 def _outputs(axis: Axes, p: float, number: int, width: int) -> None:
@@ -90,7 +95,6 @@ def _outputs(axis: Axes, p: float, number: int, width: int) -> None:
     axis.set_xlabel("one output of the branch")
     axis.set_ylabel(f"masks, of {MASKS:,d}")
     axis.set_title(f"spread {outputs.std().item():.2f}, by the formula {sd:.2f}")
-    axis.legend()
 
 
 def alt(p: float, number: int, width: int) -> str:

@@ -70,7 +70,7 @@ def penalty(rows: list[dict[str, float]]) -> Figure:
     )
     axes[0].set_xlabel("p")
     axes[0].set_ylabel("rise of the squared loss")
-    axes[0].legend()
+    legend_below(figure, columns=2)
     return figure
 
 
@@ -80,12 +80,14 @@ def stopping(run: dict[str, Any], at: int) -> Figure:
     for i, name in enumerate(("train", "valid", "test")):
         axes[0].plot(run["steps"], run[name], MARKERS[i] + "-", color=PALETTE[i], label=name)
     axes[0].axvline(run["steps"][at], color=PALETTE[-1], linestyle="--", label="stop here")
-    _loss_axis(axes[0], "step", "loss without dropout (nats per token)")
+    axes[0].set_xlabel("step")
+    axes[0].set_ylabel("loss without dropout (nats per token)")
+    legend_below(figure, columns=4)
     return figure
 
 
 def best_and_last(result: dict[str, Any], title: str) -> Figure:
-    """Best and last validation loss of each arm; the dashed line is the base before training.
+    """Best and last validation loss of each arm; the base's, far above, is written below.
 
     With several learning rates there are two panels: each arm at the rate that gives it the lowest
     best loss, and at the rate that gives it the lowest last loss.
@@ -105,11 +107,11 @@ def best_and_last(result: dict[str, Any], title: str) -> Figure:
                 capsize=3,
                 label=f"{kind} of the run",
             )
-        axis.axhline(start(result), linestyle="--", color=PALETTE[-1], label="before training")
         axis.set_xticks(range(len(table)), [arm.name for arm in table], rotation=60)
+        axis.set_xlabel(f"before training: {start(result):.3f}")
         axis.set_ylabel("validation loss (nats per token)")
         axis.set_title(f"{title}: rate tuned for the {measure}" if tuned else title)
-    axes[0].legend()
+    legend_below(figure, columns=2)
     return figure
 
 
@@ -129,9 +131,11 @@ def curves(result: dict[str, Any], lr: float) -> Figure:
             first = 1 if key == "train" else 0  # a window of training ends at its last step
             steps = [every * (n + first) for n in range(len(runs))]
             _band(axis, steps, runs, i, f"p = {p:g}")
-        masks = "with the masks" if key == "train" else "without"
-        _loss_axis(axis, "step", f"{key} loss, {masks} (nats per token)")
-        axis.set_title(f"{key}, learning rate {lr:g}")
+        axis.set_xlabel("step")
+        axis.set_ylabel(f"{key} loss (nats per token)")
+        masks = "with the masks" if key == "train" else "without masks"
+        axis.set_title(f"{key}, {masks}, learning rate {lr:g}")
+    legend_below(figure, columns=6)
     return figure
 
 
@@ -151,15 +155,15 @@ def steps_to(result: dict[str, Any], key: str, target: float) -> list[tuple[floa
     return [(p, lr, needed) for (p, lr), needed in table.items()]
 
 
-def half_way(result: dict[str, Any], key: str) -> float:
-    """The loss that takes half of what p = 0 gains from its first reading to its last.
+def target_loss(result: dict[str, Any], key: str, share: float = 0.8) -> float:
+    """The loss after `share` of what p = 0 gains from its first reading to its last.
 
     Means over the seeds, at the lowest learning rate. `key` is "train" or "valid".
     """
     rows = [row for row in result["rows"] if row["p"] == 0 and not row["decay"]]
     lowest = min(row["lr"] for row in rows)
     runs = [row[key] for row in rows if row["lr"] == lowest]
-    return mean((run[0] + run[-1]) / 2 for run in runs)
+    return mean(run[0] + share * (run[-1] - run[0]) for run in runs)
 
 
 def in_steps(needed: Sequence[int | None]) -> str:
@@ -194,10 +198,10 @@ def _band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], i: in
     axis.fill_between(x, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
 
 
-def _loss_axis(axis: Axes, x: str, y: str) -> None:
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
-    axis.legend()
+def legend_below(figure: Figure, columns: int) -> None:
+    """One legend for all panels, under them: inside it would cover what is drawn."""
+    entries = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _distinct(rows: list[Row], key: str) -> list[Any]:
