@@ -95,6 +95,13 @@ def test_a_missing_id_is_named(handed_in):
     assert "has no id after STUDENT" in precheck(folder, LESSON)[0]
 
 
+def test_a_notebook_that_would_hide_whose_it_is_is_named(handed_in):
+    folder, released = handed_in
+    released.cells.append(nbformat.v4.new_code_cell("import os\nos.chdir('/tmp/bob/01')"))
+    submit(folder, "ada", released, "ada")
+    assert precheck(folder, LESSON) == [f"ada: {LESSON}.ipynb holds 'chdir': look what for"]
+
+
 def test_an_answer_to_another_students_numbers_is_named_for_the_teacher(handed_in):
     folder, released = handed_in
     for student in ("ada", "bob"):

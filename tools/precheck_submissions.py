@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 STUDENT = re.compile(r"^STUDENT *= *(['\"])(.*?)\1", re.MULTILINE)
+# What a notebook needs only to hide from the package that it is graded, or whose it is.
+HIDING = ("NBGRADER_EXECUTION", "chdir", "_handed_in_by")
 ARITHMETIC = (ast.Tuple, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.Load)
 
 
@@ -62,6 +64,12 @@ def written_id(submission: Path) -> str | None:
     """The id that the notebook says: "" where it is left empty, None without such a line."""
     found = STUDENT.search("\n".join(read_cells(submission).get(None, [])))
     return found and found[2]
+
+
+def hiding(submission: Path) -> list[str]:
+    """Name what may be there to change whose numbers are graded."""
+    text = "\n".join(part for texts in read_cells(submission).values() for part in texts)
+    return [f"holds {word!r}: look what for" for word in HIDING if word in text]
 
 
 def foreign_id(submission: Path, student: str) -> list[str]:
@@ -124,7 +132,7 @@ def precheck(course: Path, lesson: str) -> list[str]:
         found = faults(path, released)
         if not found:
             readable[student] = path
-            found = foreign_id(path, student)
+            found = foreign_id(path, student) + hiding(path)
         lines += [f"{student}: {released.name} {fault}" for fault in found]
     return lines + list(copied(readable, lesson[:2]))
 

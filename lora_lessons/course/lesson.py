@@ -59,7 +59,7 @@ class Lesson:
         self._predictions: dict[str, Any] = {}
         # read now, before the learner's code runs: a change of folder makes no other student
         self._handed_in_by = handed_in_by()
-        self.student = self._handed_in_by or ALONE
+        self._written_id = ALONE
         self.check = self._namespace("check", self._check)
         self.hint = self._namespace("hint", self._hint)
         self.solution = self._namespace("solution", self._solution)
@@ -109,19 +109,23 @@ class Lesson:
         print(f"using the package's piece for {name}: yours is not solved yet")
         return fallback
 
-    def mine(self, name: str, student: str = "") -> dict[str, Any]:
-        """Return the numbers that question `name` has for this student, and say whose they are.
+    @property
+    def student(self) -> str:
+        """Whose numbers count: while nbgrader grades, those of the one who handed the file in."""
+        return self._handed_in_by or self._written_id
 
-        While nbgrader grades, they are those of the student who handed the notebook in.
+    def mine(self, name: str, student: str = "") -> dict[str, Any]:
+        """Return the numbers that question `name` has for `self.student`, and say whose they are.
+
+        `student` is the id as the notebook says it; while nbgrader grades it does not count.
         """
         own = {name: exercise.own for name, exercise in self.exercises.items() if exercise.own}
         if name not in own:
             raise KeyError(f"no question of your own {name!r}. {did_you_mean(name, own)}")
-        written = clean_id(student)
-        self.student = self._handed_in_by or written
+        self._written_id = clean_id(student)
         print(f"the numbers of {self.student!r}")
-        if written != self.student:
-            print(f"this was handed in by {self.student!r}, but the notebook says {written!r}")
+        if self._written_id != self.student:
+            print(f"this was handed in by {self.student!r}; the notebook says {self._written_id!r}")
         return own[name].of(self.student, self.number)
 
     def predict(self, key: str, question: str, **how: Any) -> Any:

@@ -112,7 +112,8 @@ def test_nbgrader_says_who_it_is_whatever_the_notebook_says(monkeypatch, tmp_pat
     monkeypatch.chdir(Path("..", "..", ".."))  # what a submission does later changes nothing
     own = lesson.exercises["my_budget"].own
     assert lesson.mine("my_budget", "bob") == own.of("ada", "01")
-    assert "handed in by 'ada', but the notebook says 'bob'" in capsys.readouterr().out
+    assert lesson.check.my_budget(returning(*own.right(**own.of("bob", "01")))).outcome == WRONG
+    assert "handed in by 'ada'; the notebook says 'bob'" in capsys.readouterr().out
 
 
 def test_nbgraders_validation_is_the_students_own_run(monkeypatch):
