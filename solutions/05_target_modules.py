@@ -606,6 +606,9 @@ verdict.require()
 # %% tags=["nbval-ignore-output"]
 import peft
 
+# PEFT asks a model for something by its old name; transformers warns, but it concerns PEFT alone
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+
 
 def adapted_by_peft(targets, **more):
     """The modules that PEFT adapts, and the numbers that train."""
@@ -635,7 +638,6 @@ for (targets, more), (layers, trained) in zip(choices, theirs, strict=True):
 # %%
 for label, targets in mistakes.items():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of transformers, about other things
         warnings.simplefilter("error", UserWarning)
         try:
             layers, trained = adapted_by_peft(targets)
