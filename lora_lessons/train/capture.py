@@ -137,6 +137,7 @@ class CapturedStep:
     def close(self) -> None:
         """Free the graph's memory, even while an error's traceback still holds this object."""
         self.step.optimizer.zero_grad(set_to_none=True)  # gradients lie in the graph's memory
+        self.step.optimizer.state.clear()
         self._losses, self._batches = None, []
         if self.graph is not None:
             torch.cuda.synchronize(self.device)

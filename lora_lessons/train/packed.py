@@ -104,6 +104,8 @@ class PackedAdapters:
             for layer in group.layers:
                 layer.__class__ = Linear
                 del layer.group, layer.place
+            vars(group).clear()  # an error's traceback may hold it, and so its tensors, for long
+        vars(self).clear()
 
 
 def packed_shapes(group: Group) -> tuple[torch.Size, torch.Size]:

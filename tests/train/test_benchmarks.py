@@ -39,8 +39,12 @@ def test_results_are_written_whole_with_where_they_come_from(tmp_path):
 def test_the_gpu_benchmark_predicts_its_memory():
     from benchmarks import gpu
 
-    gib = {name: gpu.predicted_gib(common.SHAPES[name]) for name in ("135M 8x128", "135M 32x256")}
-    assert 0.3 < gib["135M 8x128"] < gib["135M 32x256"]
+    shape = common.SHAPES["5M 16x128"]
+    lora, full = (gpu.predicted_gib(shape, adapters) for adapters in (True, False))
+    assert 0.1 < lora < full < 0.5
+    rows = {"a": {"predicted_gib": 1.0, "peak_gib": 0.95}, "b": {"predicted_gib": 1, "peak_gib": 2}}
+    near, far = gpu.predictions(rows | {"c": {"peak_gib": 1.0}}).splitlines()
+    assert "+51.2 MiB (+5.3%)" in near and far.endswith("too far")
 
 
 @pytest.mark.nightly
