@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson02 as explorer
 from lora_lessons.course.figures import lesson02 as figures
 from lora_lessons.experiments import first_step
@@ -230,3 +231,31 @@ def test_every_control_of_the_explorer_changes_the_picture():
     for name, control in panel.controls.items():
         shown = {seen[name, value] for value in control.probes()}
         assert len(shown) == 3 and all('<img alt="' in html for html in shown)
+
+
+# --- the recorded runs, and what the page says of them -------------------------------------------
+
+
+def test_the_recorded_overlap_bears_the_verdict_of_the_page():
+    data = recorded.load("02_subspaces").data
+    pair, twins = "small and large", "large, two seeds"
+
+    def mean_phi(pair, module, of, i, j):
+        return figures.find(data, pair, module, of)["phi"][i - 1][j - 1]
+
+    for module in ("q_proj", "v_proj"):
+        for of in ("A", "BA"):
+            assert 0.3 < mean_phi(pair, module, of, 1, 1) < 0.5  # far above chance, below the paper
+            assert mean_phi(pair, module, of, 8, 8) > 0.3  # and hardly less for all eight
+            assert mean_phi(twins, module, of, 8, 8) > mean_phi(pair, module, of, 8, 8) + 0.05
+        untrained = mean_phi(experiment.UNTRAINED, module, "A", 1, 1)
+        assert untrained == pytest.approx(chance(1, 1, data["width"]), abs=0.002)
+        assert mean_phi(pair, module, "A", 8, 64) > 0.55 > 2 * chance(8, 64, data["width"])
+
+
+@pytest.mark.parametrize("name", ["02_what_trains", "02_what_trains_smollm2"])
+def test_the_recorded_counts_bear_the_claims(name):
+    counted = recorded.load(name).data
+    assert counted["named"] == counted["injected"]
+    assert counted["trained_outside"] == counted["changed"] == 0
+    assert counted["largest_share"] < 0.1 and counted["rank"] == counted["r"]

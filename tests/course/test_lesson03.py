@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from statistics import mean
 
 import pytest
 import torch
 
+from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson03 as explorer
 from lora_lessons.course.figures import lesson03 as figures
 from lora_lessons.experiments import alpha_algebra as algebra
@@ -176,13 +178,13 @@ def test_the_first_step_is_drawn_with_its_theory(laws):
 
 def test_the_sweep_and_its_map_are_drawn(sweep):
     axes = figures.alpha_sweep(sweep, "Here").axes
-    mean = (sweep[0]["best"] + sweep[1]["best"]) / 2
-    assert axes[0].lines[0].get_ydata()[0] == pytest.approx(mean)
+    middle = (sweep[0]["best"] + sweep[1]["best"]) / 2
+    assert axes[0].lines[0].get_ydata()[0] == pytest.approx(middle)
     assert list(axes[1].lines[1].get_ydata()) == [figures.broken_share(sweep[2:4]), 1]
     axis = figures.loss_map(sweep, worst=3.5).axes[0]
     drawn = axis.images[0].get_array()
     assert drawn.shape == (2, 2) and drawn.max() <= 3.5
-    assert drawn[0, 0] == pytest.approx(min(mean, 3.5))
+    assert drawn[0, 0] == pytest.approx(min(middle, 3.5))
     broken = sum(figures.broken_share(sweep[at : at + 2]) > 0 for at in range(0, 8, 2))
     assert len(axis.texts) == broken >= 1
 
@@ -226,3 +228,34 @@ def test_every_control_of_the_explorer_changes_the_picture():
         probes = dict.fromkeys(control.probes())
         shown = {seen[name, value] for value in probes}
         assert len(shown) == len(probes) and all('<img alt="' in html for html in shown)
+
+
+# --- the recorded runs, and what the page says of them -------------------------------------------
+
+
+def test_the_recorded_sweep_bears_the_verdicts_of_the_page():
+    rows = recorded.load("03_alpha_sweep").data
+    alphas = figures.distinct(rows, "alpha")
+    cells = {
+        lr: [figures._cell(rows, a, lr) for a in alphas] for lr in figures.distinct(rows, "lr")
+    }
+    broken = {lr: [figures.broken_share(cell) for cell in line] for lr, line in cells.items()}
+    breaks_from = {
+        lr: [a for a, share in zip(alphas, line, strict=True) if share > 0][:1]
+        for lr, line in broken.items()
+    }
+    assert breaks_from == {
+        1e-4: [], 3e-4: [], 1e-3: [1024], 3e-3: [256], 1e-2: [32], 3e-2: [4],
+    }  # fmt: skip
+    assert {share for line in broken.values() for share in line} == {0, 1}  # all seeds or none
+    for line in cells.values():
+        updates = [mean(row["update"] for row in cell) for cell in line]
+        assert updates == sorted(updates)
+    assert figures.winner(rows) == 32
+    best = {alpha: loss for alpha, _, loss, _ in figures.best_by_alpha(rows)}
+    assert max(best[a] for a in (1, 4, 16, 64, 256)) < best[32] + 0.02 < best[0.25] < best[1024]
+
+
+def test_the_recorded_exponents_are_those_of_theory():
+    for _, _, theory, fitted, half in figures.exponent_table(recorded.load("03_first_step").data):
+        assert abs(fitted - theory) <= 0.0101 and half <= 0.0141
