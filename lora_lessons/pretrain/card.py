@@ -75,6 +75,7 @@ windows of {length} tokens. The architecture is Qwen2, so `AutoModelForCausalLM`
 The architecture is BERT, so `AutoModelForMaskedLM`, the classes with a head (`AutoModelForTokenClassification`
 and the like, whose head starts at random) and PEFT load this folder. Its configuration has no dropout.""",
         """| validation loss (State of the Union addresses left out of training) | {valid_nats_per_masked_token:.4f} nats per masked token |
+| the least that a guess without the context can reach, on the same | {valid_nats_without_context:.4f} nats per masked token |
 | masked tokens whose best guess is right, on the same | {valid_accuracy:.1%} |
 | loss on Moby Dick's validation chapters (never trained on) | {moby_dick_nats_per_masked_token:.4f} nats per masked token |""",
         """The losses are means over the tokens that were chosen to be predicted, 15 % (Devlin et al. 2019, section 3.1), on one
@@ -87,6 +88,7 @@ fixed choice; they are not the loss of a language model, and compare with no los
 {hidden}, {heads} heads, gated feed-forward {feed_forward}, {vocab_size:,} tokens (the bytes and special tokens of ByT5), tied embeddings.
 The architecture is T5, so `AutoModelForSeq2SeqLM` and PEFT load this folder. Its configuration has no dropout.""",
         """| validation loss (State of the Union addresses left out of training) | {valid_nats_per_target_byte:.4f} nats per target byte |
+| the least that a guess without the context can reach, on the same | {valid_nats_without_context:.4f} nats per target byte |
 | target bytes whose best guess is right, given those before, on the same | {valid_accuracy:.1%} |
 | loss on Moby Dick's validation chapters (never trained on) | {moby_dick_nats_per_target_byte:.4f} nats per target byte |""",
         """The losses are means over the target: the bytes of hidden spans (15 % of the text, about 20 bytes each: Raffel et al. 2020,

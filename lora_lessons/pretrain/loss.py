@@ -41,3 +41,14 @@ def measure(
         count += int((labels != IGNORED).sum())
     model.train(was_training)
     return total / count, right / count
+
+
+def context_free_loss(labels: torch.Tensor) -> float:
+    """The least mean loss, in nats, of a guess that ignores the context: the labels' entropy.
+
+    The best such guess gives each token its share p of the labels: H = -sum p log p. A model that
+    is not below it has learned how frequent the tokens are, and no more.
+    """
+    counts = labels[labels != IGNORED].bincount().double()
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * shares.log()).sum())

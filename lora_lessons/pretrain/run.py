@@ -18,7 +18,7 @@ from ..tokens import blocks
 from .batches import Batches
 from .card import write_card
 from .checkpoint import checkpoint_path, resume, save_checkpoint
-from .loss import measure, token_loss
+from .loss import context_free_loss, measure, token_loss
 from .models import add_dropout
 from .objectives import OBJECTIVES, Batch, NextToken, Objective
 from .recipes import Recipe
@@ -163,6 +163,7 @@ class Run:
         novel, _ = measure(self.objective, self.model, elsewhere)
         unit = self.objective.unit.replace(" ", "_")
         found = {f"valid_nats_per_{unit}": nats, "valid_accuracy": accuracy}
+        found["valid_nats_without_context"] = context_free_loss(self.valid["labels"])
         if isinstance(self.objective, NextToken):  # the others see part of the text they predict
             found["valid_bits_per_byte"] = nats / math.log(2) / self.bytes_per_token
         found[f"moby_dick_nats_per_{unit}"] = novel

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from lora_lessons.pretrain import RECIPES
 from lora_lessons.pretrain.batches import Batches
 from lora_lessons.pretrain.corruption import IGNORED
-from lora_lessons.pretrain.loss import measure, token_loss
+from lora_lessons.pretrain.loss import context_free_loss, measure, token_loss
 from lora_lessons.pretrain.models import add_dropout
 from lora_lessons.pretrain.objectives import OBJECTIVES
 from lora_lessons.seeding import generator
@@ -79,6 +81,18 @@ def test_accuracy_counts_the_labels_that_are_predicted_first(objective, batch, m
     monkeypatch.setattr("lora_lessons.pretrain.loss.token_logits", lambda *_: right)
     expected = 1 - (len(wanted) // 2) / len(wanted)
     assert measure(objective, torch.nn.Identity(), batch)[1] == pytest.approx(expected)
+
+
+def test_no_guess_without_context_is_better_than_the_labels_entropy():
+    labels = torch.tensor([[3, 3, IGNORED], [3, 5, IGNORED]])
+    shares = {3: 0.75, 5: 0.25}
+    expected = -sum(p * math.log(p) for p in shares.values())
+    assert context_free_loss(labels) == pytest.approx(expected)
+    logits = torch.full((6,), -100.0)
+    for token, share in shares.items():
+        logits[token] = math.log(share)
+    best = torch.nn.functional.cross_entropy(logits.expand(4, -1), labels[labels != IGNORED])
+    assert best.item() == pytest.approx(expected)
 
 
 def test_dropout_acts_in_training_only(objective, batch):
