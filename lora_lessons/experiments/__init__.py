@@ -27,7 +27,7 @@ def recordings() -> dict[str, Recording]:
     """Name -> recording, over all lessons: "00_card_run", "01_rank_sweep", ..."""
     found: dict[str, Recording] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        if module.startswith("lesson"):
+        if module.startswith(("lesson", "smollm2")):
             table = importlib.import_module(f".{module}", __name__).RECORDINGS
             found |= {name: Recording(*entry) for name, entry in table.items()}
     return found
