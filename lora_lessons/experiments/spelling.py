@@ -1,0 +1,239 @@
+"""Spelling to sound: an encoder-decoder learns to say a word, with an adapter or as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..base import load_base, quiet_transformers
+from ..config import LoraConfig
+from ..model import get_peft_model
+from ..seeding import seed_everything
+from ..tasks.rows import RowBatches, Rows
+from ..tasks.spelling import SOUND_BYTES, Entry, encode, scores, split, spread_out
+from ..train.history import History
+from ..train.loop import fit
+from ..train.loss import summed_loss
+from ..train.modes import evaluation_mode
+from ..train.optim import device_of
+
+AT_ONCE = 1024  # words in one pass without gradients
+WARMUP = 20  # steps
+
+
+def spelling_config(r: int = 16) -> LoraConfig:
+    """All linear layers of encoder and decoder, alpha = 2r."""
+    return LoraConfig(r=r, lora_alpha=2 * r, target_modules="all-linear", task_type="SEQ_2_SEQ_LM")
+
+
+def spelling_rows(
+    tokenizer: Any, train: int | None = None, valid: int | None = None
+) -> tuple[Rows, Rows, list[Entry]]:
+    """(training rows, validation rows, the words that validate), spread over the alphabet."""
+    known, unseen = (
+        spread_out(part, len(part) if count is None else count)
+        for part, count in zip(split(), (train, valid), strict=True)
+    )
+    return encode(tokenizer, known), encode(tokenizer, unseen), unseen
+
+
+def plain_attention(device: torch.device) -> AbstractContextManager:
+    """Inside, a GPU computes attention by its plain kernel, without the fast ones.
+
+    T5 adds a learnt bias to the scores. With it the memory-efficient kernel of torch 2.11 read
+    outside of its memory where a length was no multiple of 8. The backward pass follows the kernel
+    of the forward pass, so that only the latter needs this.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cuda" else nullcontext()
+
+
+def seq2seq_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """(sum of the model's own loss over the labels, their number).
+
+    transformers asks of a mask (n, T) whether it is all ones, for which the host waits for the GPU,
+    and such a step cannot be captured. A mask of four dimensions is taken as it is.
+    """
+    mask = batch["attention_mask"].bool()[:, None, None, :]  # (n, T) -> (n, 1, 1, T)
+    with plain_attention(mask.device):
+        return summed_loss(model, {**batch, "attention_mask": mask})
+
+
+def mean_loss(model: nn.Module, rows: Rows) -> float:
+    """Mean loss in nats per byte of the sounds, without gradients, in evaluation mode."""
+    total, count = 0.0, 0
+    with evaluation_mode(model):
+        for batch in _parts(rows, device_of(model)):
+            loss, labels = seq2seq_loss(model, batch)
+            total, count = total + loss.double().item(), count + int(labels)
+    return total / count
+
+
+def say(model: nn.Module, tokenizer: Any, rows: Rows) -> list[str]:
+    """What the model says to each word: greedy, byte by byte, up to the end token."""
+    said, device = [], device_of(model)
+    with evaluation_mode(model), quiet_transformers(), plain_attention(device):
+        for batch in _parts(rows, device):
+            ids = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=SOUND_BYTES + 1,
+                do_sample=False,
+                num_beams=1,
+            )  # (n, at most 33): the start token, the bytes, the end token
+            said += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return said
+
+
+def _parts(rows: Rows, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(rows["input_ids"]), AT_ONCE):
+        yield {name: v[start : start + AT_ONCE].to(device) for name, v in rows.items()}
+
+
+def measure(
+    model: nn.Module, tokenizer: Any, rows: Rows, entries: Sequence[Entry]
+) -> dict[str, float]:
+    """Loss, exact match and sound error rate on words that were not trained."""
+    return {"loss": mean_loss(model, rows), **scores(say(model, tokenizer, rows), entries)}
+
+
+def train_spelling(
+    base: str,
+    lr: float,
+    seed: int,
+    steps: int,
+    rows: Rows,
+    valid: Rows,
+    r: int | None = 16,
+    batch_size: int = 256,
+    eval_every: int = 0,
+    capture: str | bool = "auto",
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> tuple[nn.Module, History]:
+    """A new adapter of rank r on a fresh base, trained; with r None the whole model trains.
+
+    The learning rate rises over 20 steps and falls to zero at the end.
+    """
+    model, _ = load_base(base, dtype=getattr(torch, dtype), device=device)
+    seed_everything(seed)
+    model = get_peft_model(model, spelling_config(r)) if r else model.requires_grad_(True)
+    history = fit(
+        model,
+        RowBatches(rows, batch_size, seed),
+        steps=steps,
+        lr=lr,
+        valid=lambda model: mean_loss(model, valid),
+        eval_every=eval_every,
+        warmup=min(WARMUP, steps // 2),
+        schedule="linear",
+        capture=capture,
+        compile=False,
+        seed=seed,
+        loss_fn=seq2seq_loss,
+        progress=progress,
+    )
+    return model, history
+
+
+def one_run(
+    base: str = "encoder_decoder",
+    lr: float = 3e-3,
+    seed: int = 0,
+    steps: int = 40,
+    batch_size: int = 32,
+    train: int | None = 4000,
+    valid: int = 48,
+    shown: int = 8,
+    device: str = "cpu",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """One adapter: the measures before and after, the loss of each step, and some words."""
+    model, tokenizer = load_base(base, device=device)
+    rows, unseen, entries = spelling_rows(tokenizer, train, valid)
+    before = measure(model, tokenizer, unseen, entries)
+    heard, words = _heard(entries, unseen, shown)
+    words |= {"base": say(model, tokenizer, heard)}
+    model, history = train_spelling(
+        base, lr, seed, steps, rows, unseen, batch_size=batch_size, device=device,
+        progress=progress,
+    )  # fmt: skip
+    after = measure(model, tokenizer, unseen, entries)
+    words |= {"LoRA": say(model, tokenizer, heard)}
+    return {"before": before, "after": after, "losses": history.losses, "words": words}
+
+
+def _heard(entries: Sequence[Entry], rows: Rows, count: int) -> tuple[Rows, dict[str, list[str]]]:
+    """Some words from a to z: their rows, and how they are spelt and said."""
+    some = spread_out(range(len(entries)), count)
+    chosen = [entries[i] for i in some]
+    words = {"word": [e.word for e in chosen], "sounds": [e.sounds[0] for e in chosen]}
+    return {name: v[some] for name, v in rows.items()}, words
+
+
+def spelling_runs(
+    base: str = "encoder_decoder",
+    arms: Mapping[str, Sequence[float]] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    tune_seed: int = 9,
+    r: int = 16,
+    steps: int = 800,
+    tune_steps: int = 300,
+    batch_size: int = 256,
+    eval_every: int = 100,
+    train_words: int | None = None,
+    valid_words: int = 1024,
+    shown: int = 12,
+    capture: str | bool = "auto",
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Teach the base to say words: each arm at the best of its rates, over the seeds.
+
+    `arms` maps "LoRA" and "full" to the learning rates that are tried, with one other seed and
+    `tune_steps` steps each. Returns the measures before training, the tuning, one row a run, and
+    what the base and each arm's first run say to some words.
+    """
+    arms = {"LoRA": (2e-3,)} if arms is None else arms
+    model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
+    rows, valid, entries = spelling_rows(tokenizer, train_words, valid_words)
+    before = measure(model, tokenizer, valid, entries)
+    heard, words = _heard(entries, valid, shown)
+    words |= {"base": say(model, tokenizer, heard)}
+    how = {"rows": rows, "valid": valid, "batch_size": batch_size, "capture": capture}
+    how |= {"device": device, "dtype": dtype, "progress": progress}
+    tuning, runs = [], []
+    for arm, lrs in arms.items():
+        how["r"] = r if arm == "LoRA" else None
+        tried = [_tuning_row(base, arm, lr, tune_seed, tune_steps, how) for lr in lrs]
+        best = min(tried, key=lambda row: row["loss"])["lr"]
+        tuning += tried
+        for seed in seeds:
+            model, history = train_spelling(base, best, seed, steps, eval_every=eval_every, **how)
+            words.setdefault(arm, say(model, tokenizer, heard))
+            found = measure(model, tokenizer, valid, entries)
+            runs.append({"arm": arm, "lr": best, "seed": seed, **found, **_run_row(model, history)})
+    return {"before": before, "tuning": tuning, "runs": runs, "words": words}
+
+
+def _tuning_row(
+    base: str, arm: str, lr: float, seed: int, steps: int, how: dict[str, Any]
+) -> dict[str, Any]:
+    _, history = train_spelling(base, lr, seed, steps, **how)
+    return {"arm": arm, "lr": lr, "loss": history.last}
+
+
+def _run_row(model: nn.Module, history: History) -> dict[str, Any]:
+    return {
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "steps": history.eval_steps,
+        "losses": history.eval_losses,
+        "captured": history.captured,
+        "seconds": history.seconds,
+    }

@@ -1,0 +1,304 @@
+"""Lesson 07: its losses are the models' own, its runs are complete, its figures agree."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.explorers import lesson07 as explorer
+from lora_lessons.course.figures import lesson07 as figures
+from lora_lessons.course.lessons import lesson07 as exercises
+from lora_lessons.experiments import lesson07 as experiment
+from lora_lessons.experiments import random_head, spelling
+from lora_lessons.task_models import TASK_CLASSES
+from lora_lessons.tasks.spelling import scores
+from lora_lessons.train.loss import summed_loss
+
+# --- what counts in a loss ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return ll.load_base("nano")
+
+
+def test_the_stand_ins_make_the_models_own_loss(nano):
+    model, tokenizer = nano
+    batch = experiment.prompted(tokenizer)
+    labels = experiment.labels_for(*batch[:3])
+    loss = experiment.causal_loss(experiment.logits_of(model, batch.ids), labels)
+    assert loss == pytest.approx(model(input_ids=batch.ids, labels=labels).loss.item(), rel=1e-5)
+    total, count = summed_loss(model, {"input_ids": batch.ids, "labels": labels})
+    assert loss == pytest.approx((total / count).item(), rel=1e-5)
+    assert count == (batch.lengths - batch.prompt_lengths).sum()
+
+
+def test_prompts_and_padding_have_no_label(nano):
+    batch = experiment.prompted(nano[1])
+    labels = experiment.labels_for(*batch[:3])
+    for i, row in enumerate(labels):
+        first, last = int(batch.prompt_lengths[i]), int(batch.lengths[i])
+        assert (row[:first] == -100).all() and (row[last:] == -100).all()
+        assert torch.equal(row[first:last], batch.ids[i, first:last])
+        assert batch.words[i][last - 1] == "\n"
+
+
+def test_what_the_padding_holds_changes_no_loss(nano):
+    """A causal model does not look ahead, so padding on the right needs no mask."""
+    model, tokenizer = nano
+    batch = experiment.prompted(tokenizer)
+    labels = experiment.labels_for(*batch[:3])
+    padding = torch.arange(batch.ids.shape[1]) >= batch.lengths[:, None]  # (B, T)
+    other = batch.ids.masked_fill(padding, 7)
+    losses = [
+        experiment.causal_loss(experiment.logits_of(model, ids), labels)
+        for ids in (batch.ids, other)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+def test_the_arguments_that_fit_save_every_new_module_and_name_nothing_else():
+    for architecture, new in exercises.NEW.items():
+        found = experiment.fitting_arguments(architecture, new, exercises.SAVED_BY)
+        assert found["task_type"] == exercises.TASKS[architecture]
+        heads = exercises.SAVED_BY[found["task_type"]]
+        assert set(found["modules_to_save"]) == set(new) - set(heads)
+
+
+def test_the_heads_in_the_exercise_are_those_of_the_wrappers():
+    assert {t.value: tuple(c.heads) for t, c in TASK_CLASSES.items()} == exercises.SAVED_BY
+
+
+# --- the encoder-decoder -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_t5(tmp_path_factory):
+    """A folder with a random T5 of 37,216 parameters."""
+    from transformers import ByT5Tokenizer, T5Config, T5ForConditionalGeneration
+
+    from lora_lessons.base import quiet_transformers
+
+    ll.seed_everything(0)
+    config = T5Config(
+        vocab_size=384, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2,
+        feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=0.0,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("t5")
+    with quiet_transformers():
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+        ByT5Tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def t5(tiny_t5):
+    model, tokenizer = ll.load_base(tiny_t5)
+    return model, *spelling.spelling_rows(tokenizer, train=40, valid=6), tokenizer
+
+
+def test_the_loss_of_a_mask_in_four_dimensions_is_the_models_own(t5):
+    model, rows, *_ = t5
+    total, count = spelling.seq2seq_loss(model, rows)
+    assert count == (rows["labels"] != -100).sum()
+    torch.testing.assert_close(total / count, model(**rows).loss)
+
+
+def test_the_shift_by_hand_is_the_models_own(t5):
+    model, rows, *_ = t5
+    inputs = {name: rows[name] for name in ("input_ids", "attention_mask")}
+    read = experiment.shift_right(rows["labels"], start=0, pad=0)
+    assert torch.equal(read, model._shift_right(rows["labels"]))
+    logits = model(**inputs, decoder_input_ids=read).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows["labels"].flatten())
+    torch.testing.assert_close(loss, model(**rows).loss)
+
+
+def test_the_mean_loss_is_over_bytes_not_over_batches(t5, monkeypatch):
+    model, _, valid, *_ = t5
+    whole = spelling.mean_loss(model, valid)
+    monkeypatch.setattr(spelling, "AT_ONCE", 4)
+    assert spelling.mean_loss(model, valid) == pytest.approx(whole, rel=1e-6)
+
+
+def test_what_is_said_ends_at_the_end_token(t5):
+    model, _, valid, entries, tokenizer = t5
+    said = spelling.say(model, tokenizer, valid)
+    assert len(said) == len(entries) == 6
+    assert all(isinstance(text, str) and "</s>" not in text for text in said)
+    assert set(scores(said, entries)) == {"exact match", "sound error rate"}
+
+
+def test_a_trained_model_says_the_two_words_that_it_learnt(tiny_t5, t5):
+    _, rows, *_, tokenizer = t5
+    two = {name: v[:2] for name, v in rows.items()}
+    model, history = spelling.train_spelling(
+        tiny_t5, lr=1e-2, seed=0, steps=150, rows=two, valid=two, r=None, batch_size=2
+    )
+    assert history.last < 0.1 < history.eval_losses[0]
+    labels = [tokenizer.decode(row[row != -100], skip_special_tokens=True) for row in two["labels"]]
+    assert spelling.say(model, tokenizer, two) == labels
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_t5):
+    return spelling.spelling_runs(
+        tiny_t5, {"LoRA": (1e-4, 1e-2), "full": (1e-3,)}, seeds=(0, 1), r=2, steps=4, tune_steps=2,
+        batch_size=4, eval_every=2, train_words=40, valid_words=6, shown=3,
+    )  # fmt: skip
+
+
+def test_every_arm_runs_at_its_best_rate_with_every_seed(runs):
+    assert [(run["arm"], run["seed"]) for run in runs["runs"]] == [
+        ("LoRA", 0), ("LoRA", 1), ("full", 0), ("full", 1),
+    ]  # fmt: skip
+    for arm in ("LoRA", "full"):
+        best = min((r for r in runs["tuning"] if r["arm"] == arm), key=lambda row: row["loss"])
+        assert {run["lr"] for run in runs["runs"] if run["arm"] == arm} == {best["lr"]}
+    for run in runs["runs"]:
+        assert run["steps"] == [0, 2, 4]
+        assert run["losses"][0] == pytest.approx(runs["before"]["loss"], rel=1e-5)
+        assert run["losses"][-1] == pytest.approx(run["loss"], rel=1e-5)
+        assert run["loss"] < runs["before"]["loss"]
+    trained = {run["arm"]: run["trained"] for run in runs["runs"]}
+    assert trained["LoRA"] < trained["full"] == 37_216
+    assert {name: len(texts) for name, texts in runs["words"].items()} == dict.fromkeys(
+        ("word", "sounds", "base", "LoRA", "full"), 3
+    )
+
+
+def test_one_run_measures_before_and_after(tiny_t5):
+    run = spelling.one_run(tiny_t5, steps=3, batch_size=4, train=20, valid=4, shown=2)
+    assert set(run["before"]) == set(run["after"]) == {"loss", "exact match", "sound error rate"}
+    assert len(run["losses"]) == 3 and len(run["words"]["LoRA"]) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_step_of_an_encoder_decoder_is_captured(tiny_t5, t5):
+    _, rows, *_ = t5
+    how = {"lr": 1e-3, "seed": 0, "steps": 12, "rows": rows, "valid": rows, "batch_size": 4}
+    _, captured = spelling.train_spelling(tiny_t5, device="cuda", capture=True, **how)
+    _, eager = spelling.train_spelling(tiny_t5, device="cuda", capture=False, **how)
+    assert captured.captured and not eager.captured
+    assert captured.losses == pytest.approx(eager.losses, rel=0.02)
+
+
+# --- the style ---------------------------------------------------------------------------------
+
+
+def test_the_rate_is_tuned_with_another_seed_than_the_runs():
+    result = experiment.style_runs(
+        lrs=(1e-5, 3e-3), seeds=(0, 1), r=2, steps=4, batch_size=2, length=16, valid_blocks=4
+    )
+    assert [row["lr"] for row in result["tuning"]] == [1e-5, 3e-3]
+    assert result["lr"] == min(result["tuning"], key=lambda row: row["loss"])["lr"]
+    assert [row["seed"] for row in result["rows"]] == [0, 1]
+    assert result["rows"][0]["loss"] != result["rows"][1]["loss"]
+    assert all(row["loss"] < result["before"] for row in result["rows"])
+
+
+# --- the head ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def head_rows():
+    return random_head.head_after_a_save(steps=4, batch_size=4, length=16, train=40, valid=40)
+
+
+def test_only_a_head_that_is_saved_comes_back_as_it_was(head_rows):
+    by_arm = {row["arm"]: row for row in head_rows}
+    assert list(by_arm) == list(random_head.ARMS)
+    for arm in ("SEQ_CLS", "modules_to_save"):
+        assert by_arm[arm]["saved"] == ["base_model.model.score.weight"]
+        assert by_arm[arm]["loaded"] == by_arm[arm]["trained"]
+    for arm in ("no task_type", "a wrong task_type", "LoRA on the head"):
+        assert by_arm[arm]["saved"] == []
+    # the same training, whatever the wrapper is called
+    assert by_arm["no task_type"]["loss"] == by_arm["a wrong task_type"]["loss"]
+    assert by_arm["SEQ_CLS"]["loss"] == by_arm["modules_to_save"]["loss"]
+    assert by_arm["SEQ_CLS"]["loss"] != by_arm["no task_type"]["loss"]
+
+
+def test_the_head_is_random_by_its_seed():
+    first, second, third = (random_head.classifier("nano", seed).score.weight for seed in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, third)
+
+
+def test_without_a_task_type_the_head_is_frozen():
+    model = random_head.classifier("nano", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ll.PeftWarning)
+        adapted = ll.get_peft_model(model, ll.LoraConfig(target_modules=["q_proj"]))
+    assert not adapted.base_model.model.score.weight.requires_grad
+
+
+def test_the_rows_are_half_of_each_writer_and_share_no_text():
+    train, valid = random_head.writer_rows("nano", length=16, train=60, valid=20)
+    for rows, count in ((train, 60), (valid, 20)):
+        assert rows["input_ids"].shape == (count, 16)
+        assert rows["labels"].sum() == count // 2
+    known = {tuple(row) for row in train["input_ids"].tolist()}
+    again = [row for row in valid["input_ids"].tolist() if tuple(row) in known]
+    assert len(again) <= 1  # all addresses greet in the same words
+
+
+# --- figures, tables, explorer -----------------------------------------------------------------
+
+
+def test_perplexity_is_the_exponential_of_each_seeds_loss():
+    result = {"before": 0.0, "rows": [{"loss": 0.0}, {"loss": 1.0}]}
+    before, after, half = figures.perplexities(result)
+    assert before == 1.0 and after == pytest.approx((1 + 2.718281828) / 2)
+    assert half == pytest.approx(12.706 * (2.718281828 - 1) / 2, rel=1e-6)
+    assert len(figures.style({"a": result, "b": result}).axes) == 2
+
+
+def test_the_spelling_figure_and_tables(runs, capsys):
+    figure = figures.spelling(runs)
+    labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
+    assert labels == ["base", "LoRA", "full"]
+    mean, half = figures.measured(runs, "LoRA", "loss")
+    first, second = (run["loss"] for run in runs["runs"][:2])
+    assert mean == pytest.approx((first + second) / 2)
+    assert half == pytest.approx(12.706 * abs(first - second) / 2, rel=1e-6)
+    figures.print_spelling(runs)
+    figures.print_words(runs["words"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["base", "LoRA", "full"]
+    assert lines[3].split() == ["word", "sounds", "base", "LoRA", "full"] and len(lines) == 7
+
+
+def test_the_head_figure_and_table(head_rows, capsys):
+    figure = figures.heads(head_rows)
+    trained, loaded, _ = figure.axes[0].lines
+    assert list(trained.get_ydata()) == [row["trained"] for row in head_rows]
+    assert list(loaded.get_ydata()) == [row["loaded"] for row in head_rows]
+    assert figures.lost(head_rows, "SEQ_CLS") == (0, 0)
+    figures.print_heads(head_rows)
+    assert capsys.readouterr().out.count("no head saved") == 3
+
+
+def test_the_explorers_mean_is_the_models_loss():
+    model, tokenizer = ll.load_base("decoder")
+    batch = experiment.prompted(tokenizer)
+    labels = experiment.labels_for(*batch[:3])
+    for i, row in enumerate(explorer.ROWS):
+        found = explorer.places(row, "by one", explorer.LEFT_OUT, explorer.LEFT_OUT)
+        loss = model(input_ids=batch.ids[i : i + 1], labels=labels[i : i + 1]).loss.item()
+        assert found.mean == pytest.approx(loss, rel=1e-4)
+        assert found.number == (labels[i] != -100).sum()
+
+
+def test_each_mistake_in_the_explorer_makes_the_loss_worse():
+    row = explorer.ROWS[2]
+    right = explorer.places(row, "by one", explorer.LEFT_OUT, explorer.LEFT_OUT)
+    for shift in ("not at all", "by two"):
+        wrong = explorer.places(row, shift, explorer.LEFT_OUT, explorer.LEFT_OUT)
+        assert wrong.mean > right.mean + 1
+    padded = explorer.places(row, "by one", explorer.LEFT_OUT, explorer.COUNTED)
+    assert padded.number == right.number + 3 and padded.mean > right.mean + 1
+    assert "13 of 13 places count" in explorer.alt(row, "by one", "counted", "counted")
