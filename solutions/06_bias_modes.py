@@ -478,9 +478,9 @@ torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
 print("the encoder computes the same without a bias on k or v")
 
 # %% [markdown]
-# So of BERT's four biases of the attention two are spare. Under "lora_only" with LoRA on query and value, the two
-# that train are one that works, q's, and one that is a detour to the output's. On Qwen2 all three count, v's
-# because its output layer has no bias of its own.
+# So of BERT's four biases of the attention two are spare. Under "lora_only" with LoRA on query and value, two train:
+# q's, and v's, which does what a bias of the output would do. On Qwen2 all three count, v's because its output layer
+# has no bias of its own.
 #
 # ### It moves all the same
 #
@@ -606,8 +606,8 @@ figures.print_kinds(decoder_run.data)
 # - **On the decoder both modes help a little, and surely:** "lora_only" is lower than "none" by 0.0041 ± 0.0017
 #   nats per token, "all" by 0.0048 ± 0.0019. The two differ by k's bias alone, which is worth 0.0007 ± 0.0003.
 #   Beside what LoRA gained, 5.078 to 4.412, that is less than 1 %.
-# - **On the encoder "lora_only" gives nothing** (0.0003 ± 0.0006 lower): of its two biases one is a detour to the
-#   output's. "all" is lower by 0.0120 ± 0.0082, of a gain of 0.189.
+# - **On the encoder "lora_only" gives nothing** that five seeds could show (0.0003 ± 0.0006 lower). "all" is lower
+#   by 0.0120 ± 0.0082, of a gain of 0.189.
 # - **But the same numbers in the rank may do as much:** "none" with $r = 12$ is lower by 0.0064 ± 0.0097. Between that
 #   and "all" five seeds cannot decide (0.0056 ± 0.0161).
 # - **One kind of bias does the work on the encoder:** the output's, one number for each word. Put back alone, it costs
