@@ -1,0 +1,228 @@
+"""Lesson 08: what is new is drawn and saved, arms train what they say, figures draw the data."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.course.explorers import lesson08 as explorer
+from lora_lessons.course.figures import lesson08 as figures
+from lora_lessons.experiments import heads
+from lora_lessons.experiments import lesson08 as experiment
+from lora_lessons.tasks import punctuation
+from lora_lessons.tasks.rows import first
+
+ALT = re.compile(r'<img alt="([^"]+)"')
+TINY = {"train_rows": 40, "valid_rows": 24, "steps": 2, "batch_size": 4, "r": 2, "dtype": "float64"}
+each_task = pytest.mark.parametrize("task", heads.TASKS)
+
+
+def trained(model) -> set[str]:
+    """The modules with a weight that trains, LoRA's left out, by their names in the base."""
+    names = [n for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n]
+    plain = (
+        n.removeprefix("base_model.model.").replace(".modules_to_save.default", "") for n in names
+    )
+    return {name.rpartition(".")[0] for name in plain}
+
+
+# --- what is new -------------------------------------------------------------------------------
+
+
+@each_task
+def test_new_modules_are_those_that_the_file_lacks(task):
+    in_file = list(ll.load_base("nano_encoder")[0].state_dict())
+    in_model = list(experiment.new_model(task)[0].state_dict())
+    if task == "neighbours":  # the body itself, whose names have no "bert." before them
+        in_model = [f"bert.{name}" for name in in_model]
+    missing = figures.new_modules(in_model, in_file)
+    assert all(any(name.startswith(new) for new in heads.TASKS[task].new) for name in missing)
+    assert len(missing) == len(heads.TASKS[task].new)
+
+
+@each_task
+def test_the_body_is_the_files_and_the_new_modules_are_the_seeds(task):
+    one, same, other = (experiment.new_model(task, seed=seed)[0].state_dict() for seed in (1, 1, 2))
+    for name, value in one.items():
+        new = any(name.startswith(module) for module in heads.TASKS[task].new)
+        drawn = new and name.endswith("weight")
+        assert torch.equal(value, same[name])
+        assert torch.equal(value, other[name]) != drawn
+        if drawn:
+            assert 0.015 < value.std() < 0.025
+
+
+@pytest.mark.parametrize("task", ["punctuation", "definitions", "spans"])
+def test_each_arm_trains_what_it_says(task):
+    new = {
+        "definitions": {"bert.pooler.dense", "classifier"},
+        "punctuation": {"classifier"},
+        "spans": {"qa_outputs"},
+    }[task]
+    assert trained(experiment.arm_model(task, experiment.LORA, 0)[0]) == new
+    assert trained(experiment.arm_model(task, experiment.HEAD_ONLY, 0)[0]) == new
+    assert trained(experiment.arm_model(task, experiment.RANDOM, 0)[0]) == set()
+    full, _ = experiment.arm_model(task, experiment.FULL, 0)
+    assert all(parameter.requires_grad for parameter in full.parameters())
+
+
+# --- losses and scores -------------------------------------------------------------------------
+
+
+@each_task
+def test_training_lowers_the_loss_of_one_batch(task):
+    model, tokenizer = experiment.arm_model(task, experiment.LORA, 0)
+    rows, valid = heads.TASKS[task].rows(tokenizer, 8, 8, **experiment.LIVE_ROWS[task])
+    history = experiment.train(task, model, rows, steps=12, batch_size=8, lr=1e-2)
+    assert history.losses[-1] < history.losses[0]
+    scores = heads.TASKS[task].scores(model, valid)
+    assert heads.TASKS[task].metric in scores
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_the_loss_is_the_models_own():
+    model, tokenizer = experiment.new_model("spans", dtype="float64")
+    rows, _ = heads.TASKS["spans"].rows(tokenizer, 4, 4, **experiment.LIVE_ROWS["spans"])
+    own = model(**{n: v for n, v in rows.items() if n not in ("sort", "entries")}).loss
+    assert heads.model_loss(model, rows).item() == pytest.approx(own.item(), abs=1e-9)
+
+
+def test_a_model_that_knows_the_answers_scores_one():
+    model, tokenizer = experiment.new_model("punctuation")
+    rows, valid = heads.TASKS["punctuation"].rows(tokenizer, 50, 50, length=48, words=16)
+    perfect = punctuation.scores(valid["labels"], valid["labels"])
+    assert perfect[","] == perfect["capitals"] == 1
+    common = heads.without_model_punctuation(rows, valid)
+    silent = punctuation.scores(torch.zeros_like(valid["labels"]), valid["labels"])
+    assert silent["mean"] == 0 < common["mean"] < 1
+    assert heads.predicted_classes(model, first(valid, 3)).shape == (3, 48)
+
+
+def test_what_takes_no_model_is_chance():
+    _, tokenizer = experiment.new_model("spans")
+    for task, expected in (("spans", {"exact match": 1 / 2}), ("neighbours", {"recall@1": 1 / 30})):
+        parts = heads.TASKS[task].rows(tokenizer, 30, 30, **experiment.LIVE_ROWS[task])
+        assert heads.TASKS[task].baseline(*parts) == pytest.approx(expected)
+
+
+# --- the sweep and the reload ------------------------------------------------------------------
+
+
+def test_the_rate_is_chosen_with_a_seed_that_is_not_measured():
+    arms = {experiment.LORA: [1e-3, 1e-2], experiment.HEAD_ONLY: [1e-2]}
+    sweep = experiment.head_sweep("definitions", arms, seeds=(0, 1), **TINY)
+    assert [row["seed"] for row in sweep["tuning"]] == [99] * 3
+    assert [row["seed"] for row in sweep["runs"]] == [0, 1] * 2
+    tried = {row["lr"]: row["macro F1"] for row in sweep["tuning"] if row["arm"] == "LoRA"}
+    assert sweep["arms"]["LoRA"]["lr"] == max(tried, key=tried.get)
+    assert sweep["arms"]["head only"]["parameters"] == 64 * 64 + 64 + 10 * 64 + 10
+
+
+@pytest.fixture(scope="module")
+def reloads():
+    return experiment.reload_table(seeds=(0,), **TINY | {"steps": 6}, lr=1e-2)
+
+
+def test_what_each_config_saves(reloads):
+    saved = {row["choice"]: row["saved"] for row in reloads}
+    assert saved == {
+        "task type and pooler": ["bert.pooler.dense", "classifier"],
+        "task type alone": ["classifier"],
+        "task type, all-linear": ["classifier"],
+        "no task type": [],
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*has a head for its task")
+def test_only_what_was_saved_whole_comes_back(reloads):
+    _, tokenizer = experiment.new_model("definitions")
+    _, valid = heads.TASKS["definitions"].rows(tokenizer, 8, 8, length=32)
+    batch = {name: valid[name] for name in ("input_ids", "attention_mask")}
+    for choice, kept in zip(experiment.CHOICES, (True, False, False, False), strict=True):
+        assert same_logits_after_a_reload(choice, batch) == kept, choice
+    assert reloads[0]["before"] == reloads[0]["after"]
+
+
+def same_logits_after_a_reload(choice, batch) -> bool:
+    change = experiment.CHOICES[choice]
+    model, _ = experiment.new_model("definitions", seed=0, dtype="float64")
+    adapted = ll.get_peft_model(
+        model, experiment.lora_config("definitions", init_lora_weights=False, **change)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        adapted.save_pretrained(folder)
+        again, _ = experiment.new_model("definitions", seed=1, dtype="float64")
+        loaded = ll.PeftModel.from_pretrained(again, folder)
+    logits = [m.eval()(**batch).logits for m in (adapted, loaded)]
+    return torch.allclose(*logits, atol=1e-9)
+
+
+# --- figures and explorer ----------------------------------------------------------------------
+
+
+def result(task, arms=("LoRA", "full fine-tuning")):
+    """A made-up result: the first arm's seeds score 0.5 and 0.6, the next ones 0.1 more."""
+    names = [*(mark for mark in punctuation.MARKS if mark), "capitals", heads.TASKS[task].metric]
+    return {
+        "baseline": dict.fromkeys(names, 0.25),
+        "arms": {arm: {"parameters": 1000, "lr": 1e-3} for arm in arms},
+        "runs": [
+            {"arm": arm, "seed": seed, **dict.fromkeys(names, 0.5 + 0.1 * (i + seed))}
+            for i, arm in enumerate(arms)
+            for seed in (0, 1)
+        ],
+    }
+
+
+def test_the_table_has_the_mean_and_its_interval(capsys):
+    rows = figures.table(result("spans"), "exact match")
+    assert [row[0] for row in rows] == ["LoRA", "full fine-tuning"]
+    assert rows[0][3] == pytest.approx(0.55) and rows[0][4] == pytest.approx(0.635, abs=1e-3)
+    figures.print_table(result("spans"), "exact match")
+    assert "without a model" in capsys.readouterr().out
+    figures.print_marks(result("punctuation"), ["LoRA"])
+    assert capsys.readouterr().out.count("0.550") == 6
+
+
+def test_every_seed_is_drawn():
+    figure = figures.heads({task: result(task) for task in heads.TASKS})
+    assert len(figure.axes) == 4
+    for axis in figure.axes:
+        assert [len(line.get_xdata()) for line in axis.lines].count(2) >= 3  # two arms, baseline
+
+
+def test_the_reload_is_drawn_with_a_line_for_each_seed(reloads):
+    figure = figures.reload(reloads)
+    assert len(figure.axes[0].lines) == len(reloads) + 2
+    means = figures.reloads([{"choice": "a", "before": b, "after": 0.0} for b in (0.2, 0.4)])
+    assert means["a"] == pytest.approx((0.3, 0.0))
+
+
+def test_the_stand_in_labels_as_the_task_does():
+    _, tokenizer = ll.load_base("nano_encoder")
+    passage = punctuation.passages("valid", 16)[0]
+    encoded = tokenizer([list(passage.words)], is_split_into_words=True)
+    mine = figures.label_pieces(encoded.word_ids(0), passage.labels)
+    assert mine == punctuation.encode(tokenizer, [passage], len(mine))["labels"][0].tolist()
+
+
+def test_every_control_changes_the_picture_and_its_alt_text():
+    panel = explorer.EXPLORERS["pieces"]
+    seen = panel.drive()
+    for name, control in panel.controls.items():
+        probes = dict.fromkeys(control.probes())
+        alts = {ALT.match(seen[name, value])[1] for value in probes}
+        assert len(alts) == len({seen[name, value] for value in probes}) == len(probes)
+
+
+@pytest.mark.parametrize("base", explorer.BASES)
+@pytest.mark.parametrize("rule", explorer.RULES)
+def test_a_word_has_one_label_or_all_of_its_pieces_have_it(base, rule):
+    pieces, labels, words = explorer.cut(3, base, rule)
+    counted = sum(label is not None for label in labels)
+    assert counted == (len(pieces) - 2 if rule == "every piece" else words)
+    assert labels[0] is None and labels[-1] is None
