@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
 from ..config import LoraConfig
 from ..tasks.spelling import edit_distance
 from ..train.loss import IGNORED
@@ -264,6 +263,6 @@ RECORDINGS = {
 
 __all__ = [
     "ENTRIES", "RECORDINGS", "SIZES", "Prompted", "causal_loss", "edit_distance",
-    "fitting_arguments", "head_after_a_save", "labels_for", "load_base", "logits_of", "prompted",
+    "fitting_arguments", "head_after_a_save", "labels_for", "logits_of", "prompted",
     "shift_right", "spelling_runs", "style_config", "style_runs",
 ]  # fmt: skip

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..base import load_base, quiet_transformers
 from ..config import LoraConfig
@@ -16,9 +14,10 @@ from ..model import get_peft_model
 from ..seeding import seed_everything
 from ..tasks.rows import RowBatches, Rows
 from ..tasks.spelling import SOUND_BYTES, Entry, encode, scores, split, spread_out
+from ..train.attention import kernels_for
 from ..train.history import History
 from ..train.loop import fit
-from ..train.loss import summed_loss
+from ..train.loss import summed_loss, unwrap
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
 
@@ -42,16 +41,6 @@ def spelling_rows(
     return encode(tokenizer, known), encode(tokenizer, unseen), unseen
 
 
-def plain_attention(device: torch.device) -> AbstractContextManager:
-    """Inside, a GPU computes attention by its plain kernel, without the fast ones.
-
-    T5 adds a learnt bias to the scores. With it the memory-efficient kernel of torch 2.11 read
-    outside of its memory where a length was no multiple of 8. The backward pass follows the kernel
-    of the forward pass, so that only the latter needs this.
-    """
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cuda" else nullcontext()
-
-
 def seq2seq_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """(sum of the model's own loss over the labels, their number).
 
@@ -59,8 +48,7 @@ def seq2seq_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor,
     and such a step cannot be captured. A mask of four dimensions is taken as it is.
     """
     mask = batch["attention_mask"].bool()[:, None, None, :]  # (n, T) -> (n, 1, 1, T)
-    with plain_attention(mask.device):
-        return summed_loss(model, {**batch, "attention_mask": mask})
+    return summed_loss(model, {**batch, "attention_mask": mask})
 
 
 def mean_loss(model: nn.Module, rows: Rows) -> float:
@@ -76,7 +64,8 @@ def mean_loss(model: nn.Module, rows: Rows) -> float:
 def say(model: nn.Module, tokenizer: Any, rows: Rows) -> list[str]:
     """What the model says to each word: greedy, byte by byte, up to the end token."""
     said, device = [], device_of(model)
-    with evaluation_mode(model), quiet_transformers(), plain_attention(device):
+    kernels = kernels_for(unwrap(model), device)
+    with evaluation_mode(model), quiet_transformers(), kernels:
         for batch in _parts(rows, device):
             ids = model.generate(
                 input_ids=batch["input_ids"],

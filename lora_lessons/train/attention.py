@@ -1,4 +1,7 @@
-"""Attention masks: none where `is_causal` says it all, and none that the host has to look at."""
+"""Attention masks that cost nothing, and kernels that can be trusted.
+
+No mask where `is_causal` says it all, and none that the host has to look at.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # what transformers' models always hand to create_causal_mask; anything else asks for more
 PLAIN = {
@@ -70,3 +75,16 @@ def masks_unseen(inputs: Collection[str]) -> Iterator[None]:
         yield
     finally:
         masking_utils.is_tracing = original
+
+
+def kernels_for(model: nn.Module, device: torch.device) -> contextlib.AbstractContextManager:
+    """Inside, a GPU computes attention with a learnt bias, T5's, by the plain kernel.
+
+    With such a bias the memory-efficient kernel of torch 2.11 read outside of its memory where a
+    length was no multiple of 8. The backward pass follows the kernel of the forward pass, so only
+    the forward pass has to be inside.
+    """
+    config = getattr(model, "config", None)
+    biased = hasattr(config, "relative_attention_num_buckets")
+    plain = biased and device.type == "cuda"
+    return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .attention import masks_unseen, without_causal_mask
+from .attention import kernels_for, masks_unseen, without_causal_mask
 from .cross_entropy import linear_cross_entropy
 from .modes import evaluation_mode
 
@@ -65,7 +65,7 @@ def summed_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Ten
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         return token_losses(model, labels, **inputs).sum(), count_targets(labels)
     count = (labels != IGNORED).sum()
-    with masks_for(labels.device, batch):
+    with masks_for(labels.device, batch), kernels_for(unwrap(model), labels.device):
         return model(**batch, **without_cache(model)).loss * count, count
 
 

@@ -7,7 +7,7 @@ import torch
 from models import batch, tiny_decoder
 from other_models import KINDS, adapted, padded_batch, small_model
 
-from lora_lessons.train.attention import masks_unseen
+from lora_lessons.train.attention import kernels_for, masks_unseen
 from lora_lessons.train.loop import fit
 from lora_lessons.train.loss import evaluate, summed_loss, token_losses
 
@@ -61,6 +61,16 @@ def test_a_decoder_with_padding_too():
     expected = token_losses(model, labels, **given)
     with masks_unseen(given):
         torch.testing.assert_close(token_losses(model, labels, **given), expected)
+
+
+def test_attention_with_a_learnt_bias_takes_the_plain_kernel_on_a_gpu():
+    def fast(kind, device):
+        with kernels_for(small_model(kind), torch.device(device)):
+            return torch.backends.cuda.mem_efficient_sdp_enabled()
+
+    assert not fast("translation", "cuda")
+    assert fast("translation", "cpu") and fast("masked", "cuda")
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
 
 
 @pytest.mark.parametrize("kind", ["masked", "translation"])
