@@ -86,6 +86,53 @@ def test_the_targets_train_what_the_decoder_says(student):
 
 
 @each_student
+@pytest.mark.parametrize(("place", "bias"), [(0, "lora_only"), (1, "all")])
+def test_the_file_holds_what_an_adapter_of_such_a_model_holds(student, place, bias):
+    from transformers import Qwen2Config, Qwen2Model
+
+    mine, held = question("06", "my_file", student)
+    shape = {
+        "hidden_size": mine["hidden"],
+        "num_attention_heads": mine["heads"],
+        "num_key_value_heads": mine["kv_heads"],
+        "num_hidden_layers": mine["blocks"],
+    }
+    model = Qwen2Model(Qwen2Config(vocab_size=8, intermediate_size=8, **shape))
+    config = ll.LoraConfig(r=mine["r"], target_modules=mine["target_modules"], bias=bias)
+    saved = ll.get_peft_model_state_dict(ll.get_peft_model(model, config))
+    assert held[place] == sum(tensor.numel() for tensor in saved.values())
+
+
+@each_student
+def test_the_loss_is_that_of_the_labelled_tokens(student):
+    mine, (count, loss) = question("07", "my_loss", student)
+    each = torch.zeros(3, mine["padded_to"]).double()
+    labelled = torch.zeros_like(each, dtype=torch.bool)
+    for row, (prompt, end) in enumerate(
+        zip(mine["prompt_tokens"], mine["all_tokens"], strict=True)
+    ):
+        labelled[row, prompt:end] = True
+        each[row, prompt:end] = mine["losses"][row]
+    assert (count, loss) == (labelled.sum().item(), pytest.approx(each[labelled].mean().item()))
+
+
+@each_student
+def test_the_classifier_trains_what_such_a_model_says(student):
+    mine, (trained, f1) = question("08", "my_classifier", student)
+    model, _ = ll.load_base("encoder", head="sequence_classification", num_labels=mine["classes"])
+    config = ll.LoraConfig(
+        r=mine["r"],
+        target_modules=["query", "value"],
+        layers_to_transform=list(range(mine["adapted_blocks"])),
+        modules_to_save=["pooler", "classifier"],
+    )
+    assert ll.get_peft_model(model, config).get_nb_trainable_parameters()[0] == trained
+    table = torch.tensor(mine["table"]).double()
+    precision, recall = table.diag() / table.sum(0), table.diag() / table.sum(1)
+    assert f1 == pytest.approx((2 / (1 / precision + 1 / recall)).mean().item())
+
+
+@each_student
 def test_the_merges_are_what_bfloat16_tensors_give(student):
     mine, (at_once, one_by_one) = question("09", "my_merge", student)
     weight = torch.tensor(mine["weight"]).bfloat16()
