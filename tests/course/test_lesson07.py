@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.explorers import lesson07 as explorer
 from lora_lessons.course.figures import lesson07 as figures
 from lora_lessons.course.lessons import lesson07 as exercises
@@ -70,6 +72,28 @@ def test_the_arguments_that_fit_save_every_new_module_and_name_nothing_else():
 
 def test_the_heads_in_the_exercise_are_those_of_the_wrappers():
     assert {t.value: tuple(c.heads) for t, c in TASK_CLASSES.items()} == exercises.SAVED_BY
+
+
+def test_the_task_may_be_the_packages_own_enum():
+    def answer(architecture, new_modules, saved_by):
+        task = exercises.TASKS[architecture]
+        rest = [name for name in new_modules if name not in saved_by[task]]
+        return {"task_type": ll.TaskType(task), "modules_to_save": rest}
+
+    assert ll.lesson("07").check.fitting_arguments(answer).outcome == RIGHT
+
+
+def test_the_distance_may_be_a_numpy_integer():
+    def answer(guess, target):
+        rows = np.zeros((len(guess) + 1, len(target) + 1), int)
+        rows[:, 0], rows[0] = range(len(guess) + 1), range(len(target) + 1)
+        for i, one in enumerate(guess, start=1):
+            for j, other in enumerate(target, start=1):
+                kept = rows[i - 1, j - 1] + (one != other)
+                rows[i, j] = min(rows[i - 1, j] + 1, rows[i, j - 1] + 1, kept)
+        return rows[-1, -1]
+
+    assert ll.lesson("07").check.edit_distance(answer).outcome == RIGHT
 
 
 # --- the encoder-decoder -----------------------------------------------------------------------

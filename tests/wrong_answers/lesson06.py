@@ -143,6 +143,12 @@ WRONG = {
     ],
     "adapter_contents": [
         WrongAnswer(
+            "lora_A anywhere in the name",
+            _CONTENTS + "    return {n: p.detach().clone() for n, p in model.named_parameters() "
+            "if 'lora_A' in n or 'lora_B' in n or plain(n) in biases}\n",
+            "'explora_A.weight' is the base's",
+        ),
+        WrongAnswer(
             "factors only",
             _CONTENTS + "    return {n: p.detach().clone() for n, p in model.named_parameters() "
             "if factor(n)}\n",
@@ -277,6 +283,13 @@ WRONG = {
         ),
     ],
     "fewer_biases": [
+        WrongAnswer(
+            "o's bias changed in place",
+            "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
+            "    zero = torch.zeros_like(b_q)\n"
+            "    return b_q, zero, zero, b_o.add_(W_o @ b_v)\n",
+            "changed in place",
+        ),
         WrongAnswer(
             "q's bias dropped as well",
             "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"

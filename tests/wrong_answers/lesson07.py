@@ -89,7 +89,7 @@ WRONG = {
         WrongAnswer(
             "last token of the prompt in",
             _labels("return ids.where((place >= prompt_lengths[:, None] - 1) & before, -100)"),
-            "prompt's last token counts",
+            "prompt's last token is counted here",
         ),
         WrongAnswer(
             "one of the padding in",
@@ -221,6 +221,11 @@ WRONG = {
                    "return labels.masked_fill(labels == -100, pad)"),
             "changed `labels` in place",
         ),
+        WrongAnswer(
+            "all that is below the padding",
+            _shift("return torch.cat([first, labels[:, :-1]], 1).clamp(min=pad)"),
+            "differs most",
+        ),
     ],
     "edit_distance": [
         WrongAnswer(
@@ -286,6 +291,13 @@ WRONG = {
             "both known heads always",
             _arguments('return {"task_type": task, "modules_to_save": rest + ["classifier"]}'),
             "is not new",
+        ),
+        WrongAnswer(
+            "what any task saves is left out",
+            _arguments("known = {name for names in saved_by.values() for name in names}")
+            + "    rest = [name for name in new_modules if name not in known]\n"
+            + '    return {"task_type": task, "modules_to_save": rest}\n',
+            "'classifier' is new, and QUESTION_ANS does not save it",
         ),
         WrongAnswer(
             "one text",

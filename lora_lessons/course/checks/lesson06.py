@@ -179,10 +179,10 @@ class _Injected(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.norm = _Wrapped(width), nn.LayerNorm(width)
-        self.explora_mix, self.second = nn.Linear(width, width, bias=False), _Wrapped(width)
+        self.explora_A, self.second = nn.Linear(width, width, bias=False), _Wrapped(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.explora_mix(self.norm(self.first(x))))
+        return self.second(self.explora_A(self.norm(self.first(x))))
 
 
 def _injected(rng: torch.Generator, width: int, trained: Iterable[str] = ()) -> _Injected:
@@ -308,7 +308,7 @@ def _base_output(values: dict[str, Tensor], x: Tensor) -> Tensor:
     spread = x - x.mean(1, keepdim=True)
     x = spread / (spread.square().mean(1, keepdim=True) + 1e-5).sqrt()
     x = x * values["norm.weight"] + values["norm.bias"]
-    return linear("second.base_layer", linear("explora_mix", x))
+    return linear("second.base_layer", linear("explora_A", x))
 
 
 def _saw_the_base(seen: Tensor, base: Tensor, trained_biases: Tensor) -> None:

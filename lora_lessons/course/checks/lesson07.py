@@ -85,10 +85,10 @@ def _label_mistakes(ids: Tensor, prompts: Tensor, lengths: Tensor) -> dict[str, 
         "The first token of the answer is left out. The prompt's last token predicts it.": (
             _labels(ids, prompts, lengths, first=1)
         ),
-        "The prompt's last token counts too: it has place prompt_lengths[i] - 1.": (
+        "The prompt's last token is counted here. It has place prompt_lengths[i] - 1.": (
             _labels(ids, prompts, lengths, first=-1)
         ),
-        "The first token of the padding counts too: the last that counts has place "
+        "The first token of the padding is counted here. The last that counts has place "
         "lengths[i] - 1.": _labels(ids, prompts, (lengths + 1).clamp(max=T)),
         "What is left out is 0 here, and 0 is the id of a token. Use -100.": (
             right.masked_fill(right == LEFT_OUT, 0)
@@ -175,7 +175,7 @@ def check_shift_right(answer: Callable[..., Any], rng: torch.Generator) -> None:
     labels = _ids(rng, rows, T)
     for row, length in enumerate((T, 5, 3)):
         labels[row, length:] = LEFT_OUT
-    start, pad = 3, 1
+    start, pad = 3, 50  # above all ids: what is below the padding need not be -100
     given = labels.clone()
     result = answer(labels, start, pad)
     if not torch.equal(labels, given):

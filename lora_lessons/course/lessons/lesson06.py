@@ -35,9 +35,10 @@ def check_fewer_biases(answer: Callable[..., Any], rng: torch.Generator) -> None
     x, weights = draw(5, width), [draw(width, width) / width**0.5 for _ in range(4)]
     biases = [draw(width) for _ in range(4)]  # of q, k, v and o
     b_q, b_k, b_v, b_o = biases
-    given = [b_q.clone(), b_k.clone(), b_v.clone(), weights[3].clone(), b_o.clone()]
+    own = [b_q, b_k, b_v, weights[3], b_o]
+    given = [tensor.clone() for tensor in own]
     result = answer(*given)
-    if any(not torch.equal(a, b) for a, b in zip(given[:3], biases[:3], strict=True)):
+    if any(not torch.equal(a, b) for a, b in zip(given, own, strict=True)):
         raise Wrong("What was handed in was changed in place. Return new tensors.")
     new = _four(result, width)
     for name, bias in (("k", new[1]), ("v", new[2])):
