@@ -73,6 +73,12 @@ WRONG = {
             _MODULES + "    return sorted({n.rpartition('.')[0] for n in in_model})\n",
             "whose weights are in the file",
         ),
+        WrongAnswer(
+            "modules compared instead of weights",
+            _MODULES + "    new, old = ({n.rpartition('.')[0] for n in names} for names in "
+            "(in_model, in_file))\n    return new - old\n",
+            "compare the names of weights",
+        ),
     ],
     "label_pieces": [
         WrongAnswer(
@@ -193,6 +199,18 @@ def answer_tokens(offsets, sides, start, end):
             "    l = [i for i, a, b in tokens if b == end]\n"
             "    return (l[0], f[0]) if f and l else (0, 0)\n",
             "First the first token",
+        ),
+        WrongAnswer(
+            "the full stop after the answer",
+            _TOKENS + "    inside = [i for i, a, b in tokens if b > start and a <= end]\n"
+            "    return (inside[0], inside[-1]) if inside else (0, 0)\n",
+            "one too far",
+        ),
+        WrongAnswer(
+            "the piece before the answer",
+            _TOKENS + "    inside = [i for i, a, b in tokens if b >= start and a < end]\n"
+            "    return (inside[0], inside[-1]) if inside else (0, 0)\n",
+            "first token is one too early",
         ),
         WrongAnswer(
             "a cut answer in part",

@@ -26,7 +26,7 @@ def _items(value: Any, what: str) -> list[Any]:
     if isinstance(value, Tensor):
         value = value.tolist()
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise Wrong(f"Return a list of {what}; got {type(value).__name__}.")
+        raise Wrong(f"Return {what}; got {type(value).__name__}.")
     return list(value)
 
 
@@ -49,10 +49,16 @@ def check_new_modules(answer: Callable[..., Any], rng: torch.Generator) -> None:
     )
     for in_model, right in cases:
         _compare_modules(answer(list(in_model), list(in_file)), in_model, in_file, right)
+    no_bias = [name for name in in_file if name != f"{layer}.bias"]
+    if set(_items(answer(list(body), no_bias), "a list of names of modules")) != {layer}:
+        raise Wrong(
+            f"A file that has {layer}.weight and not {layer}.bias leaves that bias new: compare "
+            "the names of weights, then name their modules."
+        )
 
 
 def _compare_modules(value: Any, in_model: list[str], in_file: list[str], right: set[str]) -> None:
-    found = _items(value, "names of modules")
+    found = _items(value, "a list of names of modules")
     parameters = {name for name in in_model if name.rpartition(".")[0] in right}
     if set(found) == right:
         if len(found) > len(right):
@@ -97,7 +103,7 @@ def check_label_pieces(answer: Callable[..., Any], rng: torch.Generator) -> None
 def _compare_labels(
     value: Any, word_ids: list[int | None], labels: list[int], right: list[int]
 ) -> None:
-    found = _items(value, "labels")
+    found = _items(value, "a list of labels")
     if found == right:
         return
     if len(found) != len(word_ids):
@@ -205,8 +211,7 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
     page = [_whole(rng, 2, 6) for _ in range(9)]
     question = page[:5]  # the same offsets, so that a search in both texts finds it first
     offsets, sides = _pair_of_texts(question, page)
-    first = _whole(rng, 2, 4)
-    for length in (1, 2, 4):
+    for first, length in ((2, 1), (3, 1), (2, 2), (3, 4)):
         a, b = PAGE + first, PAGE + first + length - 1
         start, end = offsets[a][0], offsets[b][1]
         _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets)
@@ -222,22 +227,26 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
 def _pair_of_texts(
     question: list[int], page: list[int]
 ) -> tuple[list[tuple[int, int]], list[int | None]]:
-    """Offsets and sides of [CLS] question [SEP] page [SEP] padding, from the words' lengths."""
+    """Offsets and sides of [CLS] question [SEP] page [SEP] padding, from the pieces' lengths.
+
+    Each text's second piece follows the first after a space, the third the second without one, as
+    the full stop follows its word, and so on.
+    """
     offsets: list[tuple[int, int]] = [(0, 0)]
     sides: list[int | None] = [None]
     for side, lengths in enumerate((question, page)):
         at = 0
-        for length in lengths:
+        for place, length in enumerate(lengths):
             offsets.append((at, at + length))
             sides.append(side)
-            at += length + 1
+            at += length + (place % 2 == 0)
         offsets.append((0, 0))
         sides.append(None)
     return [*offsets, (0, 0), (0, 0)], [*sides, None, None]
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    found = _items(value, "two places")
+    found = _items(value, "two places, the first and the last token")
     if len(found) != 2 or any(isinstance(v, bool) or not isinstance(v, int) for v in found):
         raise Wrong(f"Return two whole numbers, the first and the last token; got {value!r}.")
     return found[0], found[1]
@@ -287,8 +296,8 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ({a: 4.0}, {a + 2: 4.0}, (a, a + 2), "take the pair with the largest sum of "
          "its start and its end logit"),
         ({a: 4.0}, {a: 4.0}, (a, a), "an answer of one token"),
-        ({a + 3: 5.0, a: 4.0}, {a + 1: 6.0, a + 4: 2.0}, (a, a + 1), "a span must not end "
-         "before it starts: compare all pairs, first before last, by the sum of their logits"),
+        ({a + 3: 5.0, a: 4.0}, {a + 1: 6.0, a + 4: 2.0}, (a, a + 1), "the largest start logit "
+         "need not be in the best pair: compare all pairs by the sum of their logits"),
         ({a: 4.0, 2: 9.0}, {a + 1: 4.0, 3: 9.0}, (a, a + 1), "the question is no part of the "
          "page: its tokens, where `page` is False, are left out"),
         ({15: 4.0}, {16: 3.0, 17: 8.0}, (15, 16), "what follows the page, [SEP] and padding, is "
@@ -310,6 +319,8 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
             end[place] = logit
         right = right or _by_search(start, end, page, 4)
         found = _pair(answer(start.clone(), end.clone(), page.clone(), 4))
+        if found[1] < found[0]:
+            raise Wrong(f"{found}: a span must not end before it starts. Compare only the others.")
         if found != right:
             raise Wrong(f"Expected {right}, got {found}: {why}.")
 

@@ -104,7 +104,7 @@ def _arms(axis: Axes, result: Result, metric: str) -> None:
         result["baseline"][metric], color=PALETTE[-1], linestyle="--", label="without a model"
     )
     axis.set_yticks(range(len(arms)), arms)
-    axis.margins(y=0.15)
+    axis.margins(y=0.3)  # room for the legend above the first arm
     axis.invert_yaxis()
     axis.set_xlabel({"mean": "mean F1 of marks and capitals"}.get(metric, metric))
     axis.legend()
