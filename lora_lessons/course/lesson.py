@@ -36,7 +36,7 @@ class Namespace:
             raise AttributeError(name)
         if name not in self._members:
             hint = did_you_mean(name, self._members)
-            raise AttributeError(f"there is no {self._kind} named {name!r}. {hint}")
+            raise AttributeError(f"there is no {self._kind} named {name!r}{hint}")
         return self._members[name]
 
     def __dir__(self) -> list[str]:
@@ -100,7 +100,7 @@ class Lesson:
         own name is never rebound, so a stub stays a stub.
         """
         if name not in self.exercises:
-            raise KeyError(f"no exercise {name!r}. {did_you_mean(name, self.exercises)}")
+            raise KeyError(f"no exercise {name!r}{did_you_mean(name, self.exercises)}")
         verdict = self.verdicts.get(name)
         solved = verdict is not None and verdict.outcome == RIGHT
         if solved and self._checked[name] is mine:
@@ -121,7 +121,7 @@ class Lesson:
         """
         own = {name: exercise.own for name, exercise in self.exercises.items() if exercise.own}
         if name not in own:
-            raise KeyError(f"no question of your own {name!r}. {did_you_mean(name, own)}")
+            raise KeyError(f"no question of your own {name!r}{did_you_mean(name, own)}")
         self._written_id = clean_id(student)
         print(f"the numbers of {self.student!r}")
         if self._written_id != self.student:
