@@ -37,7 +37,9 @@ def test_a_sum_is_exact(kind, use_rslora, weights, how):
     model = two_adapters(kind, use_rslora=use_rslora)
     errors = model.add_weighted_adapter(["a", "b"], weights, "sum", **how)
     got = model.base_model.model.layer.get_delta_weight("sum")
-    torch.testing.assert_close(got, wanted(model, weights), rtol=1e-5, atol=1e-6)
+    exact = wanted(model, weights)
+    # An SVD's rounding is spread over all entries alike, so it is weighed against the largest.
+    torch.testing.assert_close(got, exact, rtol=0, atol=2e-6 * exact.abs().max().item())
     assert max(errors.values()) < 1e-6
 
 
