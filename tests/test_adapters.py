@@ -76,6 +76,39 @@ def test_disabling_nests_and_survives_an_error():
     assert torch.equal(model(X), y)
 
 
+@pytest.mark.parametrize("bias", ["none", "all"])
+def test_disabling_leaves_an_adapter_for_inference_frozen(tmp_path, bias):
+    adapted(("default",), bias=bias).save_pretrained(tmp_path)
+    model = ll.PeftModel.from_pretrained(Mlp(), tmp_path)
+    with model.disable_adapter():
+        pass
+    assert model.get_nb_trainable_parameters()[0] == 0
+    model.disable_adapter_layers()
+    model.enable_adapter_layers()
+    assert model.get_nb_trainable_parameters()[0] == 0
+
+
+def test_disabling_keeps_what_trains():
+    model = adapted()
+    model.set_requires_grad("b")  # beside the active one
+    model.base_model.model.first.lora_A["default"].requires_grad_(False)
+    before = {name: p.requires_grad for name, p in model.named_parameters()}
+    with model.disable_adapter():
+        assert model.get_nb_trainable_parameters()[0] == 0
+        with model.disable_adapter():
+            pass
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == before
+    with model.disable_adapter():
+        model.set_adapter("b")
+    trained = {name.split(".")[-2] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"b"}
+
+
+def test_only_known_adapters_can_be_frozen():
+    with pytest.raises(ValueError, match="Adapter defualt not found. Did you mean 'default'"):
+        adapted().set_requires_grad("defualt", False)
+
+
 def test_adapters_that_come_while_disabled_stay_off():
     model = adapted()
     with model.disable_adapter():

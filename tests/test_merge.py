@@ -169,3 +169,14 @@ def test_unloading_leaves_plain_layers_and_no_trace():
     again = adapted(base)
     merged = again.merge_and_unload()
     assert [type(m) for m in merged.children()] == [nn.Linear, nn.LayerNorm, nn.Linear, nn.Linear]
+
+
+@pytest.mark.parametrize("act", ["merge_adapter", "merge_and_unload", "merge_report"])
+@pytest.mark.parametrize("names", [["defualt"], ["default", "defualt"]])
+def test_an_adapter_that_is_not_there_is_named_and_nothing_is_merged(act, names):
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(r=3, target_modules=["first"]))
+    with pytest.raises(ValueError, match="Adapter defualt not found. Did you mean 'default'"):
+        getattr(model, act)(adapter_names=names)
+    assert not model.is_merged()
+    with pytest.raises(ValueError, match="list of strings"):
+        getattr(model, act)(adapter_names="default")

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..layer import LoraLayer, at_least_float32
 from ..merge import base_values, lora_layers, merged_values
+from .mergeable import check_names
 
 
 class MergeRow(NamedTuple):
@@ -49,6 +50,7 @@ def merge_report(model: nn.Module, adapter_names: list[str] | None = None) -> Me
 
     In bfloat16 an update of a hundredth of the weight's size loses about a fifth of itself.
     """
+    check_names(model, adapter_names)
     report = MergeReport()
     for name, layer in lora_layers(model).items():
         wanted = layer.active_adapters if adapter_names is None else adapter_names

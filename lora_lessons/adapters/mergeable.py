@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..errors import MergeError
+from ..errors import MergeError, did_you_mean
 from ..holder import BaseTunerLayer
 from ..layer import LoraLayer
 from ..merge import base_values, mergeable_layers
+from ..trainable import adapter_holders
 
 
 def check_mergeable(model: nn.Module, adapter_names: list[str] | None) -> None:
     """Raise if a layer's adapters (None: the active ones) cannot be merged into it."""
+    check_names(model, adapter_names)
     shared = shared_parameters(model)
     for layer in mergeable_layers(model):
         wanted = layer.active_adapters if adapter_names is None else adapter_names
@@ -24,6 +26,16 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None) -> None:
             layer.check_merge(names)
             if isinstance(layer, LoraLayer):
                 _check_tied(layer, shared)
+
+
+def check_names(model: nn.Module, adapter_names: list[str] | None) -> None:
+    """Raise for a name that no adapter has: passed over, its update would silently be lost."""
+    if isinstance(adapter_names, str):
+        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
+    known = {n for holder in adapter_holders(model) for n in holder._get_available_adapters()}
+    for name in adapter_names or ():
+        if name not in known:
+            raise ValueError(f"Adapter {name} not found.{did_you_mean(name, known)}")
 
 
 def check_adapters(layer: BaseTunerLayer, names: list[str]) -> None:

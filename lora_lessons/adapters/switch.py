@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from ..errors import PeftWarning, did_you_mean
 from ..merge import mergeable_layers
-from ..trainable import adapter_holders
+from ..trainable import adapter_holders, adapter_parameters, trained_biases
 from .biases import bias_bank
 
 if TYPE_CHECKING:
@@ -50,9 +52,29 @@ def enable_adapters(tuner: LoraModel, enabled: bool) -> None:
     """Use the active adapters, or the plain base with its own biases."""
     if not enabled and tuner.is_merged():
         tuner.unmerge_adapter()
+    if not enabled and not tuner.are_disabled():
+        tuner.flags_before = (tuner.active_adapters, trainable_flags(tuner.model))
     for holder in adapter_holders(tuner.model):
         holder.enable_adapters(enabled)
     bias_bank(tuner.model).use(tuner.model, tuner.active_adapters if enabled else [])
+    if enabled:
+        _train_as_before(tuner)
+
+
+def trainable_flags(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+    """Each parameter of an adapter, trained biases too, and whether it trains."""
+    parts = [parameter for _, parameter in adapter_parameters(model)]
+    parts += trained_biases(model, bias_bank(model).mode).values()
+    return [(parameter, parameter.requires_grad) for parameter in parts]
+
+
+def _train_as_before(tuner: LoraModel) -> None:
+    """What was frozen before disabling, as an adapter for inference is, stays frozen."""
+    active, flags = tuner.flags_before
+    if active == tuner.active_adapters:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+    tuner.flags_before = ([], [])
 
 
 def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:

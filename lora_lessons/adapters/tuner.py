@@ -46,6 +46,7 @@ class LoraModel(nn.Module):
         self.training = model.training
         self.peft_config: dict[str, LoraConfig] = model.__dict__.get("peft_config", {})
         self.plans: dict[str, InjectionPlan] = {}
+        self.flags_before: tuple[list[str], list[tuple[nn.Parameter, bool]]] = ([], [])
         self.active_adapter: str | list[str] = adapter_name
         config = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
         self.add_adapter(adapter_name, config, **options)
@@ -130,6 +131,7 @@ class LoraModel(nn.Module):
 
     def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
         """Train or freeze adapters, without a change of which are active."""
+        switch.check_known(self, switch.as_list(adapter_names))
         for holder in adapter_holders(self.model):
             holder.set_requires_grad(adapter_names, requires_grad)
 
