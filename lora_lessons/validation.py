@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import warnings
@@ -56,7 +57,8 @@ def as_names(value: Any, name: str) -> list[str] | None:
     """A list of names; a lone string would otherwise be read letter by letter."""
     if value is None:
         return None
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    if not is_list or not all(isinstance(item, str) for item in value):
         raise ConfigError(f"{name} must be a list of module names, and it is {value!r}")
     return list(value)
 
@@ -72,7 +74,7 @@ def as_set(value: Any, name: str) -> Any:
 def _check_regex(pattern: str, name: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, TypeError) as error:
         raise ConfigError(
             f"{name}={pattern!r} is not a valid regular expression: {error}"
         ) from None
@@ -93,6 +95,16 @@ def check_config(config: Any) -> None:
     warn_of_no_way_back(config)
 
 
+def checked_again(config: Any) -> Any:
+    """A copy with all checks made anew: a field may have been set after the config was made."""
+    result = copy.deepcopy(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PeftWarning)  # given when the config was made
+        result.__post_init__()
+    result._custom_modules = config._custom_modules
+    return result
+
+
 def check_kinds(config: Any) -> None:
     """Texts, switches and lists are what they are called; None stands for the default."""
     kinds = {name: str for name in ("peft_version", "base_model_name_or_path", "revision")}
@@ -105,6 +117,21 @@ def check_kinds(config: Any) -> None:
         if value is not None and not isinstance(value, kind):
             word = getattr(kind, "__name__", str(kind))
             raise ConfigError(f"{name} must be of type {word} or None, and it is {value!r}")
+    check_whole_numbers("layers_to_transform", config.layers_to_transform)
+    rows = config.trainable_token_indices
+    for name, ids in rows.items() if isinstance(rows, dict) else ():
+        if not isinstance(ids, list | tuple):
+            raise ConfigError(
+                f"trainable_token_indices[{name!r}] must be a list of token ids, and it is {ids!r}"
+            )
+
+
+def check_whole_numbers(name: str, values: Any) -> None:
+    """A number or a list of numbers from 0 on; none of them a text or a truth value."""
+    if values is not None:
+        each = values if isinstance(values, list | tuple) else [values]
+        if wrong := [value for value in each if not _is_number(value, whole=True) or value < 0]:
+            raise ConfigError(f"{name} holds whole numbers from 0 on, and not {wrong[0]!r}")
 
 
 def check_numbers(config: Any) -> None:
@@ -113,12 +140,12 @@ def check_numbers(config: Any) -> None:
         if not _is_number(rank, whole=True) or rank <= 0:
             where = "" if name == "r" else f" (rank_pattern[{name!r}])"
             raise ConfigError(
-                f"`r` should be a positive integer value but the value passed is {rank}{where}"
+                f"`r` should be a positive integer value but the value passed is {rank!r}{where}"
             )
     for name, alpha in {"lora_alpha": config.lora_alpha, **config.alpha_pattern}.items():
         if not _is_number(alpha) or alpha <= 0:
             raise ConfigError(
-                f"`lora_alpha` should be a positive number but the value passed is {alpha} "
+                f"`lora_alpha` should be a positive number but the value passed is {alpha!r} "
                 f"({name}): the update is scaled by it, and 0 or less trains nothing useful"
             )
     if not _is_number(config.lora_dropout) or not 0 <= config.lora_dropout < 1:

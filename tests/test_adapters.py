@@ -105,7 +105,7 @@ def test_disabling_keeps_what_trains():
 
 
 def test_only_known_adapters_can_be_frozen():
-    with pytest.raises(ValueError, match="Adapter defualt not found. Did you mean 'default'"):
+    with pytest.raises(ValueError, match=r"Adapter defualt not found\. Did you mean 'default'"):
         adapted().set_requires_grad("defualt", False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import lora_lessons as ll
 from lora_lessons.adapters.combine import COMBINATIONS, PAIRWISE
@@ -141,3 +142,31 @@ def test_pruning():
     assert majority_sign(votes, "total").tolist() == [[False, True], [False, True], [True, False]]
     by_count = [[True, True], [True, True], [False, False]]
     assert majority_sign(votes, "frequency").tolist() == by_count
+
+
+class Nested(nn.Module):
+    """A layer "up" at the top, and another of that name further in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.block = nn.Linear(5, 5), nn.ModuleDict({"up": nn.Linear(5, 5)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block["up"](self.up(x))
+
+
+def test_a_sum_is_on_the_layers_of_its_parts_and_on_no_other():
+    config = ll.LoraConfig(r=2, target_modules="up", init_lora_weights=False)
+    model = ll.get_peft_model(Nested(), config, "a")
+    model.add_adapter("b", config)
+    errors = model.add_weighted_adapter(["a", "b"], [1.0, 1.0], "sum", "cat")
+    assert list(errors) == ["up"]
+    assert [row.name for row in model.get_layer_status()] == ["model.up"]
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_refused(weight):
+    model = two_adapters()
+    with pytest.raises(ValueError, match="a weight that is not finite"):
+        model.add_weighted_adapter(["a", "b"], [1.0, weight], "sum")
+    assert list(model.peft_config) == ["a", "b"]

@@ -218,3 +218,23 @@ def test_fuzzed_injections(fields):
 @given(CONFIGS)
 def test_many_fuzzed_injections(fields):
     check_fuzzed(fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("target_modules", ["first", "secnd"], "'secnd' matches no module.*'second'"),
+        ("modules_to_save", "head", "must be a list of module names"),
+        ("r", 0, "`r` should be a positive integer"),
+        ("bias", None, 'Use "none", a string'),
+        ("use_qalora", True, "use_qalora=True is not supported"),
+    ],
+)
+def test_a_field_set_after_the_config_was_made_is_checked_too(field, value, message):
+    config = ll.LoraConfig(**FIELDS)
+    setattr(config, field, value)
+    base = Mlp()
+    with pytest.raises(ValueError, match=message):
+        ll.get_peft_model(base, config)
+    assert type(base.first) is nn.Linear
+    assert getattr(config, field) == value

@@ -175,7 +175,7 @@ def test_unloading_leaves_plain_layers_and_no_trace():
 @pytest.mark.parametrize("names", [["defualt"], ["default", "defualt"]])
 def test_an_adapter_that_is_not_there_is_named_and_nothing_is_merged(act, names):
     model = ll.get_peft_model(Mlp(), ll.LoraConfig(r=3, target_modules=["first"]))
-    with pytest.raises(ValueError, match="Adapter defualt not found. Did you mean 'default'"):
+    with pytest.raises(ValueError, match=r"Adapter defualt not found\. Did you mean 'default'"):
         getattr(model, act)(adapter_names=names)
     assert not model.is_merged()
     with pytest.raises(ValueError, match="list of strings"):

@@ -8,6 +8,7 @@ magnitude_prune) change the sum on purpose; see `adapters.prune`.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,10 @@ from torch import Tensor
 
 from ..config import LoraConfig
 from ..errors import PeftWarning, did_you_mean
+from ..inject import targetable_modules
 from ..layer import LoraLayer, at_least_float32
+from ..matching import matches_any
+from .from_state_dict import exactly
 from .prune import MERGES, merge_tensors
 from .saved_modules import ModulesToSaveWrapper
 
@@ -91,6 +95,8 @@ def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], k
     """The combination type, after all checks."""
     if not adapters or len(adapters) != len(weights):
         raise ValueError(f"{len(adapters)} adapters and {len(weights)} weights: one each is needed")
+    if not all(math.isfinite(weight) for weight in weights):
+        raise ValueError(f"a weight that is not finite makes no sum: {weights}")
     for name in adapters:
         if name not in (known := tuner.peft_config):
             raise ValueError(f"Adapter {name} does not exist.{did_you_mean(name, known)}")
@@ -155,7 +161,7 @@ def _new_config(tuner: LoraModel, adapters: list[str], rank: int) -> LoraConfig:
         r=rank,
         lora_alpha=rank,
         use_rslora=False,
-        target_modules=layers,
+        target_modules=_targets(tuner, layers),
         exclude_modules=None,
         layers_to_transform=None,
         layers_pattern=None,
@@ -167,6 +173,13 @@ def _new_config(tuner: LoraModel, adapters: list[str], rank: int) -> LoraConfig:
         trainable_token_indices=None,
         modules_to_save=sorted({n for c in configs for n in c.modules_to_save or ()}) or None,
     )
+
+
+def _targets(tuner: LoraModel, layers: set[str]) -> set[str] | str:
+    """The layers' names; as one expression where they would match other modules as suffixes."""
+    names = [name for name, _ in targetable_modules(tuner.model)]
+    found = {name for name in names if matches_any(layers, name)}
+    return layers if found == layers else exactly(layers)
 
 
 def _add(tuner: LoraModel, adapter_name: str, config: LoraConfig) -> None:

@@ -37,11 +37,19 @@ def config_for_keys(model: nn.Module, config: LoraConfig, keys: Iterable[str]) -
     named = _named_by(config, model, known)
     if named is not None:
         _warn_of_difference(named, found)
-    exact = "|".join(re.escape(name) for name in sorted(found))
+    exact = exactly(found)
     free = {"exclude_modules": None, "layers_to_transform": None, "layers_pattern": None}
     result = dataclasses.replace(config, target_modules=exact, **free)
     result._custom_modules = config._custom_modules
     return result
+
+
+def exactly(names: Iterable[str]) -> str:
+    """A regular expression for target_modules that matches these names and no other.
+
+    In a list a full name is a suffix as well: "up" would match "block.up" too.
+    """
+    return "|".join(re.escape(name) for name in sorted(names))
 
 
 def _module_name(key: str) -> str:

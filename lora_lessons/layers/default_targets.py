@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
 from ..config import LoraConfig
@@ -11,6 +9,7 @@ from ..errors import ConfigError, did_you_mean
 from ..inject import targetable_modules
 from ..layer import LoraLayer
 from ..matching import is_saved_module
+from ..validation import checked_again
 from .hf_conv1d import is_hf_conv1d
 
 ALL_LINEAR = "all-linear"
@@ -54,8 +53,8 @@ def default_targets(model_type: str | None) -> set[str] | str:
 
 
 def resolve(config: LoraConfig, model: nn.Module) -> LoraConfig:
-    """A copy of the config in which target_modules says which modules: no None, no shorthand."""
-    config = copy.deepcopy(config)
+    """A checked copy in which target_modules says which modules: no None, no shorthand."""
+    config = checked_again(config)
     targets = config.target_modules
     if targets is None:
         model_config = getattr(model, "config", None)
