@@ -16,12 +16,7 @@ from torch import nn
 from .config import LoraConfig
 from .errors import ConfigError, PeftWarning
 from .layer import Linear, LoraLayer
-from .matching import (
-    check_every_entry,
-    check_target_module_exists,
-    get_pattern_key,
-    matches_suffix,
-)
+from .matching import check_every_entry, check_target_module_exists, get_pattern_key
 from .validation import check_adapter_name
 
 
@@ -94,6 +89,7 @@ def plan_injection(
     ValueError for a module that LoRA cannot wrap.
     """
     from .adapters.injection_report import warn_of
+    from .adapters.saved_modules import modules_to_copy
     from .adapters.token_rows import rows_to_train
     from .layers.default_targets import resolve
 
@@ -104,11 +100,7 @@ def plan_injection(
     check_every_entry(config, list(modules), optional, others=bool(tokens))
     names = [name for name in modules if check_target_module_exists(config, name)]
     targets = [_target(name, modules[name], config, adapter_name) for name in names]
-    saved = {
-        name: module
-        for name, module in modules.items()
-        if any(matches_suffix(entry, name) for entry in config.modules_to_save or ())
-    }
+    saved = modules_to_copy(config, modules)
     _check_shared(targets)
     warn_of(model, targets, config)
     return InjectionPlan(adapter_name, config, targets, saved, tokens)

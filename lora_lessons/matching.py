@@ -82,15 +82,15 @@ def check_every_entry(
     `names` are all the model's module names, `optional` the entries that may match nothing (the
     heads a task type adds by itself); `others`: something else trains, such as token rows.
     """
-    from .adapters.injection_report import nothing_matched
+    from .adapters.injection_report import check_filters, nothing_matched
 
     targeted = [name for name in names if check_target_module_exists(config, name)]
-    others = others or bool(config.modules_to_save)
-    if not targeted and (config.target_modules or not others):
+    if not targeted and (config.target_modules or not (others or config.modules_to_save)):
         raise NoMatchingPeftModuleError(nothing_matched(config, names))
     if isinstance(config.target_modules, set):
         for entry in sorted(config.target_modules):
             _require("target_modules", entry, any(matches_suffix(entry, n) for n in names), names)
+    check_filters(config, names)
     for entry in config.modules_to_save or ():
         found = entry in optional or any(matches_suffix(entry, n) for n in names)
         _require("modules_to_save", entry, found, names)

@@ -238,3 +238,62 @@ def test_a_field_set_after_the_config_was_made_is_checked_too(field, value, mess
         ll.get_peft_model(base, config)
     assert type(base.first) is nn.Linear
     assert getattr(config, field) == value
+
+
+class Layers(nn.Module):
+    """Two blocks in a list, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({"lin": nn.Linear(5, 5), "up": nn.Linear(5, 5)}) for _ in range(2)
+        )
+        self.head = nn.Linear(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"exclude_modules": ["lni"]}, "exclude_modules entry 'lni' matches no.*mean 'lin'"),
+        ({"exclude_modules": r".*\.9\..*"}, r"exclude_modules entry .* matches no module"),
+        ({"layers_to_transform": [0, 99]}, r"names layers \[99\] .* it has \[0, 1\]"),
+        ({"layers_to_transform": 2}, r"names layers \[2\] .* it has \[0, 1\]"),
+        (
+            {"layers_to_transform": [0], "layers_pattern": "lyers"},
+            r"names layers \[0\] .* it has none under that layers_pattern",
+        ),
+    ],
+)
+def test_a_filter_that_filters_nothing_is_refused(fields, message):
+    with pytest.raises(ll.NoMatchingPeftModuleError, match=message):
+        plan_injection(Layers(), ll.LoraConfig(target_modules=["lin"], **fields))
+
+
+@pytest.mark.parametrize("names", [["layers.0", "layers.0.lin"], ["lin", "layers.0"]])
+def test_a_module_is_copied_once(names):
+    config = ll.LoraConfig(r=2, target_modules=["head"], modules_to_save=names)
+    with pytest.raises(ll.ConfigError, match=r"layers\.0\.lin and layers\.0, in which it is"):
+        ll.get_peft_model(Layers(), config)
+
+
+@pytest.mark.parametrize(
+    ("target", "saved"), [("head", "head"), ("layers.0.lin", "layers.0"), ("lin", "layers")]
+)
+def test_a_module_with_adapters_cannot_be_copied_for_another_adapter(target, saved):
+    first = ll.LoraConfig(r=2, target_modules=[target], init_lora_weights=False)
+    other = "layers.1.up" if saved != "layers" else "head"
+    model = ll.get_peft_model(Layers(), first)
+    tensors = ll.get_peft_model_state_dict(model)
+    with pytest.raises(ll.ConfigError, match=f"modules_to_save names {saved}, and .* has adapters"):
+        model.add_adapter("b", ll.LoraConfig(target_modules=[other], modules_to_save=[saved]))
+    after = ll.get_peft_model_state_dict(model)
+    assert after.keys() == tensors.keys()
+    assert all(torch.equal(after[key], value) for key, value in tensors.items())
+
+
+def test_targets_that_are_saved_whole_are_named():
+    config = ll.LoraConfig(target_modules=["up"], modules_to_save=["layers"])
+    with pytest.raises(
+        ll.NoMatchingPeftModuleError, match=r"'layers\.0\.up', is in modules_to_save"
+    ):
+        plan_injection(Layers(), config)

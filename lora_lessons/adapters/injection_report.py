@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..config import LoraConfig
-from ..errors import PeftWarning, did_you_mean
+from ..errors import NoMatchingPeftModuleError, PeftWarning, did_you_mean
 from ..lora_math import parameter_count
-from ..matching import check_target_module_exists, matches_any
+from ..matching import check_target_module_exists, is_saved_module, layer_index, matches_any
 
 if TYPE_CHECKING:
     from ..inject import InjectionPlan, Target, TokenRows
@@ -176,6 +176,31 @@ def warn_of_custom_layers(targets: list[Target], config: LoraConfig) -> None:
             )
 
 
+def check_filters(config: LoraConfig, names: list[str]) -> None:
+    """Raise where exclude_modules or layers_to_transform name what the model has not."""
+    excluded = config.exclude_modules or ()
+    for entry in [excluded] if isinstance(excluded, str) else sorted(excluded):
+        whole = entry if isinstance(excluded, str) else [entry]
+        if not any(matches_any(whole, name) for name in names):
+            raise NoMatchingPeftModuleError(
+                f"exclude_modules entry {entry!r} matches no module, so nothing is excluded by it."
+                f"{did_you_mean(entry, last_parts(names))}"
+            )
+    layers = config.layers_to_transform
+    wanted = {layers} if isinstance(layers, int) else set(layers or ())
+    there = {layer_index(name, config.layers_pattern) for name in names} - {None}
+    if wanted - there:
+        raise NoMatchingPeftModuleError(
+            f"layers_to_transform names layers {sorted(wanted - there)} that are not in the model: "
+            f"it has {sorted(there) or 'none under that layers_pattern'}."
+        )
+
+
+def last_parts(names: list[str]) -> set[str]:
+    """The names that an entry of a list may give: the full ones and their ends."""
+    return {name.rsplit(".", 1)[-1] for name in names} | set(names)
+
+
 def nothing_matched(config: LoraConfig, names: list[str]) -> str:
     """The message for a config that targets no module at all: why, and the nearest name."""
     named = [n for n in names if matches_any(config.target_modules, n)]
@@ -184,12 +209,18 @@ def nothing_matched(config: LoraConfig, names: list[str]) -> str:
             "All modules were excluded: every module that target_modules names, such as "
             f"{named[0]!r}, is in exclude_modules."
         )
+    if named and all(is_saved_module(config.modules_to_save, name) for name in named):
+        return (
+            "No modules were targeted: every module that target_modules names, such as "
+            f"{named[0]!r}, is in modules_to_save, where it trains as a whole."
+        )
     if named and config.layers_to_transform is not None:
+        check_filters(config, names)
         return f"No modules were targeted: none is in layers {config.layers_to_transform}."
     targets = config.target_modules
     if not targets:
         return "No `target_modules` passed: nothing would train. Please check this argument."
-    ends = {name.rsplit(".", 1)[-1] for name in names} | set(names)
+    ends = last_parts(names)
     hints = [] if isinstance(targets, str) else [did_you_mean(t, ends) for t in targets or ()]
     return (
         f"Target modules {targets} not found in the base model. Please check the target modules "

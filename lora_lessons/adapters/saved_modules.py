@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import LoraConfig
+from ..errors import ConfigError
 from ..holder import AdapterHolder
+from ..matching import matches_suffix
 from .mixed_batch import check_rows, rows_by_adapter
 
 MIXABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -99,6 +102,35 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder):
             if name in ("original_module", "modules_to_save"):
                 raise
             return getattr(self.module_in_use(), name)
+
+
+def modules_to_copy(config: LoraConfig, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """The modules that modules_to_save names, of all of a model's.
+
+    Raises ConfigError for one that cannot be copied whole: it has adapters, or is inside another.
+    """
+    saved = {
+        name: module
+        for name, module in modules.items()
+        if any(matches_suffix(entry, name) for entry in config.modules_to_save or ())
+    }
+    _check_saved(saved, modules)
+    return saved
+
+
+def _check_saved(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) -> None:
+    for name, module in saved.items():
+        if outer := [each for each in saved if name.startswith(f"{each}.")]:
+            raise ConfigError(
+                f"modules_to_save names {name} and {outer[0]}, in which it is: leave {name} out"
+            )
+        inside = [n for n in modules if n == name or n.startswith(f"{name}.")]
+        holders = [n for n in inside if hasattr(modules[n], "unloaded")]
+        if holders and not isinstance(module, ModulesToSaveWrapper):
+            raise ConfigError(
+                f"modules_to_save names {name}, and {holders[0]} has adapters already: a copy of "
+                "it would hold them, too. Save it in the first adapter, or target it in this one."
+            )
 
 
 def save_module(model: nn.Module, name: str, adapter_name: str) -> Callable[[], None]:
