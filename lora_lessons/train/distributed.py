@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import os
+import time
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def join(device: torch.device) -> Processes:
         if not dist.is_torchelastic_launched():
             return ALONE
         dist.init_process_group()
-        atexit.register(dist.destroy_process_group)
+        atexit.register(leave)
     processes = Processes(dist.get_rank(), dist.get_world_size())
     local = int(os.environ.get("LOCAL_RANK", 0))
     if processes.count > 1 and device.type == "cuda" and device.index != local:
@@ -92,6 +93,17 @@ def join(device: torch.device) -> Processes:
             'torch.cuda.set_device(int(os.environ["LOCAL_RANK"])) before the model is made'
         )
     return processes
+
+
+def leave() -> None:
+    """End the group at the process's end, and let its threads come to rest first.
+
+    A thread of gloo gives back the last reduced tensor, for which it needs Python's lock. Where the
+    interpreter ends before it has, the process aborts ("terminate called without an active
+    exception") although all its work is done, and `torchrun` reports a failure.
+    """
+    dist.destroy_process_group()
+    time.sleep(0.2)  # gives the lock away; nothing tells when the thread is done
 
 
 class BatchLoss(nn.Module):

@@ -169,3 +169,41 @@ def test_processes_that_draw_different_batches_are_refused(monkeypatch):
 
 def test_without_torchrun_a_process_is_alone():
     assert join(torch.device("cpu")) == ALONE
+
+
+ENDINGS = """
+import os, sys
+import torch
+from torch import distributed as dist
+from lora_lessons.train.distributed import join
+
+sys.setswitchinterval(100)  # Python's lock is given away by waiting alone: the worst case
+
+def reduce_and_end(pair, rank):
+    os.environ |= dict(TORCHELASTIC_RUN_ID="0", RANK=str(rank), WORLD_SIZE="2")
+    os.environ |= dict(MASTER_ADDR="localhost", MASTER_PORT=str(29650 + pair))
+    join(torch.device("cpu"))
+    dist.kept = dist.group.WORLD  # as a sharded model does: its threads outlive the group's end
+    tensors = [torch.ones(100_000) for _ in range(64)]
+    works = [dist.all_reduce(one, async_op=True) for one in tensors]
+    for work in works:
+        work.wait()
+
+for pair in range(3):
+    children = []
+    for rank in (0, 1):
+        children.append(os.fork())
+        if children[-1] == 0:
+            reduce_and_end(pair, rank)
+            sys.exit()
+    print([os.waitpid(child, 0)[1] for child in children], flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked, which Windows cannot")
+def test_a_process_that_ends_at_once_after_a_reduction_ends_well():
+    done = subprocess.run(
+        [sys.executable, "-c", ENDINGS], capture_output=True, text=True, timeout=120, check=False
+    )
+    ended = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert ended == ["[0, 0]"] * 3, done.stderr[-2000:]
