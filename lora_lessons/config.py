@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError, PeftWarning
-from .storage import CONFIG_NAME, adapter_path, split_hub_arguments, write_whole
+from .storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
 from .validation import OtherFields, as_names, as_set, check_config, member
 
 PEFT_VERSION = "0.21.2"  # the PEFT release whose file format is written and read
@@ -89,6 +89,7 @@ class PeftConfig:
         if not isinstance(values, dict):
             raise ConfigError(f"{path_json_file} must hold one json object")
         known = {f.name for f in fields(LoraConfig)}
+        refuse_misspelt(changes, LoraConfig)
         if unknown := sorted(set(values) - known):
             warnings.warn(
                 f"Unexpected keyword arguments {unknown} for class LoraConfig, these are ignored. "

@@ -34,9 +34,12 @@ class MergeError(PeftError, ValueError, RuntimeError):
     """A weight cannot be merged or unmerged without losing what it was."""
 
 
-def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice whose letters are most like those of `name`, or None where none is near."""
-    near = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+def nearest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The choice whose letters are most like those of `name`, or None where none is near.
+
+    `cutoff` is the smallest share of letters in common, as `difflib` counts it.
+    """
+    near = difflib.get_close_matches(str(name), [str(choice) for choice in choices], 1, cutoff)
     return near[0] if near else None
 
 

@@ -69,6 +69,7 @@ def get_peft_model_state_dict(
     `save_embedding_layers` adds whole embeddings; "auto" does if targeted or resized.
     """
     from .adapters.embeddings import embedding_tensors
+    from .adapters.load_report import require_values
 
     model = getattr(model, "_orig_mod", model) if unwrap_compiled else model
     if adapter_name not in (known := model.peft_config):
@@ -78,6 +79,7 @@ def get_peft_model_state_dict(
     if state_dict is not None:
         live = model.state_dict(keep_vars=True).items()
         names = {id(tensor): name for name, tensor in live if name in state_dict}
+        require_values(tensors, names, state_dict)
         return {k: state_dict[names[id(t)]] if id(t) in names else t for k, t in tensors.items()}
     return {key: tensor.detach() for key, tensor in tensors.items()}
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from .config import LoraConfig, PeftConfig, PeftType
 from .files import LoadResult, load_peft_weights, save_adapter, set_peft_model_state_dict
-from .storage import split_hub_arguments
+from .storage import refuse_misspelt, split_hub_arguments
 from .trainable import count_parameters
 
 
@@ -38,7 +38,6 @@ class PeftModel(nn.Module):
         from .task_models import let_inputs_require_grad
 
         super().__init__()
-        let_inputs_require_grad(model)
         self.peft_type = PeftType.LORA
         self.base_model = LoraModel(
             model,
@@ -48,6 +47,7 @@ class PeftModel(nn.Module):
             autocast_adapter_dtype=autocast_adapter_dtype,
             **options,
         )
+        let_inputs_require_grad(model)
         self.training = model.training
 
     def _with_heads(self, config: LoraConfig) -> LoraConfig:
@@ -156,6 +156,7 @@ class PeftModel(nn.Module):
         from .adapters.card import write_card
         from .adapters.saving import adapters_to_save, contents
 
+        refuse_misspelt(unused, self.save_pretrained)
         for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
             if not safe_serialization:
                 raise ValueError("only safetensors are written: a pickle can run code")
@@ -177,9 +178,11 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> PeftModel:
         """Read an adapter's files and put it into the model; on an error the model is as before."""
+        from .adapters.unload import taken_back_on_error
         from .task_models import class_for
 
         hub, _ = split_hub_arguments(options)
+        flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         config = config or PeftConfig.from_pretrained(model_id, options.get("subfolder"), **hub)
         config = copy.deepcopy(config)
         config.inference_mode = not is_trainable
@@ -188,11 +191,8 @@ class PeftModel(nn.Module):
         peft_model = kind(
             model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
         )
-        try:
+        with taken_back_on_error(peft_model.base_model, adapter_name, flags):
             peft_model.load_adapter(model_id, adapter_name, is_trainable, **options)
-        except BaseException:
-            peft_model.base_model.unload()
-            raise
         return peft_model
 
     def load_adapter(
@@ -209,6 +209,9 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> LoadResult:
         """Read an adapter's files into the model. It is added if it is new, and not activated."""
+        from .adapters.load_report import warn_of_other_scaling
+
+        refuse_misspelt(options, self.load_adapter)
         hub, _ = split_hub_arguments(options)
         weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
         is_new = adapter_name not in self.peft_config
@@ -216,6 +219,8 @@ class PeftModel(nn.Module):
             config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
             config.inference_mode = not is_trainable
             self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
+        else:
+            warn_of_other_scaling(self.peft_config[adapter_name], model_id, subfolder, **hub)
         try:
             result = set_peft_model_state_dict(
                 self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from .errors import AdapterFileError
+from .errors import AdapterFileError, nearest
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -15,7 +17,10 @@ HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_do
 
 
 def write_whole(contents: dict[Path, bytes]) -> None:
-    """Write files so that each is there whole or is as it was: temporary files, then renames."""
+    """Write files so that each is there whole or is as it was: temporary files, then renames.
+
+    The bytes are on the disk before the first rename: a power cut cannot leave an empty file.
+    """
     written: list[tuple[str, Path]] = []
     try:
         for path, content in contents.items():
@@ -24,6 +29,8 @@ def write_whole(contents: dict[Path, bytes]) -> None:
             written.append((temporary, path))
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
         for temporary, path in written:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
@@ -36,10 +43,10 @@ def adapter_path(
     model_id: str | Path, filename: str, subfolder: str | None = None, **hub: Any
 ) -> Path:
     """The path of one of an adapter's files, which the hub's client fetches if it must."""
-    folder = Path(model_id) / (subfolder or "")
+    folder = Path(model_id).expanduser() / (subfolder or "")
     if (folder / filename).is_file():
         return folder / filename
-    if folder.is_dir() or Path(model_id).is_absolute():
+    if folder.is_dir() or _is_place(model_id):
         pickle = folder / "adapter_model.bin"
         if filename == WEIGHTS_NAME and pickle.is_file():
             raise AdapterFileError(
@@ -50,6 +57,25 @@ def adapter_path(
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(str(model_id), filename, subfolder=subfolder, **hub))
+
+
+def _is_place(model_id: str | Path) -> bool:
+    """True for what can only be a folder: the hub's names are "owner/model" or "model"."""
+    name = Path(model_id).as_posix() if isinstance(model_id, Path) else model_id
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+
+
+def refuse_misspelt(given: Iterable[str], function: Callable) -> None:
+    """Raise TypeError for a name that is nearly one of the function's arguments.
+
+    Other unknown names are passed over, as in PEFT: callers such as transformers give their own.
+    """
+    known = [*inspect.signature(function).parameters, *HUB_ARGUMENTS]
+    for name in given:
+        near = nearest(name, known, cutoff=0.8)
+        if near and name not in known:
+            called = function.__name__
+            raise TypeError(f"{called}() has no argument {name!r}. Did you mean {near!r}?")
 
 
 def split_hub_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -158,12 +158,78 @@ def test_no_memory_is_used_before_the_file_is_read(folder):
     torch.testing.assert_close(model(X), ll.PeftModel.from_pretrained(Mlp(), folder)(X))
 
 
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_what_a_file_lacks_starts_as_a_new_adapter_does(folder, use_dora):
+    adapted(use_dora=use_dora).save_pretrained(folder)
+    change(folder, lambda t: [t.pop(key) for key in list(t) if ".first." in key])
+    options = {"strict": False, "low_cpu_mem_usage": True}
+    with pytest.warns(ll.PeftWarning, match="missing key"):
+        model = ll.PeftModel.from_pretrained(Mlp(), folder, **options)
+    layer = model.base_model.model.first
+    assert torch.equal(layer.lora_B["default"].weight, torch.zeros(11, 3))
+    torch.testing.assert_close(layer(X), layer.base_layer(X))
+
+
 def test_values_of_a_gathered_state_dict_are_used():
     model = adapted()
     gathered = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     tensors = ll.get_peft_model_state_dict(model, state_dict=gathered)
     assert tensors
     assert not any(value.any() for value in tensors.values())
+
+
+def test_a_state_dict_of_other_names_is_refused():
+    model = adapted()
+    bare = {key.removeprefix("base_model.model."): t for key, t in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"none of the adapter's tensors.*'first\.base_layer"):
+        ll.get_peft_model_state_dict(model, bare)
+
+
+def test_a_failed_load_leaves_the_base_as_it_was(folder):
+    change(folder, lambda t: t.pop(KEY))
+    base = Mlp()
+    base.norm.requires_grad_(False)
+    flags = {name: p.requires_grad for name, p in base.named_parameters()}
+    with pytest.raises(ll.AdapterFileError):
+        ll.PeftModel.from_pretrained(base, folder)
+    assert {name: p.requires_grad for name, p in base.named_parameters()} == flags
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to modify a model with PEFT for a second")
+def test_a_failed_load_leaves_other_adapters_in_the_base(folder):
+    change(folder, lambda t: t.pop(KEY))
+    model = adapted()
+    y = model(X)
+    with pytest.raises(ll.AdapterFileError):
+        ll.PeftModel.from_pretrained(model.get_base_model(), folder, "b")
+    assert torch.equal(model(X), y)
+    assert list(model.peft_config) == model.active_adapters == ["default"]
+
+
+@pytest.mark.parametrize("fields", [{"lora_alpha": 64}, {"use_rslora": True}])
+def test_a_file_of_another_scaling_is_warned_of(folder, fields):
+    model = adapted(**fields)
+    with pytest.warns(ll.PeftWarning, match=f"trained with another scaling.*{next(iter(fields))}="):
+        model.load_adapter(folder, "default")
+    adapted().load_adapter(folder, "default")  # the same scaling: no word
+    (folder / "adapter_config.json").unlink()
+    model.load_adapter(folder, "default")  # nothing to compare with
+
+
+def test_misspelt_arguments_are_named(folder):
+    with pytest.raises(TypeError, match=r"no argument 'is_trainble'.*'is_trainable'"):
+        ll.PeftModel.from_pretrained(Mlp(), folder, is_trainble=True)
+    model = ll.PeftModel.from_pretrained(Mlp(), folder, device_map=None)  # PEFT's, without use here
+    with pytest.raises(TypeError, match=r"no argument 'selected_adaptors'.*'selected_adapters'"):
+        model.save_pretrained(folder, selected_adaptors=["default"])
+    with pytest.raises(TypeError, match=r"no argument 'lora_alfa'.*'lora_alpha'"):
+        ll.LoraConfig.from_pretrained(folder, lora_alfa=16)
+
+
+@pytest.mark.parametrize("place", ["./nowhere", "../nowhere", "~/nowhere", "runs/1/adapter"])
+def test_a_folder_that_is_not_there_is_not_sought_on_the_hub(place):
+    with pytest.raises(ValueError, match=r"Can't find 'adapter_config\.json' at"):
+        ll.PeftModel.from_pretrained(Mlp(), place)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):

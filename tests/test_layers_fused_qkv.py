@@ -127,3 +127,13 @@ def test_peft_loads_the_file_and_computes_the_same(kind, tmp_path):
 def test_what_cannot_be_is_refused(sizes, ranks, fields, message):
     with pytest.raises(ValueError, match=message):
         fused(sizes=sizes, ranks=ranks, **fields)
+
+
+def test_loading_without_memory_keeps_the_blocks(tmp_path):
+    model, x = fused()
+    model.save_pretrained(tmp_path)
+    config = model.peft_config["default"]
+    options = {"config": config, "low_cpu_mem_usage": True}
+    again = ll.PeftModel.from_pretrained(Attention(), tmp_path, **options)
+    assert torch.equal(layer_of(again).lora_B["default"].mask, layer_of(model).block_mask())
+    assert torch.equal(again(x), model(x))

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from ..config import LoraConfig, PeftConfig
 from ..errors import AdapterFileError, PeftWarning, did_you_mean
+
+SCALING_FIELDS = ("lora_alpha", "use_rslora", "alpha_pattern")
+
+
+def warn_of_other_scaling(
+    config: LoraConfig, model_id: str | Path, subfolder: str | None, **hub: Any
+) -> None:
+    """Warn where a file's own config scales its update otherwise than the adapter it goes into."""
+    try:
+        saved = PeftConfig.from_pretrained(model_id, subfolder, **hub)
+    except (ValueError, OSError):  # no config beside the weights
+        return
+    pairs = [(name, getattr(saved, name), getattr(config, name)) for name in SCALING_FIELDS]
+    differing = [
+        f"{name}={theirs!r}, and not {ours!r}" for name, theirs, ours in pairs if theirs != ours
+    ]
+    if differing:
+        warnings.warn(
+            "the file was trained with another scaling than the adapter it is loaded into has: "
+            f"{'; '.join(differing)}. The update's strength is not what it was.",
+            PeftWarning,
+            stacklevel=3,
+        )
 
 
 def problems_of(
@@ -28,6 +54,20 @@ def problems_of(
             if not given[key].isfinite().all()
         ),
     ]
+
+
+def require_values(
+    tensors: dict[str, Tensor], names: dict[int, str], state_dict: dict[str, Tensor]
+) -> None:
+    """Raise where a state_dict has a value for none of an adapter's tensors.
+
+    `names` are the names in the state_dict by the id of the live tensor.
+    """
+    if tensors and not any(id(tensor) in names for tensor in tensors.values()):
+        raise ValueError(
+            "the state_dict has values for none of the adapter's tensors: its names must be those "
+            f"of the model's own state_dict(), and it has {next(iter(state_dict), 'none')!r}"
+        )
 
 
 def _size_problem(key: str, given: dict[str, Tensor], expected: dict[str, Tensor]) -> str:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ..errors import PeftWarning
 from ..inject import replace_module, targetable_modules
 from ..merge import merge_layers, unmerge_layers
 from .biases import bias_bank
 
 if TYPE_CHECKING:
     from .tuner import LoraModel
+
+
+@contextmanager
+def taken_back_on_error(
+    tuner: LoraModel, adapter_name: str, flags: list[tuple[nn.Parameter, bool]]
+) -> Iterator[None]:
+    """Undo an injection if the block raises, as loading its file may; other adapters stay.
+
+    `flags`: which of the base's parameters trained before.
+    """
+    try:
+        yield
+    except BaseException:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PeftWarning)  # of the adapter that is active now
+            if list(tuner.peft_config) == [adapter_name]:
+                unload_model(tuner, merge=False)
+            else:
+                tuner.delete_adapter(adapter_name)
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        raise
 
 
 def unload_model(

@@ -100,6 +100,13 @@ class FusedQKV:
         self.lora_A[adapter_name] = nn.Linear(self.in_features, r, bias=False)
         self.lora_B[adapter_name] = BlockLinear(r, self.out_features, self.block_mask())
 
+    def reset_lora_parameters(
+        self, adapter_name: str, init_lora_weights: bool | str = True
+    ) -> None:
+        """A and B as everywhere, and the mask, which no file holds."""
+        super().reset_lora_parameters(adapter_name, init_lora_weights)
+        self.lora_B[adapter_name].mask.copy_(self.block_mask())
+
     def plain_delta(self, name: str) -> Tensor:
         _, A, B, scaling, _ = self.adapter(name)
         B = at_least_float32(B.weight * B.mask.to(B.weight.dtype))

@@ -47,6 +47,12 @@ class Dora:
         shape[layer.output_dim] = -1
         return scale.view(shape) * (weight + layer.plain_delta(name)) - weight
 
+    @torch.no_grad()
+    def reset(self, layer: LoraLayer, name: str) -> None:
+        """Set the magnitudes to the lengths that the rows have now."""
+        magnitude = layer.lora_magnitude_vector[name].weight
+        magnitude.copy_(row_norms(layer, name, base_weight(layer)).view_as(magnitude))
+
 
 def add_dora(layer: LoraLayer, name: str) -> None:
     """Give an adapter its magnitudes: the lengths that the rows have now."""
