@@ -51,12 +51,12 @@ def run_case(case, folder=None, sharded=False):
     return (history, model) if sharded else history
 
 
-def under_torchrun(code, folder, port):
+def under_torchrun(code, folder):
     """What two processes print, run as `torchrun` runs them."""
     script = folder / "script.py"
     script.write_text(f"import sys; sys.path.insert(0, {str(HERE)!r})\n{code}")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", str(port), str(script)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]  # on a free port
+    command += ["--nproc-per-node", "2", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, env=environment, check=False
@@ -95,7 +95,7 @@ losses["parts"] = sorted(parts)
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
-    done = under_torchrun(TOGETHER.format(out=str(folder)), folder, port=29617)
+    done = under_torchrun(TOGETHER.format(out=str(folder)), folder)
     errors = [path.read_text() for path in folder.glob("stderr*")]
     assert done.returncode == 0, (errors, done.stderr[-3000:])
     return folder
@@ -172,16 +172,16 @@ def test_without_torchrun_a_process_is_alone():
 
 
 ENDINGS = """
-import os, sys
+import os, socket, sys
 import torch
 from torch import distributed as dist
 from lora_lessons.train.distributed import join
 
 sys.setswitchinterval(100)  # Python's lock is given away by waiting alone: the worst case
 
-def reduce_and_end(pair, rank):
+def reduce_and_end(port, rank):
     os.environ |= dict(TORCHELASTIC_RUN_ID="0", RANK=str(rank), WORLD_SIZE="2")
-    os.environ |= dict(MASTER_ADDR="localhost", MASTER_PORT=str(29650 + pair))
+    os.environ |= dict(MASTER_ADDR="localhost", MASTER_PORT=str(port))
     join(torch.device("cpu"))
     dist.kept = dist.group.WORLD  # as a sharded model does: its threads outlive the group's end
     tensors = [torch.ones(100_000) for _ in range(64)]
@@ -189,12 +189,15 @@ def reduce_and_end(pair, rank):
     for work in works:
         work.wait()
 
-for pair in range(3):
+for _ in range(3):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
     children = []
     for rank in (0, 1):
         children.append(os.fork())
         if children[-1] == 0:
-            reduce_and_end(pair, rank)
+            reduce_and_end(port, rank)
             sys.exit()
     print([os.waitpid(child, 0)[1] for child in children], flush=True)
 """
