@@ -113,7 +113,9 @@ def set_peft_model_state_dict(
     problems = problems_of(given, expected, missing, unexpected)
     report_problems(problems, strict, forgiven=misshapen if ignore_mismatched_sizes else ())
     fits = [k for k in shared if k not in misshapen and given[k].isfinite().all()]
-    _copy({key: expected[key] for key in fits}, given)
+    with torch.no_grad():
+        for key in fits:
+            expected[key].copy_(given[key])
     return LoadResult(missing, unexpected)
 
 
@@ -127,12 +129,6 @@ def _with_matching_prefix(given: dict[str, Tensor], expected: Iterable[str]) -> 
 def _is_surplus(key: str) -> bool:
     """Keys without use, which PEFT writes under bias="all" and for a resized vocabulary."""
     return key.rpartition(".")[0].endswith((".original_module", ".modules_to_save"))
-
-
-@torch.no_grad()
-def _copy(targets: dict[str, Tensor], values: dict[str, Tensor]) -> None:
-    for key, target in targets.items():
-        target.copy_(values[key])
 
 
 def save_adapter(folder: Path, config_json: str, tensors: dict[str, Tensor]) -> None:

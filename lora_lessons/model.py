@@ -91,13 +91,15 @@ class PeftModel(nn.Module):
 
     def generate(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
         """The model's own `generate`."""
-        with self._per_sample(adapter_names):
+        with self._per_sample(adapter_names, kwargs):
             return self.get_base_model().generate(*args, **kwargs)
 
-    def _per_sample(self, adapter_names: list[str] | None) -> AbstractContextManager[None]:
+    def _per_sample(
+        self, adapter_names: list[str] | None, generation: dict[str, Any] | None = None
+    ) -> AbstractContextManager[None]:
         from .adapters.mixed_batch import adapters_per_sample
 
-        return adapters_per_sample(self, adapter_names)
+        return adapters_per_sample(self, adapter_names, generation)
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:

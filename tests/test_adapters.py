@@ -145,6 +145,30 @@ def test_wrong_names_for_samples(names, message):
         adapted(("default", "bbb", "b"))(X, adapter_names=names)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+@pytest.mark.parametrize(
+    ("base", "targets"), [("nano", ["q_proj", "v_proj"]), ("encoder_decoder", ["q", "v"])]
+)
+@pytest.mark.parametrize("how", [{"num_beams": 2}, {"num_return_sequences": 2, "num_beams": 3}])
+def test_each_samples_beams_have_its_adapter(base, targets, how):
+    config = ll.LoraConfig(r=2, lora_alpha=16, target_modules=targets, init_lora_weights=False)
+    torch.manual_seed(0)
+    model = ll.get_peft_model(ll.load_base(base)[0], config, "one")
+    model.add_adapter("two", config)
+    model.eval()
+    ids = torch.randint(5, 100, (2, 6), generator=torch.Generator().manual_seed(2))
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, **how}
+    mixed = model.generate(input_ids=ids, adapter_names=["one", "two"], **options)
+    alone = []
+    for name, row in zip(["one", "two"], ids, strict=True):
+        model.set_adapter(name)
+        alone.append(model.generate(input_ids=row[None], **options))
+    assert torch.equal(mixed, torch.cat(alone))
+    assert not torch.equal(alone[0][:, -6:], alone[1][:, -6:])
+    with pytest.raises(ValueError, match="Length of `adapter_names`"):
+        model(input_ids=ids.repeat(2, 1), decoder_input_ids=ids, adapter_names=["one", "two"])
+
+
 def test_names_for_samples_need_evaluation_and_nothing_merged():
     model = adapted()
     with pytest.raises(ValueError, match="training mode"):

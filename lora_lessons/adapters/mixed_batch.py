@@ -64,16 +64,25 @@ def mixed_forward(
 
 
 @contextmanager
-def adapters_per_sample(model: nn.Module, adapter_names: list[str] | None) -> Iterator[None]:
-    """While it is open, every adapter holder in the model gets the samples' adapter names."""
+def adapters_per_sample(
+    model: nn.Module, adapter_names: list[str] | None, generation: dict[str, Any] | None = None
+) -> Iterator[None]:
+    """While it is open, every adapter holder in the model gets the samples' adapter names.
+
+    `generation`: the arguments of `generate`, which may compute several rows for one sample.
+    """
     if adapter_names is None:
         yield
         return
     holders = [m for m in model.modules() if isinstance(m, AdapterHolder)]
     _check(model, holders, adapter_names)
+    copies = 1 if generation is None else copies_of_a_sample(model, generation)
+    repeated = [name for name in adapter_names for _ in range(copies)]  # a sample's rows adjoin
 
     def add_names(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        return args, {**kwargs, "adapter_names": adapter_names}
+        x = next(iter((*args, *kwargs.values())))
+        names = repeated if len(x) == len(repeated) else adapter_names  # an encoder has them once
+        return args, {**kwargs, "adapter_names": names}
 
     hooks = [holder.register_forward_pre_hook(add_names, with_kwargs=True) for holder in holders]
     try:
@@ -81,6 +90,13 @@ def adapters_per_sample(model: nn.Module, adapter_names: list[str] | None) -> It
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def copies_of_a_sample(model: nn.Module, generation: dict[str, Any]) -> int:
+    """The rows that `generate` computes for each sample: its beams, or the sequences it returns."""
+    settings = generation.get("generation_config") or getattr(model, "generation_config", None)
+    names = ("num_beams", "num_return_sequences")
+    return max(generation.get(name) or getattr(settings, name, None) or 1 for name in names)
 
 
 def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str]) -> None:
