@@ -92,6 +92,47 @@ WRONG = {
             _branch("return scaling * x @ A.T @ B.T"),
             "Nothing is dropped",
         ),
+        WrongAnswer(
+            "x changed in place",
+            _branch("x[noise < p] = 0; return scaling * (x / (1 - p)) @ A.T @ B.T"),
+            "changes x itself",
+        ),
+        WrongAnswer(
+            "noise changed in place",
+            _branch("m = noise.sub_(p).sign_().clamp_(0); return scaling * (x * m / (1 - p)) "
+                    "@ A.T @ B.T"),
+            "changes noise itself",
+        ),
+        WrongAnswer(
+            "divides by the share that was kept",
+            _branch("m = (noise >= p).float(); return scaling * (x * m / m.mean()) @ A.T @ B.T"),
+            "whatever the mask",
+        ),
+        WrongAnswer(
+            "drops the high noise",
+            _branch("return scaling * (x * (noise < 1 - p) / (1 - p)) @ A.T @ B.T"),
+            "below p",
+        ),
+        WrongAnswer(
+            "keeps above 1 - p",
+            _branch("return scaling * (x * (noise >= 1 - p) / (1 - p)) @ A.T @ B.T"),
+            "Keep it from p on",
+        ),
+        WrongAnswer(
+            "the noise as a mask",
+            _branch("return scaling * (x * noise / (1 - p)) @ A.T @ B.T"),
+            "multiplies by the noise itself",
+        ),
+        WrongAnswer(
+            "one half for p",
+            _branch("return scaling * (x * noise.round() / (1 - p)) @ A.T @ B.T"),
+            "not one half",
+        ),
+        WrongAnswer(
+            "one row of noise for all tokens",
+            _branch("return scaling * (x * (noise[..., :1, :] >= p) / (1 - p)) @ A.T @ B.T"),
+            "same features here",
+        ),
     ],
     "DropoutLora": [
         WrongAnswer(
@@ -163,6 +204,36 @@ WRONG = {
                    "h + self.scaling * self.dropout(x) @ self.A.T @ self.B.T"),
             "the branch stays",
         ),
+        WrongAnswer(
+            "no bias",
+            _layer("return x @ self.linear.weight.T + self.scaling * self.dropout(x) @ "
+                   "self.A.T @ self.B.T"),
+            "bias is missing",
+        ),
+        WrongAnswer(
+            "no scaling",
+            _layer("return self.linear(x) + self.dropout(x) @ self.A.T @ self.B.T"),
+            "scaling is missing",
+        ),
+        WrongAnswer(
+            "inplace",
+            _layer("return self.linear(x) + self.scaling * self.dropout(x) @ self.A.T @ self.B.T",
+                   "self.dropout = torch.nn.Dropout(p, inplace=True)"),
+            "changes x itself",
+        ),
+        WrongAnswer(
+            "the base under no_grad",
+            _layer("torch.set_grad_enabled(False); h = self.linear(x); "
+                   "torch.set_grad_enabled(True); return h + self.scaling * self.dropout(x) "
+                   "@ self.A.T @ self.B.T"),
+            "frozen is not no_grad",
+        ),
+        WrongAnswer(
+            "rows of x, whole",
+            _layer("return self.linear(x) + self.scaling * self.dropout(x) @ self.A.T @ self.B.T",
+                   "self.dropout = torch.nn.Dropout1d(p)"),
+            "Whole rows of x",
+        ),
     ],
     "implied_penalty": [
         WrongAnswer(
@@ -210,6 +281,46 @@ WRONG = {
             _penalty("return factor * delta.square().sum()"),
             "inputs are left out",
         ),
+        WrongAnswer(
+            "variance, as torch has it",
+            _penalty("return factor * X.var(0) @ delta.square().sum(0)"),
+            "leaves its mean out",
+        ),
+        WrongAnswer(
+            "difference of the squares",
+            _penalty("return factor * X.square().mean(0) @ (W_tuned**2 - W_base**2).sum(0)"),
+            "Square the difference",
+        ),
+        WrongAnswer(
+            "product of two sums",
+            _penalty("return factor * X.square().mean(0).sum() * delta.square().sum()"),
+            "multiplies two sums",
+        ),
+        WrongAnswer(
+            "one mean over all of X",
+            _penalty("return factor * X.square().mean() * delta.square().sum()"),
+            "one mean over all of X",
+        ),
+        WrongAnswer(
+            "mean for the sum",
+            _penalty("return factor * (X.square().mean(0) * delta.square().sum(0)).mean()"),
+            "where a sum belongs",
+        ),
+        WrongAnswer(
+            "square of the sum",
+            _penalty("return factor * (X @ delta.T).square().sum(1).mean()"),
+            "squares the sum",
+        ),
+        WrongAnswer(
+            "factor upside down",
+            _penalty("return (1 - p) / p * X.square().mean(0) @ delta.square().sum(0)"),
+            "upside down",
+        ),
+        WrongAnswer(
+            "not added up",
+            _penalty("return factor * X.square().mean(0) * delta.square().sum(0)"),
+            "add up over the features",
+        ),
     ],
     "measure_quietly": [
         WrongAnswer(
@@ -248,6 +359,58 @@ WRONG = {
                    "    for m, mode in modes:\n        m.training = mode\n"),
             "Return what measure",
         ),
+        WrongAnswer(
+            "dropout alone",
+            _quiet("    off = [m for m in model.modules() if isinstance(m, torch.nn.Dropout) "
+                   "and m.training]\n"
+                   "    [m.eval() for m in off]\n"
+                   "    try:\n"
+                   "        with torch.no_grad():\n"
+                   "            return measure(model)\n"
+                   "    finally:\n"
+                   "        [m.train() for m in off]\n"),
+            "switches all of them",
+        ),
+        WrongAnswer(
+            "gradients on for good",
+            _quiet("    modes = [(m, m.training) for m in model.modules()]\n"
+                   "    model.eval()\n"
+                   "    torch.set_grad_enabled(False)\n"
+                   "    try:\n"
+                   "        return measure(model)\n"
+                   "    finally:\n"
+                   "        torch.set_grad_enabled(True)\n"
+                   "        for m, mode in modes:\n"
+                   "            m.training = mode\n"),
+            "off before the call and are on",
+        ),
+        WrongAnswer(
+            "gradients off for good",
+            _quiet("    modes = [(m, m.training) for m in model.modules()]\n"
+                   "    model.eval()\n"
+                   "    torch.set_grad_enabled(False)\n"
+                   "    try:\n"
+                   "        return measure(model)\n"
+                   "    finally:\n"
+                   "        for m, mode in modes:\n"
+                   "            m.training = mode\n"),
+            "on before the call and are off",
+        ),
+        WrongAnswer(
+            "train() when it fails",
+            _quiet("    modes = [(m, m.training) for m in model.modules()]\n"
+                   "    model.eval()\n"
+                   "    try:\n"
+                   "        with torch.no_grad():\n"
+                   "            result = measure(model)\n"
+                   "    except Exception:\n"
+                   "        model.train()\n"
+                   "        raise\n"
+                   "    for m, mode in modes:\n"
+                   "        m.training = mode\n"
+                   "    return result\n"),
+            "each module in `finally`",
+        ),
     ],
     "stopping_report": [
         WrongAnswer(
@@ -279,6 +442,42 @@ WRONG = {
             "compares with the lowest test loss",
             _report("return at, test[at], test[-1] - min(test)"),
             "nobody could choose",
+        ),
+        WrongAnswer(
+            "stops before the first rise",
+            _report("at = next(i for i in range(9) if valid[i + 1] > valid[i]); return at, "
+                    "test[at], test[-1] - test[at]"),
+            "lowest of all",
+        ),
+        WrongAnswer(
+            "counts from 1",
+            _report("return at + 1, test[at], test[-1] - test[at]"),
+            "counts from 0",
+        ),
+        WrongAnswer(
+            "never negative",
+            _report("return at, test[at], max(0.0, test[-1] - test[at])"),
+            "not zero",
+        ),
+        WrongAnswer(
+            "without its sign",
+            _report("return at, test[at], abs(test[-1] - test[at])"),
+            "Leave its sign",
+        ),
+        WrongAnswer(
+            "a ratio",
+            _report("return at, test[at], test[-1] / test[at]"),
+            "a ratio",
+        ),
+        WrongAnswer(
+            "rounded",
+            _report("return at, round(test[at], 2), round(test[-1] - test[at], 2)"),
+            "This is rounded to",
+        ),
+        WrongAnswer(
+            "test minus valid",
+            _report("return at, test[at], test[-1] - valid[at]"),
+            "test with test",
         ),
     ],
 }  # fmt: skip

@@ -72,6 +72,16 @@ WRONG = {
             "    return all(name == e or name.endswith('.' + e) for e in targets)\n",
             "One entry that matches is enough",
         ),
+        WrongAnswer(
+            "the beginning of the name counts",
+            "import re\n"
+            "def is_target(name, targets):\n"
+            "    if isinstance(targets, str):\n"
+            "        return re.fullmatch(targets, name) is not None\n"
+            "    return any(name == e or name.startswith(e + '.') or name.endswith('.' + e) "
+            "for e in targets)\n",
+            "is its beginning",
+        ),
     ],
     "in_blocks": [
         WrongAnswer(
@@ -114,6 +124,26 @@ WRONG = {
             "    found = re.search(r'[.]([0-9])', name)\n"
             "    return found is not None and int(found.group(1)) in blocks\n",
             "two digits",
+        ),
+        WrongAnswer(
+            "after the word layers only",
+            "def in_blocks(name, blocks):\n"
+            "    return any('layers.' + str(b) + '.' in name for b in blocks)\n",
+            "need not follow the word",
+        ),
+        WrongAnswer(
+            "a range",
+            "def in_blocks(name, blocks):\n"
+            "    numbers = [int(w) for w in name.split('.') if w.isdigit()]\n"
+            "    return bool(numbers) and min(blocks) <= numbers[0] <= max(blocks)\n",
+            "not a range",
+        ),
+        WrongAnswer(
+            "text for a number",
+            "def in_blocks(name, blocks):\n"
+            "    words = [w for w in name.split('.') if w.isdigit()]\n"
+            "    return bool(words) and words[0] in blocks\n",
+            "makes a number of it",
         ),
     ],
     "all_linear": [
@@ -159,6 +189,29 @@ WRONG = {
             "and m is not out]\n",
             "not a Linear",
         ),
+        WrongAnswer(
+            "leaves out both names",
+            "def all_linear(model):\n"
+            "    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)\n"
+            "            and n not in ('lm_head', 'embed_out')]\n",
+            "Its name differs",
+        ),
+        WrongAnswer(
+            "leaves out the last",
+            "def all_linear(model):\n"
+            "    found = [n for n, m in model.named_modules() if isinstance(m, "
+            "torch.nn.Linear)]\n"
+            "    return found[:-1]\n",
+            "get_output_embeddings() returns",
+        ),
+        WrongAnswer(
+            "goes by the shape",
+            "def all_linear(model):\n"
+            "    out = model.get_output_embeddings()\n"
+            "    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)\n"
+            "            and m.weight.shape != out.weight.shape]\n",
+            "compare with `is`",
+        ),
     ],
     "not_found": [
         WrongAnswer(
@@ -201,6 +254,13 @@ WRONG = {
             "            return [e]\n"
             "    return []\n",
             "it is missing",
+        ),
+        WrongAnswer(
+            "a set",
+            "def not_found(names, entries):\n"
+            "    return {e for e in entries if not any(n == e or n.endswith('.' + e) for n "
+            "in names)}\n",
+            "no order",
         ),
     ],
     "rank_for_budget": [
@@ -251,6 +311,30 @@ WRONG = {
             "def rank_for_budget(shapes, budget):\n"
             "    return round(budget / sum(out + in_ for out, in_ in shapes))\n",
             "1 at least",
+        ),
+        WrongAnswer(
+            "every layer square",
+            "def rank_for_budget(shapes, budget):\n"
+            "    return max(1, round(budget / sum(2 * in_ for out, in_ in shapes)))\n",
+            "for square",
+        ),
+        WrongAnswer(
+            "every layer as large as the last",
+            "def rank_for_budget(shapes, budget):\n"
+            "    return max(1, round(budget / (len(shapes) * sum(shapes[-1]))))\n",
+            "as large as the last",
+        ),
+        WrongAnswer(
+            "layers of one shape once",
+            "def rank_for_budget(shapes, budget):\n"
+            "    return max(1, round(budget / sum(map(sum, set(shapes)))))\n",
+            "of one shape once",
+        ),
+        WrongAnswer(
+            "twice the cost",
+            "def rank_for_budget(shapes, budget):\n"
+            "    return max(1, round(budget / sum(2 * (out + in_) for out, in_ in shapes)))\n",
+            "This is half of it",
         ),
     ],
     "fused_update": [
@@ -304,6 +388,36 @@ WRONG = {
             "    return torch.cat(blocks)\n",
             "scaling is missing",
         ),
+        WrongAnswer(
+            "the order written down",
+            _FUSED + "    parts = [factors.get(p) for p in ('q', 'k', 'v')]\n"
+            "    blocks = [torch.zeros(sizes[p], width) if part is None else scaling * "
+            "part[1] @ part[0]\n"
+            "              for p, part in zip(('q', 'k', 'v'), parts)]\n"
+            "    return torch.cat(blocks)\n",
+            "Do not write the order down",
+        ),
+        WrongAnswer(
+            "the order of the alphabet",
+            _FUSED + "    blocks = [scaling * factors[p][1] @ factors[p][0] if p in factors\n"
+            "              else torch.zeros(sizes[p], width) for p in sorted(sizes)]\n"
+            "    return torch.cat(blocks)\n",
+            "alphabet",
+        ),
+        WrongAnswer(
+            "from the last to the first",
+            _FUSED + "    blocks = [scaling * factors[p][1] @ factors[p][0] if p in factors\n"
+            "              else torch.zeros(sizes[p], width) for p in reversed(sizes)]\n"
+            "    return torch.cat(blocks)\n",
+            "lies on top",
+        ),
+        WrongAnswer(
+            "scaling twice",
+            _FUSED + "    blocks = [scaling**2 * factors[p][1] @ factors[p][0] if p in factors\n"
+            "              else torch.zeros(sizes[p], width) for p in sizes]\n"
+            "    return torch.cat(blocks)\n",
+            "there twice",
+        ),
     ],
 }
 
@@ -317,6 +431,8 @@ WRONG["my_targets"] = wrong_numbers(
         "every linear layer": ("448_512", "your target_modules only"),
         "the frozen weights": ("327_680", "frozen"),
         "rank 1": ("2_816", "rank 1"),
+        "A alone": ("73_728", "This is A alone"),
+        "B alone": ("61_440", "This is B alone"),
         "another student's": ("98_304", "not the answer to your numbers"),
     },
 )

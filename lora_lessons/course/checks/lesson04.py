@@ -32,8 +32,8 @@ def _rate(rng: torch.Generator) -> float:
 def check_dropped_branch(answer: Callable[..., Any], rng: torch.Generator) -> None:
     x, A, B, s = _draw(rng, 2, 5, IN), _draw(rng, R, IN), _draw(rng, OUT, R), 7 / 3
     noise, p = torch.rand(x.shape, generator=rng), _rate(rng)
-    result = answer(x, noise, A, B, s, p)
-    again = answer(x, noise, A, B, s, p)
+    result = _leaving_alone(answer, x, noise, A, B, s, p)
+    again = answer(x.clone(), noise.clone(), A, B, s, p)
     if isinstance(result, Tensor) and isinstance(again, Tensor) and not torch.equal(result, again):
         raise Wrong("Two calls give two results: make the mask from `noise`, do not draw again.")
     expect(
@@ -43,6 +43,17 @@ def check_dropped_branch(answer: Callable[..., Any], rng: torch.Generator) -> No
         mistakes=_branch_mistakes(x.double(), noise, A, B, s, p),
     )
     expect(answer(x, noise, A, B, s, 0.0), s * _branch(x.double(), A, B), k=IN)
+
+
+def _leaving_alone(answer: Callable[..., Any], x: Tensor, noise: Tensor, *more: Any) -> Any:
+    """The answer's result; `Wrong` where it wrote into the x or the noise that it was given."""
+    my_x, my_noise = x.clone(), noise.clone()
+    result = answer(my_x, my_noise, *more)
+    if not torch.equal(my_x, x):
+        raise Wrong("Your code changes x itself. Make a new tensor: the base still needs all of x.")
+    if not torch.equal(my_noise, noise):
+        raise Wrong("Your code changes noise itself. Make a new tensor for the mask.")
+    return result
 
 
 def _mask(noise: Tensor, p: float) -> Tensor:
@@ -78,6 +89,25 @@ def _branch_mistakes(
             s * _branch(x * (1 - mask) / p, A, B)
         ),
         "This divides by p. The share that is kept is 1 - p: divide by that.": right * keep / p,
+        "This divides by the share that this one mask kept. Divide by 1 - p, whatever the mask.": (
+            right * keep / mask.mean()
+        ),
+        "This drops where the noise is high. Drop an element where its noise is below p.": (
+            s * _branch(x * (noise < keep) / keep, A, B)
+        ),
+        "This keeps where the noise is above 1 - p: only with probability p. Keep it from p on.": (
+            s * _branch(x * (noise >= keep) / keep, A, B)
+        ),
+        "The threshold is p, not one half.": s * _branch(x * (noise >= 0.5) / keep, A, B),
+        "All tokens lose the same features here. Each token has its own row of noise.": (
+            s * _branch(x * mask[..., :1, :] / keep, A, B)
+        ),
+        "This multiplies by the noise itself. A mask is 0 or 1: compare the noise with p.": (
+            s * _branch(x * noise / keep, A, B)
+        ),
+        "This multiplies by the noise itself. Make a mask of 0 and 1, and divide by 1 - p.": (
+            s * _branch(x * noise, A, B)
+        ),
         "The scaling is missing.": right / s,
         "Nothing is dropped here: this is the branch without a mask.": s * _branch(x, A, B),
     }
@@ -98,20 +128,39 @@ def check_DropoutLora(answer: Callable[..., Any], rng: torch.Generator) -> None:
     layer = answer(linear, A, B, s, p)
     if not isinstance(layer, nn.Module):
         raise Wrong(f"DropoutLora must be a torch.nn.Module; got {type(layer).__name__}.")
-    _check_in_evaluation(layer, x, base, s * _branch(x.double(), A, B), p)
+    _check_in_evaluation(layer, x, base, s * _branch(x.double(), A, B), p, linear.bias.double())
+    _check_gradient_below(layer, x, linear, s * B.double() @ A.double())
     silent = answer(linear, A, torch.zeros_like(B), s, p).train()
-    if (silent(x) - base).abs().max() > 1e-4 * base.abs().max():
+    if (silent(x.clone()) - base).abs().max() > 1e-4 * base.abs().max():
         raise Wrong("With B = 0 the output is not the base's: the mask reaches the base path too.")
     layer.train()
-    first, second = layer(x), layer(x)
+    given = x.clone()
+    first, second = layer(given), layer(x.clone())
+    if not torch.equal(given, x):
+        raise Wrong("The layer changes x itself: leave out inplace=True, others still read x.")
     if torch.equal(first, second):
         raise Wrong("In training two calls give the same output: draw a new mask at each call.")
     branch = (first.detach().double() - base) / s
     _check_mask(branch, x.double(), A.double(), B.double(), p)
 
 
+def _check_gradient_below(layer: nn.Module, x: Tensor, linear: nn.Linear, delta: Tensor) -> None:
+    """Frozen is not no_grad: what lies below the layer learns through W too."""
+    below = x[:1, :1].clone().requires_grad_()
+    out = layer(below)
+    if out.requires_grad:
+        out.sum().backward()
+    got = torch.zeros_like(below) if below.grad is None else below.grad
+    whole = (linear.weight.double() + delta).sum(0)
+    if (got.double() - whole).abs().max() > 1e-3 * whole.abs().max():
+        raise Wrong(
+            "The gradient with respect to x is not that of W + s B A: frozen is not no_grad, and "
+            "not detach. W does not train, but the layers below learn through it."
+        )
+
+
 def _check_in_evaluation(
-    layer: nn.Module, x: Tensor, base: Tensor, branch: Tensor, p: float
+    layer: nn.Module, x: Tensor, base: Tensor, branch: Tensor, p: float, bias: Tensor
 ) -> None:
     layer.eval()
     result = layer(x)
@@ -123,6 +172,8 @@ def _check_in_evaluation(
         k=IN,
         mistakes={
             "The base's output is missing: return base plus branch.": branch,
+            "The base's bias is missing: call the linear layer itself.": base - bias + branch,
+            "The scaling is missing.": base + branch / (7 / 3),
             "In evaluation the branch is gone. Only the mask goes; the branch stays.": base,
             "In evaluation the branch is multiplied by 1 - p. With 1 / (1 - p) in training, "
             "nothing is left to do in evaluation.": base + (1 - p) * branch,
@@ -186,8 +237,11 @@ def check_implied_penalty(answer: Callable[..., Any], rng: torch.Generator) -> N
     for out, in_ in ((17, 17), (OUT, IN)):
         X = _draw(rng, 40, in_) + 1.5
         W, D, p = _draw(rng, out, in_), 0.3 * _draw(rng, out, in_), 0.1 + _rate(rng)
+        value = answer(X.clone(), W.clone(), W + D, p)
+        if isinstance(value, Tensor) and value.numel() > 1:
+            raise Wrong(f"Return one number: add up over the features. Got {tuple(value.shape)}.")
         expect(
-            answer(X.clone(), W.clone(), W + D, p),
+            value,
             _penalty(X, (W + D).double() - W.double(), p),
             k=out * in_,
             mistakes=_penalty_mistakes(X, W, W + D, p),
@@ -208,6 +262,7 @@ def _penalty_mistakes(X: Tensor, W: Tensor, W_tuned: Tensor, p: float) -> dict[s
         "The factor is p / (1 - p), not 1 / (1 - p).": right / p,
         "The factor is p / (1 - p), not p (1 - p).": right * (1 - p) ** 2,
         "The factor p / (1 - p) is missing.": right / factor,
+        "The factor is upside down: p / (1 - p) grows with p.": right / factor**2,
         "This is for the whole W_tuned. Only the update W_tuned - W_base is dropped.": (
             _penalty(X, full, p)
         ),
@@ -219,6 +274,24 @@ def _penalty_mistakes(X: Tensor, W: Tensor, W_tuned: Tensor, p: float) -> dict[s
         ),
         "This takes the variance of x_j. The mean of its square is meant.": (
             factor * X.double().var(0, correction=0) @ norms
+        ),
+        "This takes the variance of x_j, which leaves its mean out. Take the mean of its square.": (
+            factor * X.double().var(0) @ norms
+        ),
+        "This takes the difference of the squares. Square the difference, W_tuned - W_base.": (
+            factor * squares.mean(0) @ (full.square() - W.double().square()).sum(0)
+        ),
+        "This multiplies two sums. Feature j has its own product: multiply, then add up.": (
+            factor * squares.mean(0).sum() * norms.sum()
+        ),
+        "This takes one mean over all of X. Each feature has its own.": (
+            factor * squares.mean() * norms.sum()
+        ),
+        "This takes a mean where a sum belongs: add up each column, and then the features.": (
+            right / D.shape[1]
+        ),
+        "This squares the sum over the features. The masks are independent: square, then add up.": (
+            factor * (X.double() @ D.T).square().sum(1).mean()
         ),
         "This sums over the rows of X. E is the mean over them.": right * len(X),
         "The norms of the columns must be squared.": factor * squares.mean(0) @ norms.sqrt(),

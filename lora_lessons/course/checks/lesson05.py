@@ -41,6 +41,7 @@ def check_is_target(answer: Callable[..., Any], rng: torch.Generator) -> None:
         (q, [], False, "An empty list matches nothing."),
         (q, ["self_attn"], False, "Only the end of the name counts: `self_attn` is in the middle "
          "of it. A part of a name is no match."),
+        (q, ["model"], False, "Only the end of the name counts: `model` is its beginning."),
         (q, ["proj"], False, "The end must begin after a dot: `proj` is not the end of `q_proj`."),
         (q, [r".*q_proj"], False, "An entry of a list is plain text, not a regular expression."),
         (q, ["qXproj"], False, "These are different names."),
@@ -63,8 +64,13 @@ def check_in_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
     low, high = _whole(rng, 1, 9), 0
     high = tens + low
     cases = (
-        (f"model.layers.{low}.mlp.up_proj", [low], True, "This is the block."),
-        (f"h.{high}.attn.c_attn", [0, high], True, "The number may have two digits."),
+        (f"model.layers.{low}.mlp.up_proj", [low], True, "This is the block. A word of a "
+         "name is text; int(word) makes a number of it."),
+        (f"model.layers.{high}.mlp.up_proj", [0, high], True, "The number may have two digits."),
+        (f"h.{high}.attn.c_attn", [0, high], True, "The number need not follow the word `layers`, "
+         "nor be the third word: take the first word that is a number."),
+        (f"model.layers.{low}.mlp.up_proj", [0, high], False, "`blocks` is a list of numbers, not "
+         "a range from its first to its last."),
         (f"model.layers.{high}.mlp.up_proj", [low], False, "Compare whole numbers: block "
          f"{high} is not block {low}."),
         (f"model.layers.{high}.mlp.up_proj", [tens // 10], False, "Compare whole numbers: block "
@@ -87,6 +93,9 @@ def check_in_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
 # --- 5.3 -------------------------------------------------------------------------------------
 
 
+VOCABULARY = 11  # no width below, so that one shape alone is the output layer's
+
+
 class _Block(nn.Module):
     """Linear layers whose names do not all end in "proj", one that says "head", and others."""
 
@@ -95,19 +104,27 @@ class _Block(nn.Module):
         self.q_proj = nn.Linear(width, width)
         self.dense = nn.Linear(width, 2 * width)
         self.head_mix = nn.Linear(width, width, bias=False)
+        self.vote = nn.Linear(width, VOCABULARY, bias=False)  # of the output layer's shape
         self.norm = nn.LayerNorm(width)
         self.pos_proj = nn.Embedding(3, width)
 
 
 class _LanguageModel(nn.Module):
-    """Two blocks and an output layer, which has another name in each architecture."""
+    """Two blocks and an output layer, which has another name in each architecture.
 
-    def __init__(self, width: int, output: str) -> None:
+    It need not be the last module, nor the only linear layer of its shape.
+    """
+
+    def __init__(self, width: int, output: str, first: bool) -> None:
         super().__init__()
-        self.embed = nn.Embedding(7, width)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(2))
         self.output_name = output
-        self.add_module(output, nn.Linear(width, 7, bias=False))
+        parts = {
+            output: nn.Linear(width, VOCABULARY, bias=False),
+            "embed": nn.Embedding(VOCABULARY, width),
+            "blocks": nn.ModuleList(_Block(width) for _ in range(2)),
+        }
+        for name in parts if first else reversed(parts):
+            self.add_module(name, parts[name])
 
     def get_output_embeddings(self) -> nn.Module:
         """As in transformers: the output layer itself."""
@@ -115,9 +132,10 @@ class _LanguageModel(nn.Module):
 
 
 def check_all_linear(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for output in ("embed_out", "lm_head"):
-        model = _LanguageModel(_whole(rng, 3, 9), output)
-        right = {f"blocks.{i}.{part}" for i in (0, 1) for part in ("q_proj", "dense", "head_mix")}
+    linear = ("q_proj", "dense", "head_mix", "vote")
+    for output, first in (("embed_out", False), ("lm_head", True), ("decode", False)):
+        model = _LanguageModel(_whole(rng, 3, 9), output, first)
+        right = {f"blocks.{i}.{part}" for i in (0, 1) for part in linear}
         found = _names(answer(model))
         kinds = dict(model.named_modules())
         if unknown := sorted(found - set(kinds)):
@@ -132,6 +150,11 @@ def check_all_linear(answer: Callable[..., Any], rng: torch.Generator) -> None:
         if others := sorted(found - right):
             raise Wrong(f"{others[0]!r} is a {type(kinds[others[0]]).__name__}, not a Linear.")
         if missing := sorted(right - found):
+            if all(name.endswith(".vote") for name in missing):
+                raise Wrong(
+                    f"{missing[0]!r} is missing. It has the shape of the output layer and is "
+                    "another module: compare with `is`."
+                )
             raise Wrong(
                 f"{missing[0]!r} is linear and it is missing. Leave out the output layer only."
             )
@@ -165,6 +188,8 @@ def check_not_found(answer: Callable[..., Any], rng: torch.Generator) -> None:
         found = answer(list(names), list(entries))
         if isinstance(found, str) or not isinstance(found, Iterable):
             raise Wrong(f"Return a list of entries; got {type(found).__name__}.")
+        if isinstance(found, set | frozenset):
+            raise Wrong("A set has no order. Return a list, in the order of the entries.")
         _compare_entries(list(found), entries, expected, names)
 
 

@@ -24,7 +24,7 @@ def check_rank_for_budget(answer: Callable[..., Any], rng: torch.Generator) -> N
     groups, blocks = torch.randint(2, 6, (2,), generator=rng).tolist()
     width = 24 * groups
     q, v, up = (width, width), (width // groups, width), (3 * width + 1, width)
-    for shapes in ([q, v] * blocks, [up, up[::-1]] * blocks, [q, v, up] * blocks):
+    for shapes in ([v, q] * blocks, [up, up[::-1]] * blocks, [q, v, up] * blocks):
         cost = sum(out + in_ for out, in_ in shapes)
         r = int(torch.randint(40, 80, (1,), generator=rng))  # large: no two mistakes agree
         # a third of a rank below and above: the nearest is r both times
@@ -55,6 +55,14 @@ def _whole_rank(actual: Any, right: int, shapes: list[tuple[int, int]], budget: 
         ),
         "This rounds up. Return the nearest: one rank less is closer to the budget.": -(
             -budget // sum(map(sum, shapes))
+        ),
+        "This takes every layer for square, or for as large as the last. They differ: add up "
+        "(in + out) layer by layer.": round(budget / (sum(shapes[-1]) * len(shapes))),
+        "This counts layers of one shape once. Each of them has its own A and B.": round(
+            budget / sum(map(sum, set(shapes)))
+        ),
+        "This is half of it: one rank costs in + out for each layer, not twice that.": round(
+            budget / (2 * sum(map(sum, shapes)))
         ),
         "A or B is left out: both train.": round(budget / sum(in_ for _, in_ in shapes)),
         "A or B is left out: both train. ": round(budget / sum(out for out, _ in shapes)),
@@ -87,10 +95,26 @@ def check_fused_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     _compare_fused(result, sizes, factors, scaling)
     ranks = {"q": 2, "k": 1, "v": 4}
     factors = {part: _factors(rng, sizes[part], width, r) for part, r in ranks.items()}
+    _check_another_order(answer, sizes, factors, scaling)
+
+
+def _check_another_order(
+    answer: Callable[..., Any],
+    sizes: dict[str, int],
+    factors: dict[str, tuple[Tensor, Tensor]],
+    scaling: float,
+) -> None:
+    """All three are on, and v lies first: neither the names nor the factors say where."""
+    rows, other = sum(sizes.values()), {part: sizes[part] for part in ("v", "q", "k")}
     expect(
-        answer(dict(sizes), dict(factors), scaling),
-        _placed(_starts(sizes), factors, scaling, sum(sizes.values())),
-        k=width,
+        answer(dict(other), dict(factors), scaling),
+        _placed(_starts(other), factors, scaling, rows),
+        k=31,
+        mistakes={
+            "The parts lie in the order of `sizes`: v, q, k here. Do not write the order down.": (
+                _placed(_starts(sizes), factors, scaling, rows)
+            ),
+        },
     )
 
 
@@ -127,7 +151,7 @@ def _compare_fused(
     scaling: float,
 ) -> None:
     rows, starts = sum(sizes.values()), _starts(sizes)
-    q, _, v = sizes.values()
+    q, k, v = sizes.values()
     shared = {
         name: {part: (factors[name][0], B) for part, (_, B) in factors.items()} for name in factors
     }
@@ -138,6 +162,13 @@ def _compare_fused(
         k=31,
         mistakes={
             "The scaling is missing.": _placed(starts, factors, 1.0, rows),
+            "The scaling is there twice.": _placed(starts, factors, scaling**2, rows),
+            "The parts lie in the order of `sizes`, not in that of the alphabet.": (
+                _placed({"k": 0, "q": k, "v": k + q}, factors, scaling, rows)
+            ),
+            "This begins with the last part. The first of `sizes` lies on top.": (
+                _placed({"v": 0, "k": v, "q": v + k}, factors, scaling, rows)
+            ),
             "The parts lie in the order of `sizes`: q, k, v. Here v lies where k belongs.": (
                 _placed({"q": 0, "v": q, "k": q + v}, factors, scaling, rows)
             ),

@@ -46,6 +46,7 @@ def mistakes(
     """What each mistake gives."""
     blocks = len(layers_to_transform)
     wide = sum(512 if name[0] in "kv" else sum(SHAPES[name]) for name in target_modules)
+    outputs, inputs = (sum(SHAPES[name][side] for name in target_modules) for side in (0, 1))
     full = sum(SHAPES[name][0] * SHAPES[name][1] for name in target_modules)
     return {
         "This counts every block. layers_to_transform keeps some of them only.": (
@@ -58,6 +59,8 @@ def mistakes(
         ),
         "These are the layers' own weights. They are frozen: A and B train.": (blocks * full,),
         "This is rank 1. Your config has another.": (_numbers(1, target_modules, blocks),),
+        "This is A alone. B, with out x r numbers, trains too.": (blocks * r * inputs,),
+        "This is B alone. A, with r x in numbers, trains too.": (blocks * r * outputs,),
     }
 
 
