@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from . import model_packages
+from .errors import nearest_and_known
 from .heads import head_class, new_keys, require_head
 from .seeding import require_seed
-from .text import did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -144,7 +144,7 @@ def _source(name: str) -> Path | str:
         return name
     known = [*SHIPPED, *model_packages.PACKAGES]
     raise ValueError(
-        f"no base model and no folder called {name!r}{did_you_mean(name, known)};"
+        f"no base model and no folder called {name!r}{nearest_and_known(name, known)};"
         " a model of the hub is named with its owner, as in 'owner/model'"
     )
 

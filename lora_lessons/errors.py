@@ -43,6 +43,14 @@ def nearest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | Non
     return near[0] if near else None
 
 
+def nearest_and_known(name: str, choices: Iterable[str]) -> str:
+    """The end of an error message: the nearest choice, if one is near, and all of them."""
+    choices = list(choices)
+    near = nearest(name, choices)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"{hint} (known: {', '.join(choices)})"
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence with the choice nearest to `name`, or nothing where none is near."""
     near = nearest(name, choices)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .text import did_you_mean
+from .errors import nearest_and_known
 
 HEADS = {
     "token_classification": "AutoModelForTokenClassification",
@@ -24,7 +24,7 @@ HEADS = {
 def require_head(head: str | None, num_labels: int | None) -> None:
     """Raise ValueError for a head that is not known, or labels that do not fit the head."""
     if head is not None and head not in HEADS:
-        raise ValueError(f"no head called {head!r}{did_you_mean(head, HEADS)}")
+        raise ValueError(f"no head called {head!r}{nearest_and_known(head, HEADS)}")
     classifies = head is not None and head.endswith("classification")
     if classifies and (not isinstance(num_labels, int) or num_labels < 1):
         raise ValueError(f"head={head!r} needs num_labels, a whole number; it is {num_labels!r}")

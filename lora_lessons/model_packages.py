@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .text import did_you_mean
+from .errors import nearest_and_known
 
 
 @dataclass(frozen=True)
@@ -71,4 +71,4 @@ def folder(name: str) -> Path:
 def require_known(name: str) -> None:
     """Raise ValueError for a name that no package stands behind."""
     if name not in PACKAGES:
-        raise ValueError(f"no model to add called {name!r}{did_you_mean(name, PACKAGES)}")
+        raise ValueError(f"no model to add called {name!r}{nearest_and_known(name, PACKAGES)}")

@@ -7,13 +7,14 @@ read half of a speech knows its names and phrases, and would look better than it
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .errors import nearest
+from .errors import nearest_and_known
 
+did_you_mean = nearest_and_known  # the course's modules know it by this name
 DATA = Path(__file__).resolve().parent / "data"
 
 
@@ -49,7 +50,7 @@ def load_text(name: str) -> Corpus:
     "moby_dick": the chapters of Moby Dick; validated on every 10th.
     """
     if name not in _CORPORA:
-        raise ValueError(f"no text called {name!r}{did_you_mean(name, _CORPORA)}")
+        raise ValueError(f"no text called {name!r}{nearest_and_known(name, _CORPORA)}")
     return _CORPORA[name]()
 
 
@@ -102,14 +103,6 @@ def _moby_dick() -> Corpus:
 
 
 _CORPORA = {"pretraining": _pretraining, "moby_dick": _moby_dick}
-
-
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """The end of an error message: the nearest choice, if one is near, and all of them."""
-    choices = list(choices)
-    near = nearest(name, choices)
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"{hint} (known: {', '.join(choices)})"
 
 
 def _read(name: str) -> str:

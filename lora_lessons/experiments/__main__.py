@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from ..text import did_you_mean
+from ..errors import nearest_and_known
 from . import Recording, recordings
 from .fingerprint import fingerprint, rounded
 
@@ -87,7 +87,7 @@ def refuse(names: Sequence[str], known: dict[str, Recording]) -> str | None:
     """Why these names cannot be recorded here, or None; asked before anything runs."""
     for name in names:
         if name not in known:
-            return f"no experiment {name!r}{did_you_mean(name, known)}"
+            return f"no experiment {name!r}{nearest_and_known(name, known)}"
         device = str(known[name].settings.get("device", "cpu"))
         if device.startswith("cuda") and not torch.cuda.is_available():
             return f"{name} is recorded on a CUDA device, and there is none here"
