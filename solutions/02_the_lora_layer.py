@@ -186,7 +186,8 @@ verdict.require()
 # %% [markdown]
 # What happens if somebody does put the base under `no_grad`, "because it is frozen"? No error is raised
 # and the loss still falls. The next cell makes that mistake on a real model of three blocks and
-# compares the gradients of every $B$ with the right ones.
+# compares the gradients of every $B$ with the right ones. A gradient is spoilt if it has to come back
+# through an adapted layer further up.
 
 # %% tags=["nbval-ignore-output"]
 mistake = first_step.frozen_is_not_no_grad()
@@ -343,10 +344,13 @@ print(f"after 5 more steps of SGD the two updates are {twin['later']:.0%} apart"
 #
 # ### Exercise 2.5: into the model (*core*, 8 minutes)
 #
-# Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`. Freeze everything
-# else, and leave what `make` returns as it is. Return the full names of the replaced layers. A second run
-# finds nothing to replace, and must change nothing: what trains goes on training. `model.get_submodule("a.b")` returns a module by its full
-# name; `"layers.0.q_proj".rpartition(".")` gives `("layers.0", ".", "q_proj")`.
+# Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`. Freeze every
+# weight that the model had before, and leave what `make` returns as it is. Return the full names of the
+# replaced layers. A second run finds nothing to replace, and must change nothing: what trains goes on
+# training.
+#
+# `model.get_submodule("a.b")` returns a module by its full name, and `model.get_submodule("")` the model
+# itself. `"layers.0.q_proj".rpartition(".")` gives `("layers.0", ".", "q_proj")`.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "inject", "locked": false, "solution": true, "task": false}
@@ -573,17 +577,22 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # - It reports little overlap beyond the first directions. Ours hardly falls: for all eight,
 #   $\varphi(8, 8)$ is 0.31 in q and 0.32 in v, ten times chance (0.03). What is shared is a subspace
 #   of several directions, not a single one.
-# - Two runs of $r = 64$ share more than $r = 8$ and $r = 64$ do: in q $0.51 \pm 0.04$ for the first
-#   direction, and 0.39 against 0.31 for eight. The two ranks also took different learning rates (0.003
-#   for $r = 8$, 0.001, the lowest tried, for $r = 64$), which may be part of it.
-# - $BA$ says the same as $A$: no pair's first direction differs between them by more than the intervals.
+# - Two runs of $r = 64$ share more than $r = 8$ and $r = 64$ do. For eight directions, compared seed by
+#   seed: by $0.08 \pm 0.02$ in q and $0.07 \pm 0.02$ in v. For the first direction alone it is sure in q
+#   ($0.13 \pm 0.08$), and not in v ($0.05 \pm 0.11$). The two ranks also took different learning rates
+#   (0.003 for $r = 8$, 0.001, the lowest tried, for $r = 64$), which may be part of it.
+# - $BA$ says nearly the same as $A$. For eight directions the two differ by 0.02 at most. For the first
+#   one, seed by seed, they differ by more than the interval in one of four cases: two runs of $r = 64$
+#   in q, where $A$ overlaps more, by $0.05 \pm 0.03$.
 # - The whole subspaces, $\varphi(8, 64)$ in q, reach 0.56. Chance alone gives 0.25 there.
 #
 # How to read it, whatever the numbers are:
 #
 # - The untrained curve must lie on chance. If it did not, the measure or the seeds would be at fault.
 # - $A$ starts random and keeps part of its start, so its own noise counts as directions. $BA$ starts at
-#   zero: all that it contains was learnt. Where the two disagree, $BA$ is the better witness.
+#   zero: all that it contains was learnt. And the $R$ of section 4 leaves the span of all rows of $A$ as
+#   it is, but changes which directions in it come first. Where the two disagree, $BA$ is the better
+#   witness.
 # - Overlap of two runs shows what both found. It does not show that the rest is noise: two adapters may
 #   be equally good in different directions (section 4's fine print).
 

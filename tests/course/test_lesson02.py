@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import mean
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import lora_lessons as ll
 from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson02 as explorer
 from lora_lessons.course.figures import lesson02 as figures
+from lora_lessons.course.figures.statistics import half_width95
 from lora_lessons.experiments import first_step
 from lora_lessons.experiments import lesson02 as experiment
 from lora_lessons.experiments.lesson02 import chance, right_directions, similarity
@@ -251,6 +253,39 @@ def test_the_recorded_overlap_bears_the_verdict_of_the_page():
         untrained = mean_phi(experiment.UNTRAINED, module, "A", 1, 1)
         assert untrained == pytest.approx(chance(1, 1, data["width"]), abs=0.002)
         assert mean_phi(pair, module, "A", 8, 64) > 0.55 > 2 * chance(8, 64, data["width"])
+
+
+def test_the_recorded_differences_of_overlap_are_those_of_the_page():
+    """Seed by seed, each with its 95 % interval."""
+    data = recorded.load("02_subspaces").data
+
+    def apart(one, other, i):
+        values = (
+            [curve[i - 1] for curve in figures.find(data, *row)["equal"]] for row in (one, other)
+        )
+        differences = [a - b for a, b in zip(*values, strict=True)]
+        return round(mean(differences), 2), round(half_width95(differences), 2)
+
+    pair, twins = "small and large", "large, two seeds"
+    more = {
+        (module, i): apart((twins, module, "A"), (pair, module, "A"), i)
+        for module in ("q_proj", "v_proj")
+        for i in (1, 8)
+    }
+    assert more == {
+        ("q_proj", 1): (0.13, 0.08), ("q_proj", 8): (0.08, 0.02),
+        ("v_proj", 1): (0.05, 0.11), ("v_proj", 8): (0.07, 0.02),
+    }  # fmt: skip
+    A_less_BA = {
+        (of, module, i): apart((of, module, "A"), (of, module, "BA"), i)
+        for of in (pair, twins)
+        for module in ("q_proj", "v_proj")
+        for i in (1, 8)
+    }
+    sure = {key for key, (middle, half) in A_less_BA.items() if key[2] == 1 and abs(middle) > half}
+    assert sure == {(twins, "q_proj", 1)}
+    assert A_less_BA[twins, "q_proj", 1] == (0.05, 0.03)
+    assert all(abs(middle) <= 0.02 for key, (middle, _) in A_less_BA.items() if key[2] == 8)
 
 
 @pytest.mark.parametrize("name", ["02_what_trains", "02_what_trains_smollm2"])

@@ -239,6 +239,31 @@ WRONG = {
             _forward("x @ linear.weight.T + s * (x @ A.T @ B.T)"),
             "bias is missing",
         ),
+        WrongAnswer(
+            "the root of r",
+            _forward("linear(x) + alpha / A.shape[0] ** 0.5 * (x @ A.T @ B.T)"),
+            "divided by sqrt(r)",
+        ),
+        WrongAnswer(
+            "A's columns for r",
+            _forward("linear(x) + alpha / A.shape[1] * (x @ A.T @ B.T)"),
+            "divided by in_features",
+        ),
+        WrongAnswer(
+            "B's rows for r",
+            _forward("linear(x) + alpha / B.shape[0] * (x @ A.T @ B.T)"),
+            "divided by out_features",
+        ),
+        WrongAnswer(
+            "divides without the fraction",
+            _forward("linear(x) + alpha // A.shape[0] * (x @ A.T @ B.T)"),
+            "Divide with /",
+        ),
+        WrongAnswer(
+            "subtracts the branch",
+            _forward("linear(x) - s * (x @ A.T @ B.T)"),
+            "subtracted",
+        ),
     ],
     "AdaptedLinear": [
         WrongAnswer(
@@ -349,7 +374,17 @@ class AdaptedLinear(torch.nn.Module):
         WrongAnswer(
             "transposed",
             _gradients(A="s * x2.T @ G2 @ B"),
-            "shape must be (3, 31)",
+            "grad_A must have the shape of A: (3, 31)",
+        ),
+        WrongAnswer(
+            "one for each item of the batch",
+            _gradients(B="s * G.transpose(1, 2) @ (x @ A.T)"),
+            "Sum over the batch too",
+        ),
+        WrongAnswer(
+            "A's gradient taken for zero",
+            _gradients(A="torch.zeros_like(A)"),
+            "because B is zero then",
         ),
         WrongAnswer(
             "no way through W",
@@ -456,6 +491,20 @@ def gradients_by_hand(x, G, W, A, B, scaling):
             _inject(replace="setattr(model, last, make(module))"),
             "the layer's own parent",
         ),
+        WrongAnswer(
+            "sets the full name on the model",
+            _inject(replace="setattr(model, name, make(module))"),
+            "setattr with the full name",
+        ),
+        WrongAnswer(
+            "freezes the replaced layers only",
+            _inject(
+                before="pass",
+                replace="module.requires_grad_(False); "
+                "setattr(model.get_submodule(parent), last, make(module))",
+            ),
+            "still trains",
+        ),
     ],
     "overlap": [
         WrongAnswer(
@@ -508,6 +557,43 @@ def gradients_by_hand(x, G, W, A, B, scaling):
             _overlap("(M[:i] @ N[:j].T).square().sum().item() / min(i, j)"),
             "rows of the matrices themselves",
         ),
+        WrongAnswer(
+            "all vectors",
+            _overlap("(Vh @ Qh.T).square().sum().item() / min(i, j)"),
+            "All vectors were compared",
+        ),
+        WrongAnswer(
+            "the smaller number of both",
+            _overlap("(Vh[:min(i, j)] @ Qh[:min(i, j)].T).square().sum().item() / min(i, j)"),
+            "same number was taken of both",
+        ),
+        WrongAnswer(
+            "one vector of each",
+            _overlap("(Vh[i] @ Qh[j]).square().item() / min(i, j)"),
+            "Vh[i] is one vector",
+        ),
+        WrongAnswer(
+            "with the singular values",
+            _overlap(
+                "((S[:i, None] * Vh[:i]) @ (T[:j, None] * Qh[:j]).T).square().sum().item() "
+                "/ min(i, j)"
+            ),
+            "by their singular values",
+        ),
+        WrongAnswer(
+            "the spectral norm",
+            _overlap(f"torch.linalg.matrix_norm({_COSINES}, 2).square().item() / min(i, j)"),
+            "spectral norm",
+        ),
+        WrongAnswer(
+            "columns of the whole Vh",
+            """
+def overlap(M, N, i, j):
+    Vh, Qh = torch.linalg.svd(M).Vh, torch.linalg.svd(N).Vh
+    return (Vh[:, :i].T @ Qh[:, :j]).square().sum().item() / min(i, j)
+""",
+            "full_matrices=False",
+        ),
     ],
 }
 
@@ -521,6 +607,11 @@ WRONG["my_gradients"] = wrong_numbers(
         "a row of B for its column": ("715, 5_005", "B's columns"),
         "a column of A for its row": ("638, 2_079", "row 0 of A"),
         "the wrong row of B": ("638, 715", "entry [0][0]"),
+        "the wrong column of B": ("638, 2_156", "entry [1][1]"),
+        "A's row and column exchanged": ("1_584, 5_005", "entry [1][0] of A's"),
+        "B's row and column exchanged": ("638, 308", "entry [0][1] of B's"),
+        "no scaling in the first": ("116, 5_005", "missing in the first"),
+        "no scaling in the second": ("638, 910", "missing in the second"),
         "one number": ("638", "Return 2 numbers"),
         "another student's": ("640, 5_005", "first number is not the answer to your numbers"),
     },

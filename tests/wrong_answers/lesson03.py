@@ -79,6 +79,15 @@ WRONG = {
         WrongAnswer("the card's loose words", _weight(result="s * W"), "loosely"),
         WrongAnswer("not scaled", _weight(result="W + B @ A"), "not scaled"),
         WrongAnswer("r from B's rows", _weight(scaling="alpha / B.shape[0]"), "out_features"),
+        WrongAnswer("r from A's columns", _weight(scaling="alpha / A.shape[1]"), "in_features"),
+        WrongAnswer(
+            "the root of alpha too",
+            _weight(scaling="(alpha / r) ** (0.5 if stabilized else 1)"),
+            "of alpha too",
+        ),
+        WrongAnswer("no fraction", _weight(scaling="alpha // r"), "Divide with /"),
+        WrongAnswer("subtracted", _weight(result="W - s * (B @ A)"), "subtracted"),
+        WrongAnswer("in place", _weight(result="W.add_(s * (B @ A))"), "W itself was changed"),
     ],
     "first_update": [
         WrongAnswer("s once for SGD", _first(sgd="-lr * s * (G @ A.T) @ A"), "s squared"),
@@ -101,7 +110,25 @@ WRONG = {
         WrongAnswer(
             "the step of B",
             "def first_update(G, A, s, lr, optimizer):\n    return -lr * s * G @ A.T\n",
-            "shape must be",
+            "This is B's step",
+        ),
+        WrongAnswer("full fine-tuning, scaled", _first(sgd="-lr * s * G"), "and s once"),
+        WrongAnswer("no lr in SGD", _first(sgd="-s * s * (G @ A.T) @ A"), "lr is missing"),
+        WrongAnswer("no lr in Adam", _first(adam="-s * torch.sign(G @ A.T) @ A"), "lr is missing"),
+        WrongAnswer(
+            "sign of G, and s twice",
+            _first(adam="-lr * s * s * torch.sign(G) @ A.T @ A"),
+            "s is there twice",
+        ),
+        WrongAnswer(
+            "divided by the whole norm",
+            _first(adam="-lr * s * (G @ A.T) / (G @ A.T).norm() @ A"),
+            "its whole norm",
+        ),
+        WrongAnswer(
+            "averages not corrected",
+            _first(adam="-lr * s * (0.1 * G @ A.T) / (0.001 * (G @ A.T) ** 2) ** 0.5 @ A"),
+            "sqrt(10) times too long",
         ),
     ],
     "same_run": [
@@ -120,6 +147,22 @@ WRONG = {
         WrongAnswer(
             "a tuple", "def same_run(k, lr, weight_decay, optimizer):\n    return lr, k\n", "dict"
         ),
+        WrongAnswer(
+            "a rate for each factor",
+            "def same_run(k, lr, weight_decay, optimizer):\n"
+            "    return {'lr': [lr, lr * k], 'weight_decay': weight_decay, 'start_A': 1.0}\n",
+            "lr must be one number",
+        ),
+        WrongAnswer(
+            "the factor for the rate",
+            "def same_run(k, lr, weight_decay, optimizer):\n"
+            "    f = k ** 0.5 if optimizer == 'adamw' else k\n"
+            "    return {'lr': f, 'weight_decay': 1 / f, 'start_A': k ** 0.5}\n",
+            "not the factor",
+        ),
+        WrongAnswer(
+            "decay divided by k for both", _same(decay="1 / k"), "so that lr x decay stays"
+        ),
     ],
     "alpha_for": [
         WrongAnswer("alpha unchanged", _alpha("old_alpha"), "the trap"),
@@ -129,6 +172,25 @@ WRONG = {
         WrongAnswer("2r", _alpha("2 * new_r"), "habit"),
         WrongAnswer("adds the difference", _alpha("old_alpha + new_r - old_r"), "ratio"),
         WrongAnswer("returns the scaling", _alpha("old_alpha / old_r"), "the scaling"),
+        WrongAnswer("the new scaling", _alpha("old_alpha / new_r"), "if alpha stays"),
+        WrongAnswer(
+            "the factor alone", _alpha("(new_r / old_r) ** (0.5 if stabilized else 1)"), "factor"
+        ),
+        WrongAnswer(
+            "from the plain scaling to the root",
+            _alpha("old_alpha / old_r * (new_r ** 0.5 if stabilized else new_r)"),
+            "alpha / sqrt(old_r)",
+        ),
+        WrongAnswer(
+            "the root of alpha too",
+            _alpha("(old_alpha * new_r / old_r) ** (0.5 if stabilized else 1)"),
+            "of alpha too",
+        ),
+        WrongAnswer(
+            "rounded",
+            _alpha("round(old_alpha * (new_r / old_r) ** (0.5 if stabilized else 1))"),
+            "was rounded",
+        ),
     ],
     "power_law": [
         WrongAnswer("a linear fit", _law(a="x", b="y"), "slope of y against x"),
@@ -148,6 +210,32 @@ WRONG = {
             "    return (a @ b / (a @ a)).item()\n",
             "ValueError",
         ),
+        WrongAnswer(
+            "leaves the zeros out",
+            "def power_law(x, y):\n"
+            "    kept = [(math.log(a), math.log(b)) for a, b in zip(x, y) if a > 0 and b > 0]\n"
+            "    if not kept:\n"
+            "        raise ValueError('nothing left')\n"
+            "    a, b = torch.tensor(kept, dtype=torch.float64).T\n"
+            "    a, b = a - a.mean(), b - b.mean()\n"
+            "    return (a @ b / (a @ a)).item()\n",
+            "one y = 0 among others",
+        ),
+        WrongAnswer("looks at y alone", _law().replace("min(x) <= 0 or ", ""), "For x = 0"),
+        WrongAnswer("looks for zeros alone", _law().replace("<=", "=="), "a negative y"),
+        WrongAnswer(
+            "an assertion",
+            "def power_law(x, y):\n    assert min(x) > 0 and min(y) > 0\n"
+            + _law(a="x.log()").split("\n", 4)[4],
+            "raised AssertionError",
+        ),
+        WrongAnswer(
+            "the constant",
+            _law(slope="y.log().mean() - a @ b / (a @ a) * x.log().mean()"),
+            "This is log c",
+        ),
+        WrongAnswer("the correlation", _law(slope="a @ b / (a.norm() * b.norm())"), "correlation"),
+        WrongAnswer("mean of the slopes", _law(slope="(b.diff() / a.diff()).mean()"), "neighbours"),
     ],
     "run_outcome": [
         WrongAnswer("no test for nan", _outcome(finite="True"), "nan or inf"),
@@ -171,6 +259,48 @@ WRONG = {
         ),
         WrongAnswer("never a spike", _outcome(spiked="False"), "that is a spike"),
         WrongAnswer(
+            "the worst of the last tenth",
+            _outcome(diverged="max(excess[-n:]) > margin"),
+            "their mean is not",
+        ),
+        WrongAnswer(
+            "no spike in the last tenth",
+            _outcome(spiked="max(excess[:-n]) > margin"),
+            "counts there too",
+        ),
+        WrongAnswer(
+            "the last ten losses",
+            _outcome(diverged="sum(excess[-10:]) / len(excess[-10:]) > margin"),
+            "3 of its 30 losses",
+        ),
+        WrongAnswer(
+            "a sum for the mean",
+            _outcome(diverged="sum(excess[-n:]) > margin"),
+            "less than the margin on average",
+        ),
+        WrongAnswer(
+            "the median of the last tenth",
+            _outcome(diverged="sorted(excess[-n:])[n // 2] > margin"),
+            "not the median",
+        ),
+        WrongAnswer(
+            "either side of the base",
+            _outcome(excess="[abs(loss - base) for loss, base in zip(losses, untrained)]"),
+            "ends below the base",
+        ),
+        WrongAnswer(
+            "a short run is averaged whole",
+            _outcome()
+            .replace("max(1, len(losses) // 10)", "len(losses) // 10")
+            .replace("/ n", "/ len(excess[-n:])"),
+            "last tenth is one step",
+        ),
+        WrongAnswer(
+            "a short run divides by zero",
+            _outcome().replace("max(1, len(losses) // 10)", "len(losses) // 10"),
+            "ZeroDivisionError for a run of 5",
+        ),
+        WrongAnswer(
             "a bool",
             "def run_outcome(losses, untrained, margin):\n    return max(losses) > margin\n",
             'Return "stable"',
@@ -188,6 +318,9 @@ WRONG["my_alphas"] = wrong_numbers(
         "the scaling for the alpha": ("29.33333, 495.2037", "the scaling that you have now"),
         "alpha left alone": ("88, 88", "the trap"),
         "the plain scaling kept under rsLoRA": ("2_786.667, 285.906", "old scaling"),
+        "the first rounded": ("2_787, 495.2037", "first number was rounded"),
+        "the second rounded": ("2_786.667, 495", "second number was rounded"),
+        "both rounded": ("2_787, 495", "was rounded too far"),
         "another student's": ("123.4, 56.78", "not the answer to your numbers"),
     },
 )

@@ -174,6 +174,17 @@ def _expect_forward(result: Any, x: Tensor, linear: nn.Linear, A: Tensor, B: Ten
             ),
             "The branch is not scaled: multiply it by alpha / r.": base + branch,
             "The scaling is upside down: it is alpha / r.": base + branch / SCALING,
+            "alpha was divided by sqrt(r). Here it is divided by r itself.": (
+                base + ALPHA / math.sqrt(R) * branch
+            ),
+            "alpha was divided by in_features. r is the number of A's rows, A.shape[0].": (
+                base + ALPHA / IN * branch
+            ),
+            "alpha was divided by out_features. r is the number of A's rows, A.shape[0].": (
+                base + ALPHA / OUT * branch
+            ),
+            "alpha // r drops the fraction. Divide with /.": base + ALPHA // R * branch,
+            "The branch is subtracted: it is added.": base - SCALING * branch,
             "The base is missing: the branch is added to linear(x).": SCALING * branch,
             "The branch is missing: this is linear(x) alone.": base,
         },
@@ -305,6 +316,7 @@ def check_gradients_by_hand(answer: Callable[..., Any], rng: torch.Generator) ->
     grad_A = SCALING * torch.einsum("bto,or,bti->ri", G, B, x)
     grad_B = SCALING * torch.einsum("bto,bti,ri->or", G, x, A)
     for name, mine, right in (("A", got[0], grad_A), ("B", got[1], grad_B)):
+        _check_shape_of_gradient(name, mine, right)
         expect(mine, right, k=10 * OUT, mistakes=_factor_mistakes(name, right))
     through_W, branch = G @ W, torch.einsum("bto,or,ri->bti", G, B, A)
     expect(
@@ -324,6 +336,14 @@ def check_gradients_by_hand(answer: Callable[..., Any], rng: torch.Generator) ->
     )
 
 
+def _check_shape_of_gradient(name: str, mine: Tensor, right: Tensor) -> None:
+    shape, wanted = tuple(mine.shape), tuple(right.shape)
+    if shape == (2, *wanted):
+        raise Wrong(f"grad_{name} is one for each item of the batch. Sum over the batch too.")
+    if shape != wanted:
+        raise Wrong(f"grad_{name} must have the shape of {name}: {wanted}; got {shape}.")
+
+
 def _factor_mistakes(name: str, right: Tensor) -> dict[str, Tensor]:
     return {
         f"The scaling is missing in grad_{name}.": right / SCALING,
@@ -334,6 +354,7 @@ def _factor_mistakes(name: str, right: Tensor) -> dict[str, Tensor]:
             right / 10
         ),
         f"grad_{name} is a mean over the batch. Sum over it: the mean is in G already.": right / 2,
-        f"grad_{name} is transposed: a gradient has the shape of its tensor.": right.T,
         f"grad_{name} has the wrong sign: a gradient points uphill.": -right,
+        f"grad_{name} is zero. It is so at the first step alone, for A, because B is zero then. "
+        "Here neither is.": torch.zeros_like(right),
     }

@@ -28,11 +28,11 @@ from ..mine.lesson02 import MY_GRADIENTS
 
 
 class _Adapted(nn.Module):
-    """What the check's own `make` returns: the layer, and two factors that train."""
+    """What the check's own `make` returns: the layer, frozen, and a factor that trains."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.inner = linear
+        self.inner = linear.requires_grad_(False)
         self.A = nn.Parameter(torch.zeros(1, linear.in_features))
 
 
@@ -84,6 +84,12 @@ def check_inject(answer: Callable[..., Any], rng: torch.Generator) -> None:
         return made[-1]
 
     names = answer(model, list(WANTED), make)
+    dotted = [name for module in model.modules() for name in module._modules if "." in name]
+    if dotted:
+        raise Wrong(
+            f"setattr with the full name made a new part, {dotted[0]!r}, and replaced nothing: set "
+            "the last part of the name on the parent, model.get_submodule(parent)."
+        )
     adapted = [name for name, module in model.named_modules() if isinstance(module, _Adapted)]
     _check_replaced(adapted, made, model, before)
     _check_only_factors_train(model)
@@ -201,6 +207,35 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
         ),
         "These are rows of the matrices themselves. Take their singular vectors first.": (
             energy(M[:i], N[:j])
+        ),
+        **_overlap_mistakes_of_choice(M, N, i, j, energy),
+    }
+
+
+def _overlap_mistakes_of_choice(
+    M: Tensor, N: Tensor, i: int, j: int, energy: Callable[[Tensor, Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """The formula is right, and other vectors are taken than the first i and the first j."""
+    _, S, Vh = torch.linalg.svd(M)  # Vh is whole here: (in, in)
+    _, T, Qh = torch.linalg.svd(N)
+    fewest = min(i, j)
+    return {
+        "These are columns of Vh. Its rows are the singular vectors: Vh[:i]. Take full_matrices="
+        "False.": energy(Vh[:, :i].T, Qh[:, :j].T),
+        "All vectors were compared: take the first i of M, Vh[:i], and the first j of N.": (
+            energy(Vh[:OUT], Qh[:OUT])
+        ),
+        "The same number was taken of both: the first i of M, and the first j of N.": (
+            energy(Vh[:fewest], Qh[:fewest])
+        ),
+        "Vh[i] is one vector, and counting starts at 0. Vh[:i] holds the first i.": (
+            energy(Vh[i : i + 1], Qh[j : j + 1])
+        ),
+        "The vectors were multiplied by their singular values. Only their directions count.": (
+            energy(S[:i, None] * Vh[:i], T[:j, None] * Qh[:j])
+        ),
+        "This is the spectral norm. The Frobenius norm adds the squares of all entries.": (
+            torch.linalg.matrix_norm(Vh[:i] @ Qh[:j].T, 2).square() / fewest
         ),
     }
 

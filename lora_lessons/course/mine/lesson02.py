@@ -42,6 +42,8 @@ def mistakes(x: Row, G: Row, A: list[Row], B: list[Row], lora_alpha: int) -> dic
             column,
             hidden,
         ),
+        "The scaling is missing in the first number.": (column, s * hidden),
+        "The scaling is missing in the second number.": (s * column, hidden),
         "The scaling is alpha / r, not alpha. r is the number of A's rows.": (
             lora_alpha * column,
             lora_alpha * hidden,
@@ -62,6 +64,18 @@ def mistakes(x: Row, G: Row, A: list[Row], B: list[Row], lora_alpha: int) -> dic
         "This is the entry [0][0] of B's gradient. Row 1 belongs to the output 1.": (
             None,
             s * G[0] * _dot(A[0], x),
+        ),
+        "This is the entry [1][1] of B's gradient. Column 0 belongs to row 0 of A.": (
+            None,
+            s * G[1] * _dot(A[1], x),
+        ),
+        "This is the entry [1][0] of A's gradient. The first index is the row.": (
+            s * _dot([row[1] for row in B], G) * x[0],
+            None,
+        ),
+        "This is the entry [0][1] of B's gradient. The first index is the row.": (
+            None,
+            s * G[0] * _dot(A[1], x),
         ),
     }
 

@@ -39,6 +39,11 @@ def mistakes(r: int, lora_alpha: int, new_r: int) -> dict[str, Numbers]:
             None,
             lora_alpha / r * math.sqrt(new_r),
         ),
+        "The first number was rounded too far: give five digits.": (float(round(lora)), None),
+        "The second number was rounded too far: give five digits.": (
+            None,
+            float(round(stabilized)),
+        ),
     }
 
 
