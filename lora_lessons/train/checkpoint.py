@@ -168,15 +168,22 @@ def write(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
     save_file(tensors, draft, metadata={"state": text})
+    with draft.open("rb+") as file:
+        os.fsync(file.fileno())  # before the old file goes: a power cut must not leave an empty one
     os.replace(draft, path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The state that `write` wrote, on the CPU."""
-    from safetensors import safe_open
+    """The state that `write` wrote, on the CPU. Raises ValueError for a file that is none."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as file:
-        return put_back(json.loads(file.metadata()["state"]), file.get_tensor)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return put_back(json.loads(file.metadata()["state"]), file.get_tensor)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is no whole checkpoint ({error}): delete it to start afresh"
+        ) from error
 
 
 def take_out(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:

@@ -15,7 +15,14 @@ from .checkpoint import Checkpoint, run_settings
 from .data import BatchStream, to_device
 from .distributed import join
 from .history import History
-from .loss import Batch, LossFunction, evaluate, require_labels, summed_loss
+from .loss import (
+    Batch,
+    LossFunction,
+    evaluate,
+    require_labels,
+    require_targets,
+    summed_loss,
+)
 from .modes import (
     deterministic_algorithms,
     evaluation_mode,
@@ -24,7 +31,7 @@ from .modes import (
     unchanged_random_state,
 )
 from .optim import schedule_factor, trainable_parameters
-from .settings import check_settings, require_whole
+from .settings import check_settings, require_unmerged, require_whole
 from .step import training_step
 
 __all__ = ["Step", "evaluate", "fit", "run"]
@@ -94,6 +101,7 @@ def fit(
     Under `torchrun` the processes train together; see `distributed`.
     """
     check_settings(steps, lr, accumulate, eval_every, warmup, schedule, precision, clip)
+    require_unmerged(model)
     device = trainable_parameters(model)[0].device
     processes = join(device)
     source = BatchStream(batches)
@@ -106,6 +114,8 @@ def fit(
         group = [source.draw() for _ in range(accumulate)]
         if loss_fn is None:
             require_labels(group[0])
+        if loss_fn is None and first:
+            require_targets(group)
         if first:
             processes.require_same(group[0])
         return [to_device(processes.share(batch), device) for batch in group]

@@ -8,7 +8,7 @@ all parts are known: after accumulation and over all processes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -135,6 +135,15 @@ def require_labels(batch: Batch) -> None:
         )
 
 
+def require_targets(batches: Sequence[Batch]) -> None:
+    """Raise if no label of a step is predicted: its loss would be 0, and nothing learnt."""
+    if not any((batch["labels"] != IGNORED).any() for batch in batches):
+        raise ValueError(
+            f"every label of the first step is {IGNORED}, which is not predicted: there is nothing "
+            "to learn. Were the labels masked too far?"
+        )
+
+
 def evaluate(
     model: nn.Module, blocks: torch.Tensor, batch_size: int = 32, precision: str = "auto"
 ) -> float:
@@ -145,8 +154,14 @@ def evaluate(
     """
     from .optim import autocast, device_of
 
-    if blocks.ndim != 2 or not len(blocks):
-        raise ValueError(f"blocks must be (n, T) with n >= 1, got {tuple(blocks.shape)}")
+    if not isinstance(blocks, torch.Tensor) or blocks.is_floating_point():
+        kind = getattr(blocks, "dtype", type(blocks).__name__)
+        raise TypeError(f"blocks must be a tensor of token ids, or valid a function, got {kind}")
+    if blocks.ndim != 2 or not len(blocks) or blocks.shape[1] < 2:
+        shape = tuple(blocks.shape)
+        raise ValueError(f"blocks must be (n, T) with n >= 1 and T >= 2, got {shape}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if hasattr(unwrap(model), "config") and not is_causal_lm(model):
         raise TypeError(
             f"blocks of text score a causal language model, and this is a "

@@ -44,8 +44,15 @@ def pack(
 
 def parts(example: torch.Tensor | Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """An example's ids (n,) and labels (n,), of which the first is ignored."""
-    ids = example["input_ids"] if isinstance(example, Mapping) else example
-    labels = example["labels"] if isinstance(example, Mapping) else example
+    pair = (example,) * 2
+    if isinstance(example, Mapping):
+        pair = tuple(example.get(name) for name in ("input_ids", "labels"))
+    if not all(isinstance(one, torch.Tensor) for one in pair):
+        raise TypeError(
+            "an example is a tensor of ids, or a dict with tensors input_ids and labels; got "
+            f"{list(example) if isinstance(example, Mapping) else type(example).__name__}"
+        )
+    ids, labels = pair
     if ids.ndim != 1 or ids.shape != labels.shape or not len(ids):
         raise ValueError(
             f"an example is ids (n,) and labels (n,), got {tuple(ids.shape)}, {tuple(labels.shape)}"

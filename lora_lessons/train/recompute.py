@@ -28,10 +28,13 @@ def recomputed_blocks(model: nn.Module, wanted: bool) -> Iterator[None]:
             "recompute=True needs a repeated block, and the model has none (no ModuleList of two "
             "modules of one class)"
         )
+    own = [vars(block).get("forward") for block in blocks]  # another library's hook, as a rule None
     for block in blocks:
         block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     try:
         yield
     finally:
-        for block in blocks:
-            del block.forward  # the instance's; the class's own is there again
+        for block, forward in zip(blocks, own, strict=True):
+            del block.forward  # the class's own is there again
+            if forward is not None:
+                block.forward = forward

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..holder import AdapterHolder
 from .blocks import compiled_blocks
 from .capture import prepare
 from .data import to_device
@@ -38,7 +39,7 @@ UNSUPPORTED = (
     "layer_replication",
     "alora_invocation_tokens",
 )
-INITS = (True, False, "gaussian", "orthogonal", "eye")  # they leave the base's weights alone
+INITS = (True, False, "gaussian", "orthogonal")  # they leave the base's weights alone
 EVALUATION_TOKENS = {"cpu": 2**14, "cuda": 2**17}  # in one pass, of all adapters together
 
 
@@ -232,12 +233,23 @@ def initial_adapters(model: nn.Module, jobs: Sequence[Job]) -> list[dict[str, La
         raise ValueError("no jobs to train")
     for job in jobs:
         check_config(job.config)
+    require_bare(model)
     flags = [(p, p.requires_grad) for p in model.parameters()]
     try:
         return [initial_adapter(model, job) for job in jobs]
     finally:
         for parameter, flag in flags:
             parameter.requires_grad = flag
+
+
+def require_bare(model: nn.Module) -> None:
+    """Raise for a model that has adapters: taking the job's out again would take these out too."""
+    holders = [name for name, m in model.named_modules() if isinstance(m, AdapterHolder)]
+    if holders:
+        raise ValueError(
+            f"train_many needs a model without adapters, and {holders[0]} has some: load the base "
+            "again, or take them out by unload()"
+        )
 
 
 def initial_adapter(model: nn.Module, job: Job) -> dict[str, LayerAdapter]:

@@ -263,3 +263,23 @@ def test_deterministic_algorithms_inside_only(tmp_path):
     run(lora(), steps=1, loss_fn=loss)
     assert seen == [True, False]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -40])
+def test_a_file_that_is_not_whole_is_named(tmp_path, keep):
+    run(lora(), tmp_path, steps=1)
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[:keep])
+    model = lora()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"{FILE} is no whole checkpoint .*: delete it"):
+        run(model, tmp_path, steps=1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_file_of_something_else_is_named(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, tmp_path / FILE)
+    with pytest.raises(ValueError, match=f"{FILE} is no whole checkpoint"):
+        run(lora(), tmp_path, steps=1)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from models import batch, tiny_decoder, token_ids
 
+from lora_lessons.config import LoraConfig
+from lora_lessons.model import get_peft_model
 from lora_lessons.tokens import TokenBatches, blocks
 from lora_lessons.train.loop import evaluate, fit
 
@@ -210,7 +212,10 @@ def test_history_goes_through_json():
     ("settings", "message"),
     [
         ({"steps": 0}, "steps must be"),
+        ({"steps": True}, "steps must be"),
         ({"lr": -1.0}, "lr must be"),
+        ({"lr": float("inf")}, "lr must be"),
+        ({"lr": "1e-3"}, "lr must be a finite number above 0, got '1e-3'"),
         ({"clip": 0.0}, "clip must be"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"precision": "fp16"}, "expected one of"),
@@ -239,3 +244,34 @@ def test_bad_batches_are_named():
 def test_nothing_to_train_says_how_to_get_something():
     with pytest.raises(ValueError, match="get_peft_model"):
         run(tiny_decoder().requires_grad_(False))
+
+
+def test_labels_that_are_all_ignored_are_refused():
+    one = batch()
+    nothing = {**one, "labels": torch.full_like(one["labels"], -100)}
+    with pytest.raises(ValueError, match="every label of the first step is -100"):
+        run(trainable(), [nothing, nothing], accumulate=2)
+    run(trainable(), [one, nothing], accumulate=2)  # a part of a step may be empty
+
+
+def test_merged_adapters_are_not_trained():
+    model = get_peft_model(tiny_decoder(), LoraConfig(r=2, target_modules=["q_proj"]))
+    model.merge_adapter()
+    with pytest.raises(ValueError, match=r"merged into 2 layers.*unmerge_adapter\(\)"):
+        run(model)
+    model.unmerge_adapter()
+    assert len(run(model, steps=1).losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("blocks_", "message"),
+    [
+        (torch.zeros(3, 1, dtype=torch.long), "T >= 2"),
+        (torch.zeros(0, 5, dtype=torch.long), "n >= 1"),
+        (torch.zeros(3, 5), "token ids, .* got torch.float32"),
+        (3, "token ids, .* got int"),
+    ],
+)
+def test_blocks_that_cannot_be_scored_are_named(blocks_, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        evaluate(tiny_decoder(), blocks_)

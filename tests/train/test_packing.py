@@ -104,3 +104,12 @@ def test_bad_input_is_named():
         pack([torch.zeros(2, 3)], length=15, batch_size=2)
     with pytest.raises(ValueError, match="at least 1"):
         pack(examples(), length=16, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("example", "got"),
+    [([1, 2, 3], "list"), ({"input_ids": torch.arange(3)}, r"\['input_ids'\]")],
+)
+def test_an_example_that_is_none_is_named(example, got):
+    with pytest.raises(TypeError, match=f"tensors input_ids and labels; got {got}"):
+        pack([example], 8, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from models import tiny_decoder, token_ids
@@ -12,6 +14,7 @@ from lora_lessons.model import get_peft_model
 from lora_lessons.tokens import TokenBatches
 from lora_lessons.train.blocks import repeated_blocks
 from lora_lessons.train.loop import fit
+from lora_lessons.train.recompute import recomputed_blocks
 from lora_lessons.train.step import training_step
 
 IDS = token_ids()
@@ -142,3 +145,13 @@ def test_compiled_blocks_give_the_same_losses_and_are_gone_after(options):
     assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
     assert compiled.eval_losses == pytest.approx(plain.eval_losses, rel=1e-5)
     assert all(block._compiled_call_impl is None for block in repeated_blocks(model))
+
+
+def test_recomputing_gives_back_a_forward_that_was_replaced():
+    model = tiny_decoder().requires_grad_(True)
+    blocks = repeated_blocks(model)
+    replaced = blocks[0].forward = functools.partial(type(blocks[0]).forward, blocks[0])
+    with recomputed_blocks(model, True):
+        pass
+    assert blocks[0].forward is replaced
+    assert "forward" not in vars(blocks[1])

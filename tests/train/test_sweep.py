@@ -183,3 +183,12 @@ def test_jobs_without_text_and_no_jobs_are_refused():
         train_many(tiny_decoder(), JOBS, **HOW, progress=False)
     with pytest.raises(ValueError, match="no jobs"):
         many([])
+
+
+def test_a_model_with_adapters_keeps_them():
+    base = tiny_decoder()
+    model = get_peft_model(base, config(), "mine")
+    before = list(model.get_layer_status())
+    with pytest.raises(ValueError, match=r"without adapters, and model\.layers\.0\..* has some"):
+        train_many(base, JOBS[:1], IDS, **HOW)
+    assert model.get_layer_status() == before
