@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import mean
+
 import pytest
 import torch
 
 import lora_lessons as ll
 from lora_lessons.course.explorers import lesson04 as explorer
 from lora_lessons.course.figures import lesson04 as figures
+from lora_lessons.course.figures.statistics import half_width95
+from lora_lessons.course.ledger import claims_table
 from lora_lessons.experiments import lesson04 as experiment
 from lora_lessons.experiments.task import load_task
 from lora_lessons.train.modes import random_state
@@ -187,6 +191,64 @@ def test_a_table_has_a_line_for_each_arm():
     figures.print_table(made_up(), lines.append)
     assert len(lines) == 3
     assert lines[2].strip().startswith("decay 1, rate 0.1: best 4.100 +- 0.000, last 4.400")
+
+
+# --- what the page says of the recorded runs ---------------------------------------------------
+
+
+def recorded(name):
+    return ll.lesson("04").recorded(f"04_dropout_{name}").data
+
+
+def runs(data, p, lr):
+    """The five seeds of one p at one rate, without weight decay."""
+    mine = [row for row in data["rows"] if (row["p"], row["lr"], row["decay"]) == (p, lr, 0)]
+    return sorted(mine, key=lambda row: row["seed"])
+
+
+def interval(values):
+    """Mean and half of the 95 % interval, as the page rounds them."""
+    return round(mean(values), 3), round(half_width95(values), 3)
+
+
+def test_at_nine_tenths_even_the_last_loss_is_below_the_best_without_dropout():
+    little = recorded("little_data")
+    plain, high = runs(little, 0.0, 3e-4), runs(little, 0.9, 3e-3)
+    pairs = list(zip(plain, high, strict=True))
+    assert interval([b["best"] - a["best"] for a, b in pairs]) == (-0.022, 0.007)
+    assert interval([b["last"] - a["best"] for a, b in pairs]) == (-0.015, 0.010)
+    for rows, first, last in ((plain, 200, 280), (high, 240, 480)):
+        at = [40 * row["valid"].index(row["best"]) for row in rows]
+        assert (min(at), max(at)) == (first, last)
+
+
+def test_a_delay_is_shown_from_six_tenths_on():
+    full = recorded("full_data")
+    delays = {}
+    for key in ("train", "valid"):
+        target = figures.target_loss(full, key)
+        needed = {p: n for p, lr, n in figures.steps_to(full, key, target) if lr == 3e-3}
+        for p in (0.05, 0.1, 0.3, 0.6, 0.9):
+            if None not in needed[p]:
+                more = [b - a for a, b in zip(needed[0.0], needed[p], strict=True)]
+                delays[key, p] = mean(more), half_width95(more)
+    shown = {key for key, (middle, half) in delays.items() if middle > half}
+    assert shown == {("train", 0.6), ("valid", 0.6), ("valid", 0.9)}
+    rounded = {p: tuple(map(round, delays["valid", p])) for p in (0.3, 0.6, 0.9)}
+    assert rounded == {0.3: (4, 7), 0.6: (10, 9), 0.9: (66, 21)}
+
+
+def test_a_definition_that_was_changed_after_the_numbers_says_so():
+    changed = {c.id for c in claims_table("04").claims if "Worded anew after" in c.definition}
+    ids = {"dropout_small_data", "dropout_too_low", "dropout_too_high", "liner_dropout"}
+    assert changed == ids
+    little = recorded("little_data")
+    # the first wording of "too low": it does not hold
+    best = {arm.p: arm for arm in figures.arms(little) if not arm.decay}
+    assert best[0.0].best - best[0.1].best < best[0.0].best_half
+    # the first wording of "preventing": p = 0 does it too at the lowest rate
+    costs = [row["last"] - row["best"] for row in runs(little, 0.0, 1e-4)]
+    assert mean(costs) < half_width95([row["best"] for row in runs(little, 0.0, 1e-4)])
 
 
 # --- explorer ----------------------------------------------------------------------------------

@@ -160,6 +160,17 @@ def test_the_papers_table_has_its_best_in_q_and_v_together():
     assert set(wikisql) < set(experiment.DECODER_ARMS)
 
 
+def test_the_page_weighs_the_targets_against_rate_and_alpha():
+    data = ll.lesson("05").recorded("05_targets").data
+    rates = [row["best"] for row in data["tuning"] if row["arm"] == "all-linear"]
+    assert round(max(rates) - min(rates), 3) == 0.266
+    four, nine = (figures.spread(data, f"targets, {which}") for which in ("the four", "all nine"))
+    assert four < 0.266 < nine
+    arms = {name: arm for choices in experiment.ARMS.values() for name, arm in choices.items()}
+    assert [name for name, arm in arms.items() if arm.alpha is not None] == ["alpha = 32"]
+    assert arms["q, v"].config().lora_alpha == 2 * arms["q, v"].r
+
+
 def test_the_stand_ins_are_the_engines(bases):
     assert len(figures.all_linear(bases["decoder"])) == 42
     assert "lm_head" not in figures.all_linear(bases["decoder"])
