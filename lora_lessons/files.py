@@ -98,12 +98,13 @@ def set_peft_model_state_dict(
     anything is written; with `strict=False` they are left out with a warning.
     """
     from .adapters.embeddings import embedding_targets
-    from .adapters.load_report import problems_of, report_problems
+    from .adapters.load_report import problems_of, report_problems, require_adapter
     from .adapters.meta import materialize
 
     if low_cpu_mem_usage:
         materialize(model, adapter_name)
     expected = adapter_tensors(model, adapter_name)
+    require_adapter(expected, adapter_name, getattr(model, "peft_config", ()))
     given = _with_matching_prefix(peft_model_state_dict, expected)
     expected |= embedding_targets(model, adapter_name, given, expected)
     missing = [key for key in expected if key not in given]

@@ -153,12 +153,8 @@ def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[s
 
 
 def _version(layer: LoraLayer, key: str) -> tuple[int, int]:
-    tensor = _target(layer, key)
+    tensor = getattr(layer.get_base_layer(), key)
     return id(tensor), tensor._version
-
-
-def _target(layer: LoraLayer, key: str) -> Tensor:
-    return getattr(layer.get_base_layer(), key)
 
 
 def base_values(layer: LoraLayer) -> dict[str, Tensor]:
@@ -182,12 +178,13 @@ def _copies(layer: LoraLayer, backup: Backup) -> dict[str, Tensor]:
 @torch.no_grad()
 def _write(layer: LoraLayer, key: str, value: Tensor) -> None:
     """In place: the optimizer and tied modules hold the same Parameter."""
-    _target(layer, key).copy_(value)
+    getattr(layer.get_base_layer(), key).copy_(value)
 
 
 def _subtracted(layer: LoraLayer) -> dict[str, Tensor]:
     """The approximate way back, for want of a kept copy: merged W minus the updates."""
-    merged = {key: at_least_float32(_target(layer, key)) for key in layer.kept_base.versions}
+    base = layer.get_base_layer()
+    merged = {key: at_least_float32(getattr(base, key)) for key in layer.kept_base.versions}
     again = dict(merged)
     for name in layer.merged_adapters:
         layer.add_to(again, name)

@@ -18,6 +18,7 @@ from .config import LoraConfig, PeftConfig, PeftType
 from .files import LoadResult, load_peft_weights, save_adapter, set_peft_model_state_dict
 from .storage import refuse_misspelt, split_hub_arguments
 from .trainable import count_parameters
+from .validation import require_model_and_config
 
 
 class PeftModel(nn.Module):
@@ -267,6 +268,7 @@ def get_peft_model(
     """
     from .task_models import class_for, warn_of_forgotten_task, warn_of_second_time
 
+    require_model_and_config(model, peft_config)
     if mixed:
         raise ValueError("mixed=True is not supported: LoRA is the only method here")
     config = copy.deepcopy(peft_config)

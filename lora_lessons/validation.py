@@ -223,11 +223,24 @@ def check_unsupported(config: Any) -> None:
             )
 
 
+def require_model_and_config(model: Any, config: Any) -> None:
+    """Raise TypeError for arguments in the wrong order, or of another kind."""
+    if not hasattr(model, "named_modules") or not hasattr(config, "target_modules"):
+        raise TypeError(
+            "a model and then a LoraConfig are needed, and given were "
+            f"{type(model).__name__} and {type(config).__name__}"
+        )
+
+
 def check_adapter_name(adapter_name: str, modules: dict[str, Any], config: Any) -> None:
     """Refuse a name that would be mistaken for a module's, in the model or in its files."""
     parts = {part for name in modules for part in name.split(".")}
-    if not isinstance(adapter_name, str) or not adapter_name or "." in adapter_name:
-        raise ConfigError(f"an adapter's name is a word without a dot, and it is {adapter_name!r}")
+    is_text = isinstance(adapter_name, str) and adapter_name
+    if not is_text or "." in adapter_name or adapter_name.startswith(("/", "\\", "~")):
+        raise ConfigError(
+            "an adapter's name is a word without a dot, which names a folder inside that of the "
+            f"files, and it is {adapter_name!r}"
+        )
     if adapter_name in parts or hasattr(dict, adapter_name) or adapter_name in RESERVED:
         raise ConfigError(
             f"the adapter name {adapter_name!r} collides with a module of that name: its weights "

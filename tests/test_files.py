@@ -364,3 +364,11 @@ def test_many_damaged_files(folder, place, bytes_, how):
     adapted().save_pretrained(folder)
     data = (folder / "adapter_model.safetensors").read_bytes()
     load_fuzzed(folder, damaged(data, place, bytes_, how))
+
+
+def test_an_adapter_that_is_not_there_cannot_be_filled():
+    model = adapted()
+    tensors = ll.get_peft_model_state_dict(model)
+    for given_ in ({}, tensors):
+        with pytest.raises(ValueError, match=r"Adapter defalt not found\. Did you mean 'default'"):
+            ll.set_peft_model_state_dict(model, given_, "defalt")

@@ -297,3 +297,28 @@ def test_targets_that_are_saved_whole_are_named():
         ll.NoMatchingPeftModuleError, match=r"'layers\.0\.up', is in modules_to_save"
     ):
         plan_injection(Layers(), config)
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "~/elsewhere", "../elsewhere", "", 3])
+def test_an_adapters_name_stays_inside_the_folder(name):
+    with pytest.raises(ll.ConfigError, match="an adapter's name is a word"):
+        ll.get_peft_model(Mlp(), ll.LoraConfig(**FIELDS), name)
+
+
+def test_arguments_in_the_wrong_order_are_named():
+    config = ll.LoraConfig(**FIELDS)
+    for wrong in ((config, Mlp()), (None, config), (Mlp(), {"r": 2})):
+        with pytest.raises(TypeError, match="a model and then a LoraConfig are needed"):
+            ll.get_peft_model(*wrong)
+    with pytest.raises(TypeError, match="given were Mlp and dict"):
+        ll.get_peft_model(Mlp(), config).add_adapter("b", {"r": 2})
+
+
+def test_a_failed_injection_leaves_no_hook():
+    base = tiny_qwen2()
+    new, old = "activation_checkpointing_enable", "gradient_checkpointing_enable"
+    getattr(base, new if hasattr(base, new) else old)()
+    hooks = len(base.get_input_embeddings()._forward_hooks)
+    with pytest.raises(ll.NoMatchingPeftModuleError):
+        ll.get_peft_model(base, ll.LoraConfig(target_modules=["q_prj"]))
+    assert len(base.get_input_embeddings()._forward_hooks) == hooks

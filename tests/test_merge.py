@@ -180,3 +180,14 @@ def test_an_adapter_that_is_not_there_is_named_and_nothing_is_merged(act, names)
     assert not model.is_merged()
     with pytest.raises(ValueError, match="list of strings"):
         getattr(model, act)(adapter_names="default")
+
+
+@pytest.mark.parametrize("act", ["merge_and_unload", "unload"])
+def test_what_was_unloaded_is_not_saved_as_an_empty_file(act, tmp_path):
+    model = adapted()
+    getattr(model, act)()
+    with pytest.raises(ValueError, match=r"no tensors of the adapter 'default'.*return the plain"):
+        model.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="the model has no adapters"):
+        model.merge_and_unload()

@@ -56,6 +56,12 @@ def problems_of(
     ]
 
 
+def require_adapter(expected: dict[str, Tensor], adapter_name: str, known: Iterable[str]) -> None:
+    """Raise where the model has nothing that could be loaded under this adapter's name."""
+    if not expected:
+        raise ValueError(f"Adapter {adapter_name} not found.{did_you_mean(adapter_name, known)}")
+
+
 def require_values(
     tensors: dict[str, Tensor], names: dict[int, str], state_dict: dict[str, Tensor]
 ) -> None:

@@ -34,6 +34,11 @@ def check_names(model: nn.Module, adapter_names: list[str] | None) -> None:
         raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
     known = {n for holder in adapter_holders(model) for n in holder._get_available_adapters()}
     for name in adapter_names or ():
+        if not known:
+            raise ValueError(
+                "the model has no adapters: `merge_and_unload` and `unload` take them out and "
+                "return the plain model"
+            )
         if name not in known:
             raise ValueError(f"Adapter {name} not found.{did_you_mean(name, known)}")
 

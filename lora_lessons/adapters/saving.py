@@ -60,6 +60,12 @@ def contents(
     tensors = get_peft_model_state_dict(
         model, state_dict, adapter_name, save_embedding_layers=save_embedding_layers
     )
+    if not tensors:
+        raise ValueError(
+            f"the model has no tensors of the adapter {adapter_name!r}: `merge_and_unload` and "
+            "`unload` take adapters out and return the plain model, which has a `save_pretrained` "
+            "of its own"
+        )
     config = config_to_save(model, adapter_name)
     if path_initial is not None:
         return to_plain_lora(model, adapter_name, config, tensors, path_initial)

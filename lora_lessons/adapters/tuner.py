@@ -15,6 +15,7 @@ from ..inject import InjectionPlan, apply_plan, plan_injection
 from ..layer import LoraLayer
 from ..merge import Backup, lora_layers, merge_layers, mergeable_layers, unmerge_layers
 from ..trainable import adapter_holders, freeze_base
+from ..validation import require_model_and_config
 from . import switch
 from .biases import bias_bank, biased_adapters
 from .dtype import cast_adapter_dtype
@@ -63,7 +64,7 @@ class LoraModel(nn.Module):
 
     @property
     def targeted_module_names(self) -> list[str]:
-        """The names of the modules that the first adapter's config found."""
+        """The names of the modules that the adapters' configs found."""
         return [target.name for plan in self.plans.values() for target in plan.targets]
 
     def add_adapter(
@@ -80,6 +81,7 @@ class LoraModel(nn.Module):
         `low_cpu_mem_usage` leaves its tensors without memory until a file's are loaded into them.
         The keys of a `state_dict` choose the modules in the config's stead.
         """
+        require_model_and_config(self.model, config)
         if adapter_name in self.peft_config:
             raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
         if config.bias != "none" and biased_adapters(self.peft_config):
