@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 import nbformat
 import precheck_submissions
 import pytest
+from answer_key import lesson_answers
+from learner_copy import learner_copy
 from lesson_env import lesson_environment
 from notebook_source import lesson_sources, notebook_text, write_whole
-from precheck_submissions import literal_answer, main, precheck
+from precheck_submissions import SUSPECT, literal_answer, main, precheck
 from teacher_release import make_release
 
 import lora_lessons as ll
+from lora_lessons.course.lesson import lesson_numbers
 
 (SOURCE,) = lesson_sources(["01"])
 LESSON = SOURCE.stem
@@ -56,27 +61,58 @@ def test_a_submission_without_a_fault_can_be_graded(handed_in, capsys):
     assert "every submission can be graded" in capsys.readouterr().out
 
 
-def test_a_duplicated_cell_is_named_before_it_voids_a_submission(handed_in, capsys):
+def named(folder, student: str) -> str:
+    """What the look says of one student, as one text."""
+    return "\n".join(line for line in precheck(folder, LESSON) if line.startswith(f"{student}: "))
+
+
+def cells_of_a_check(released):
+    """The first answer and its check."""
+    return [c for c in released.cells if "best_rank_k" in nbgrader_id(c)]
+
+
+def nbgrader_id(cell) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def test_a_duplicated_cell_is_named(handed_in, capsys):
     folder, released = handed_in
     twice = next(c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade"))
     released.cells.append(nbformat.from_dict({**twice, "id": "a-copy"}))
     submit(folder, "ada", released, "ada")
     assert main([str(folder), LESSON]) == 1
-    name = twice.metadata.nbgrader.grade_id
-    assert f"ada: {LESSON}.ipynb has 2 cells {name!r}: delete" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"ada: {LESSON}.ipynb has 2 cells {nbgrader_id(twice)!r}: the last is graded" in said
 
 
 def test_a_deleted_cell_a_wrong_name_and_a_broken_file_are_named(handed_in):
     folder, released = handed_in
-    gone = next(c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade"))
-    released.cells.remove(gone)
+    answer, check = cells_of_a_check(released)
+    released.cells.remove(check)
     submit(folder, "ada", released, "ada")
+    released.cells.remove(answer)
+    submit(folder, "dan", released, "dan")
     write_whole(folder / "submitted" / "bob" / LESSON / "mine.ipynb", "{}")
     write_whole(folder / "submitted" / "cyd" / LESSON / f"{LESSON}.ipynb", "not a notebook")
-    ada, bob, cyd = precheck(folder, LESSON)
-    assert f"has no cell {gone.metadata.nbgrader.grade_id!r}" in ada
-    assert "is missing: the file must be called" in bob
-    assert "is not a notebook" in cyd
+    (folder / "submitted" / "eve" / LESSON).mkdir(parents=True)
+    name = nbgrader_id(answer)
+    assert f"has no cell 'check_{name}': it is put back when graded" in named(folder, "ada")
+    for gone in (name, f"check_{name}"):
+        assert f"has no cell {gone!r}: scores 0 unless you put it back" in named(folder, "dan")
+    assert "is missing: the file must be called" in named(folder, "bob")
+    assert named(folder, "bob").endswith("there is 'mine.ipynb'")
+    assert "is not a notebook" in named(folder, "cyd")
+    assert named(folder, "eve").endswith("there is none")
+
+
+def test_the_learners_copy_in_place_of_the_release_is_named_in_one_line(handed_in):
+    """`lora-lessons lab` hands out notebooks of the same names."""
+    folder, _ = handed_in
+    submit(folder, "ada", learner_copy(SOURCE), "ada")
+    assert precheck(folder, LESSON) == [
+        f"ada: {LESSON}.ipynb is not the notebook that you handed out: its answers must be copied "
+        "into that one"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +131,39 @@ def test_a_missing_id_is_named(handed_in):
     assert "has no id after STUDENT" in precheck(folder, LESSON)[0]
 
 
-def test_a_notebook_that_would_hide_whose_it_is_is_named(handed_in):
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("import os\nos.chdir('/tmp/bob/01')", "chdir"),
+        ("type(verdict).require = lambda self: None", ".require"),
+        ("lesson = Kind()", "lesson ="),
+        ("open('../../../source/a.ipynb').read()", "../"),
+        ("Path.cwd().parents[2]", ".parents"),
+        ("import os\nos._exit(1)", "_exit"),
+    ],
+)
+def test_words_that_an_honest_submission_has_no_use_for_are_named(handed_in, code, word):
     folder, released = handed_in
-    released.cells.append(nbformat.v4.new_code_cell("import os\nos.chdir('/tmp/bob/01')"))
+    released.cells.append(nbformat.v4.new_code_cell(code))
     submit(folder, "ada", released, "ada")
-    assert precheck(folder, LESSON) == [f"ada: {LESSON}.ipynb holds 'chdir': look what for"]
+    assert precheck(folder, LESSON) == [f"ada: {LESSON}.ipynb holds {word!r}: look what for"]
+
+
+def test_such_words_in_a_written_answer_say_nothing(handed_in):
+    folder, released = handed_in
+    released.cells.append(nbformat.v4.new_markdown_cell("Verdict: see ../, gradebook, lesson = 1"))
+    submit(folder, "ada", released, "ada")
+    assert precheck(folder, LESSON) == []
+
+
+def test_no_answer_that_learners_give_holds_such_a_word():
+    answers = [text for source in lesson_sources() for text in lesson_answers(source).values()]
+    for number in lesson_numbers():
+        wrong = importlib.import_module(f"tests.wrong_answers.lesson{number}").WRONG
+        answers += [mistake.source for mistakes in wrong.values() for mistake in mistakes]
+    code = [answer for answer in answers if "def " in answer]
+    assert len(code) > 100
+    assert [words.pattern for words in SUSPECT for text in code if words.search(text)] == []
 
 
 def test_an_answer_to_another_students_numbers_is_named_for_the_teacher(handed_in):
@@ -108,7 +172,17 @@ def test_an_answer_to_another_students_numbers_is_named_for_the_teacher(handed_i
         submit(folder, student, released, student, answer_of(student))
     assert precheck(folder, LESSON) == []
     submit(folder, "Cyd", released, "cyd", answer_of("ada"))
-    assert precheck(folder, LESSON) == ["Cyd: my_budget answers the numbers of ada"]
+    submit(folder, "dan", released, "dan", answer_of("self-study"))
+    assert precheck(folder, LESSON) == [
+        "Cyd: my_budget answers the numbers of ada",
+        "dan: my_budget answers the numbers of self-study",
+    ]
+
+
+def test_an_answer_to_a_mistyped_id_is_told_from_a_copy(handed_in):
+    folder, released = handed_in
+    submit(folder, "ada", released, "adda", answer_of("adda"))
+    assert precheck(folder, LESSON)[1] == "ada: my_budget answers the numbers of adda"
 
 
 @pytest.mark.parametrize(

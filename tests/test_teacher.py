@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nbgrader.api import Gradebook
 from notebook_source import (
     MARKERS,
     STUB,
+    grade_id,
     is_answer,
     lesson_sources,
     notebook_text,
@@ -26,6 +28,7 @@ from notebook_source import (
     write_whole,
 )
 from precheck_submissions import precheck
+from release_text import is_graded
 from teacher_release import make_release, nbgrader
 
 import lora_lessons as ll
@@ -73,14 +76,36 @@ class Course:
         name, (mistake, *_) = next(iter(wrong.items()))
         return name, mistake
 
-    def submit(self, student: str, answers: dict[str, str], written_id: str = "") -> None:
-        """Hand in the release with these answers in place of the stubs."""
+    def names(self) -> list[str]:
+        """The exercises, in the order of the lesson."""
+        return list(ll.lesson(self.number).exercises)
+
+    def submit(
+        self,
+        student: str,
+        answers: dict[str, str],
+        written_id: str = "",
+        twice: str = "",
+        gone: str = "",
+        show: str = "",
+    ) -> None:
+        """Hand in the release with these answers.
+
+        One cell is copied to the end, one is deleted, and one more asks to show a solution.
+        """
         notebook = copy.deepcopy(self.released())
         for cell in notebook.cells:
             about = cell.metadata.get("nbgrader", {})
             if about.get("solution"):
                 cell.source = answers.get(about["grade_id"], cell.source)
             cell.source = cell.source.replace('STUDENT = ""', f'STUDENT = "{written_id}"')
+        cells = {grade_id(cell): cell for cell in notebook.cells}
+        if show:
+            notebook.cells.append(nbformat.v4.new_code_cell(f"lesson.solution.{show}()"))
+        if gone:
+            notebook.cells.remove(cells[gone])
+        if twice:
+            notebook.cells.append(nbformat.from_dict({**cells[twice], "id": "a-copy"}))
         path = self.folder / "submitted" / student / self.lesson / f"{self.lesson}.ipynb"
         write_whole(path, notebook_text(notebook))
 
@@ -99,7 +124,7 @@ def course(request, tmp_path_factory):
     """The release of one lesson, and the three submissions graded, with feedback.
 
     "wrong" has the notebook of "perfect", its id and its own numbers' answers included, with one
-    mistake in the first exercise.
+    mistake in the first exercise; and it is untidy: an answer is there twice, and a check is gone.
     """
     env = lesson_environment(tmp_path_factory.mktemp("home"), "quick")
     env.pop("PYTHONWARNINGS")  # nbgrader's own packages warn; nbval holds the lessons to it
@@ -108,8 +133,9 @@ def course(request, tmp_path_factory):
     name, _ = made.mistake()
     perfect = made.answers("perfect")
     made.submit("perfect", perfect, "Perfect")
-    made.submit("blank", {}, "blank")
-    made.submit("wrong", perfect | {name: mistaken(made, released)}, "Perfect")
+    made.submit("blank", {}, "blank", show=name)
+    untidy = perfect | {name: mistaken(made, released)}
+    made.submit("wrong", untidy, "Perfect", twice=made.names()[2], gone=f"check_{made.names()[1]}")
     nbgrader("autograde", made.lesson, "--create", course=made.folder, env=env)
     nbgrader("generate_feedback", made.lesson, course=made.folder, env=env)
     return made
@@ -164,12 +190,15 @@ def test_wrong_loses_what_its_mistake_and_its_copied_answer_cost(course):
     assert given and all(score == possible for score, possible in given.values())
 
 
-def test_the_copied_answer_is_told_to_the_teacher_alone(course):
+def test_the_look_before_grading_names_what_is_odd(course):
     found = precheck(course.folder, course.lesson)
     (question,) = course.own_questions()
+    _, gone, twice, *_ = course.names()
+    file = f"{course.lesson}.ipynb"
     assert found == [
-        f"wrong: {course.lesson}.ipynb says STUDENT = 'Perfect': its own numbers are graded as "
-        "those of 'wrong'",
+        f"wrong: {file} has 2 cells {twice!r}: the last is graded; delete it if another is meant",
+        f"wrong: {file} has no cell 'check_{gone}': it is put back when graded",
+        f"wrong: {file} says STUDENT = 'Perfect': its own numbers are graded as those of 'wrong'",
         f"wrong: {question} answers the numbers of perfect",
     ]
 
@@ -181,6 +210,29 @@ def test_feedback_is_written(course, student):
     assert "Score" in text
     assert (course.mistake()[1].says in text) is (student == "wrong")
     assert ("not the answer to your numbers" in text) is (student == "wrong")
+
+
+def test_the_released_headings_say_the_points(course):
+    """Before each graded cell stands a heading with what nbgrader gives for it."""
+    points = []
+    for cell in course.released().cells:
+        if cell.cell_type == "markdown":
+            points += re.findall(r"(?m)^### .*, (\d+) points?\)$", cell.source)
+        if is_graded(cell):
+            assert int(points.pop()) == cell.metadata.nbgrader.points
+            assert points == []
+
+
+def test_the_feedback_shows_no_solution_to_whom_asked_for_one(course):
+    """Although the key is installed where these are graded."""
+    page = course.folder / "feedback" / "blank" / course.lesson / f"{course.lesson}.html"
+    assert "Your teacher holds the solutions of this course." in page.read_text("utf-8")
+
+
+def test_a_check_that_was_put_back_says_so_in_the_feedback(course):
+    page = course.folder / "feedback" / "wrong" / course.lesson / f"{course.lesson}.html"
+    text = page.read_text("utf-8")
+    assert f"check_{course.names()[1]}) was missing from the submission" in text
 
 
 def test_written_answers_wait_for_the_teacher_and_have_a_rubric(course, root):

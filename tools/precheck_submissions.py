@@ -2,10 +2,10 @@
 
     python tools/precheck_submissions.py release 01_rank_decomposition
 
-nbgrader does not grade a notebook with one duplicated cell, reports it as "old metadata", and
-still writes a 0. Here the student, the cell and the cure are named. So is a notebook that says
-another student's id, and an answer that is right for another student's numbers. Nothing of a
-submission is run. Exits 1 if there is anything.
+nbgrader writes a 0 for a file with another name, and for one that is no notebook. Here the student
+and the cure are named. So are cells that are there twice or not at all, a notebook that says
+another student's id, an answer that is right for another student's numbers, and words that an
+honest submission has no use for. Nothing of a submission is run. Exits 1 if there is anything.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from pathlib import Path
 from typing import Any
 
 STUDENT = re.compile(r"^STUDENT *= *(['\"])(.*?)\1", re.MULTILINE)
-# What a notebook needs only to hide from the package that it is graded, or whose it is.
-HIDING = ("NBGRADER_EXECUTION", "chdir", "_handed_in_by")
+# What a notebook needs only to hide from the package that it is graded, or whose it is; to change
+# the judge; to read the teacher's files; or to end the kernel.
+HIDING = (r"NBGRADER_EXECUTION", r"chdir", r"_handed_in_by")
+JUDGE = (r"\.require\b", r"\bVerdict\b", r"run_check", r"\b_judge\b", r"\blesson *=(?!=)")
+FILES = (r"\.\./", r"\.parents?\b", r"gradebook", r"key\.json", r"solution_source", r"/proc\b")
+ENDING = (r"\b_exit\b", r"\bos\.(?:kill|abort)\b")
+SUSPECT = [re.compile(words) for words in (*HIDING, *JUDGE, *FILES, *ENDING)]
 ARITHMETIC = (ast.Tuple, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.Load)
 
 
@@ -41,6 +46,20 @@ def read_cells(path: Path) -> dict[str | None, list[str]]:
     return found
 
 
+def code_of(path: Path) -> str:
+    """The text of all code cells of a notebook."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def is_notebook(path: Path) -> bool:
+    """Tell whether there is such a file, and it holds a notebook's cells."""
+    try:
+        return bool(read_cells(path))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
 def exercise_cells(path: Path) -> Counter[str]:
     """Count the cells of a notebook by nbgrader id."""
     return Counter({name: len(texts) for name, texts in read_cells(path).items() if name})
@@ -49,15 +68,26 @@ def exercise_cells(path: Path) -> Counter[str]:
 def faults(submission: Path, released: Path) -> list[str]:
     """Name everything in one submitted notebook that nbgrader would stumble over."""
     if not submission.exists():
-        return [f"is missing: the file must be called {released.name}"]
+        there = ", ".join(repr(path.name) for path in sorted(submission.parent.iterdir()))
+        return [f"is missing: the file must be called {released.name}; there is {there or 'none'}"]
     try:
         found = exercise_cells(submission)
     except ValueError as error:
         return [str(error)]
-    expected = exercise_cells(released)
-    twice = [f"has {n} cells {name!r}: delete the copies" for name, n in found.items() if n > 1]
-    gone = [f"has no cell {name!r}: put it back from the release" for name in expected - found]
-    return twice + gone
+    if not found:
+        return ["is not the notebook that you handed out: its answers must be copied into that one"]
+    return list(_odd_cells(found, exercise_cells(released)))
+
+
+def _odd_cells(found: Counter[str], expected: Counter[str]) -> Iterator[str]:
+    for name, count in found.items():
+        if count > 1:
+            yield f"has {count} cells {name!r}: the last is graded; delete it if another is meant"
+    for name in expected - found:
+        if name.startswith("check_") and name.removeprefix("check_") in found:
+            yield f"has no cell {name!r}: it is put back when graded"
+        else:
+            yield f"has no cell {name!r}: scores 0 unless you put it back from the release"
 
 
 def written_id(submission: Path) -> str | None:
@@ -66,10 +96,12 @@ def written_id(submission: Path) -> str | None:
     return found and found[2]
 
 
-def hiding(submission: Path) -> list[str]:
-    """Name what may be there to change whose numbers are graded."""
-    text = "\n".join(part for texts in read_cells(submission).values() for part in texts)
-    return [f"holds {word!r}: look what for" for word in HIDING if word in text]
+def suspect_words(submission: Path, released: Path) -> list[str]:
+    """Name what stands more often in a submission's code than in the release, and should not."""
+    code, given = code_of(submission), code_of(released)
+    found = [(words.findall(code), words.findall(given)) for words in SUSPECT]
+    more = [here[0] for here, there in found if len(here) > len(there)]
+    return [f"holds {word!r}: look what for" for word in more]
 
 
 def foreign_id(submission: Path, student: str) -> list[str]:
@@ -98,27 +130,35 @@ def literal_answer(source: str) -> tuple[float, ...] | None:
 
 
 def copied(submissions: dict[str, Path], number: str) -> Iterator[str]:
-    """Name each answer that is wrong for its student and right for another one's numbers."""
-    import lora_lessons as ll
-    from lora_lessons.course.checks.own import agree
+    """Name each answer that is wrong for its student and right for somebody else's numbers.
 
+    Others are whoever handed in, the id that the notebook says, and "self-study", whose answers are
+    public.
+    """
+    import lora_lessons as ll
+    from lora_lessons.course.student import ALONE, clean_id
+
+    said = [clean_id(written_id(path) or "") for path in submissions.values()]
+    names = list(dict.fromkeys([*submissions, *said, ALONE]))
     for exercise in ll.lesson(number).exercises.values():
         if exercise.own is None:
             continue
-        own = exercise.own
-        right = {student: own.right(**own.of(student, number)) for student in submissions}
+        right = {name: exercise.own.right(**exercise.own.of(name, number)) for name in names}
         for student, path in submissions.items():
             texts: list[Any] = read_cells(path).get(exercise.name, [""])
-            answer = literal_answer(texts[0])
-            if (
-                answer is None
-                or len(answer) != len(right[student])
-                or agree(answer, right[student])
-            ):
-                continue
-            owners = [other for other in submissions if agree(answer, right[other])]
-            if owners:
+            fits = _fitting(literal_answer(texts[-1]), right)
+            if fits and student not in fits:
+                owners = [name for name in fits if name in submissions] or fits
                 yield f"{student}: {exercise.name} answers the numbers of {', '.join(owners)}"
+
+
+def _fitting(answer: tuple[float, ...] | None, right: dict[str, tuple[float, ...]]) -> list[str]:
+    """Those whose right answer this is."""
+    from lora_lessons.course.checks.own import agree
+
+    if answer is None:
+        return []
+    return [who for who, it in right.items() if len(it) == len(answer) and agree(answer, it)]
 
 
 def precheck(course: Path, lesson: str) -> list[str]:
@@ -130,9 +170,9 @@ def precheck(course: Path, lesson: str) -> list[str]:
     for folder in sorted((course / "submitted").glob(f"*/{lesson}")):
         student, path = folder.parent.name, folder / released.name
         found = faults(path, released)
-        if not found:
+        if is_notebook(path):
             readable[student] = path
-            found = foreign_id(path, student) + hiding(path)
+            found += foreign_id(path, student) + suspect_words(path, released)
         lines += [f"{student}: {released.name} {fault}" for fault in found]
     return lines + list(copied(readable, lesson[:2]))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 from learner_copy import surviving_solutions
 from notebook_source import ROOT, LessonError, notebook_text, read_source, write_whole
+from release_text import with_classroom_text
 
 COURSE = ROOT / "release"
 
@@ -25,7 +26,8 @@ def make_release(source: Path, course: Path = COURSE, env: dict[str, str] | None
     Raises LessonError if nbgrader refuses the source or any of the solution is left.
     """
     original, lesson = read_source(source), source.stem
-    write_whole(course / "source" / lesson / f"{lesson}.ipynb", notebook_text(original))
+    text = notebook_text(with_classroom_text(read_source(source), lesson))
+    write_whole(course / "source" / lesson / f"{lesson}.ipynb", text)
     shutil.copyfile(ROOT / "nbgrader_config.py", course / "nbgrader_config.py")
     nbgrader("generate_assignment", lesson, "--force", course=course, env=env)
     released = course / "release" / lesson / f"{lesson}.ipynb"

@@ -91,7 +91,7 @@ class Lesson:
         return Note(f"Hint {level} of 3: {exercise.hints[level - 1]}")
 
     def _solution(self, exercise: Exercise) -> Note:
-        return solution_source(self.number, exercise.name)
+        return solution_source(self.number, exercise.name, graded=self._handed_in_by is not None)
 
     def use(self, name: str, mine: Any, fallback: Any) -> Any:
         """Return the learner's answer if its check came out right, else the package's piece.

@@ -74,6 +74,19 @@ def test_a_check_never_raises(error):
     assert error.__name__ in run_check(DOUBLE, answer).message
 
 
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [(ValueError("It stops."), "ValueError: It stops."), (StopIteration(), "StopIteration.")],
+)
+def test_an_error_is_told_in_one_sentence(error, ends):
+    def answer(x):
+        raise error
+
+    assert run_check(DOUBLE, answer).message.split(", at the line")[0].rstrip(".") + "." == (
+        f"Your code raised {ends}"
+    )
+
+
 def test_an_endless_loop_ends_in_a_message(monkeypatch):
     monkeypatch.setattr(core, "SECONDS_AT_MOST", 0.2)
 
@@ -211,6 +224,15 @@ def test_without_the_key_the_teacher_holds_the_solutions(monkeypatch, tmp_path):
     from lora_lessons.course import solution
 
     monkeypatch.setattr(solution, "KEY", tmp_path / "key.json")
+    assert "teacher" in repr(ll.lesson("01").solution.best_rank_k())
+
+
+def test_a_notebook_that_is_graded_shows_no_solution(monkeypatch, tmp_path):
+    """Students read in the feedback what their cells printed."""
+    folder = tmp_path / "autograded" / "ada" / "01_rank_decomposition"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     assert "teacher" in repr(ll.lesson("01").solution.best_rank_k())
 
 
