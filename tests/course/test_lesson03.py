@@ -8,6 +8,7 @@ from statistics import mean
 import pytest
 import torch
 
+import lora_lessons as ll
 from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson03 as explorer
 from lora_lessons.course.figures import lesson03 as figures
@@ -280,3 +281,17 @@ def test_lesson_01_bears_what_this_page_says_of_it():
 def test_the_recorded_exponents_are_those_of_theory():
     for _, _, theory, fitted, half in figures.exponent_table(recorded.load("03_first_step").data):
         assert abs(fitted - theory) <= 0.0101 and half <= 0.0141
+
+
+# --- the checks --------------------------------------------------------------------------------
+
+
+def test_adams_step_with_its_eps_is_right_in_every_draw():
+    def first_update(G, A, s, lr, optimizer):
+        gradient = s * G @ A.T
+        if optimizer == "adam":
+            gradient = gradient / (gradient.square().sqrt() + 1e-8)
+        return -lr * s * gradient @ A
+
+    check = ll.lesson("03").check.first_update
+    assert {check(first_update, seed=seed).outcome for seed in range(60)} == {"right"}

@@ -127,7 +127,7 @@ WRONG = {
         ),
         WrongAnswer(
             "averages not corrected",
-            _first(adam="-lr * s * (0.1 * G @ A.T) / (0.001 * (G @ A.T) ** 2) ** 0.5 @ A"),
+            _first(adam="-lr * s * 0.1 * (G @ A.T) / (0.001 * (G @ A.T) ** 2) ** 0.5 @ A"),
             "sqrt(10) times too long",
         ),
     ],

@@ -136,9 +136,12 @@ def _mistaken_alphas(new_r: int, old_r: int, old: float, power: float) -> dict[s
 
 
 def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    G, A, s, lr = _draw(rng, OUT, IN), _draw(rng, R, IN), 7 / 3, _uniform(rng, 0.01, 0.1)
-    G64, A64 = G.double(), A.double()
-    thin = torch.einsum("oi,ri->or", G64, A64)  # the gradient of B, without s
+    s, lr, smallest = 7 / 3, _uniform(rng, 0.01, 0.1), 0.0
+    while smallest < 0.02:  # nearer to zero, rounding decides the sign and Adam's eps counts
+        G, A = _draw(rng, OUT, IN), _draw(rng, R, IN)
+        G64, A64 = G.double(), A.double()
+        thin = torch.einsum("oi,ri->or", G64, A64)  # the gradient of B, without s
+        smallest = thin.abs().min().item()
     plain, signed = thin @ A64, thin.sign() @ A64
     first = answer(G.clone(), A.clone(), s, lr, "sgd")
     if isinstance(first, Tensor) and first.shape == (OUT, R):
