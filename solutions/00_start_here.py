@@ -209,8 +209,9 @@ recorded
 print(recorded.data["text_after"])
 
 # %% [markdown]
-# It is still a tiny model, and it does not write like Melville. But the vocabulary went to sea, and the
-# numbers agree: the loss on chapters it never saw fell.
+# It is still a tiny model, and it does not write like Melville. Whales are there, and the dictionary is
+# gone. Trust the number more than the sample: on chapters it never saw, the recorded run's loss fell
+# from 5.01 to 4.26 nats per token.
 #
 # ## 5. What the adapter weighs (*core*)
 #

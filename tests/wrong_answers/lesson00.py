@@ -43,6 +43,26 @@ WRONG = {
             "    return total / sum(batch_tokens)\n",
             "perplexities were averaged",
         ),
+        WrongAnswer(
+            "divides by the number of batches",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    total = sum(l * n for l, n in zip(batch_losses, batch_tokens))\n"
+            "    return math.exp(total / len(batch_losses))\n",
+            "divide the sum by the number of all tokens",
+        ),
+        WrongAnswer(
+            "divides by nothing, in tensors",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    return (torch.tensor(batch_losses) @ torch.tensor(batch_tokens).float()).exp()\n",
+            "divide the sum by the number of all tokens",
+        ),
+        WrongAnswer(
+            "a minus in the exponent",
+            "def perplexity(batch_losses, batch_tokens):\n"
+            "    total = sum(l * n for l, n in zip(batch_losses, batch_tokens))\n"
+            "    return math.exp(-total / sum(batch_tokens))\n",
+            "without a minus",
+        ),
     ],
     "trainable_share": [
         WrongAnswer(
@@ -90,6 +110,12 @@ WRONG = {
             "    return sum(len(p) for p in ps if p.requires_grad) / sum(len(p) for p in ps)\n",
             "rows",
         ),
+        WrongAnswer(
+            "a count",
+            "def trainable_share(model):\n"
+            "    return sum(p.numel() for p in model.parameters() if p.requires_grad)\n",
+            "This is a count",
+        ),
     ],
     "adapter_bytes": [
         WrongAnswer(
@@ -122,6 +148,31 @@ WRONG = {
             "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
             "    return sum(r * out * in_ for out, in_ in shapes) * bytes_per_number\n",
             "product",
+        ),
+        WrongAnswer(
+            "returns inside the loop",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    for out, in_ in shapes:\n"
+            "        return r * (out + in_) * bytes_per_number\n",
+            "inside the loop",
+        ),
+        WrongAnswer(
+            "each shape once",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(r * (out + in_) for out, in_ in set(shapes)) * bytes_per_number\n",
+            "counted as one",
+        ),
+        WrongAnswer(
+            "no rank",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(out + in_ for out, in_ in shapes) * bytes_per_number\n",
+            "rank is missing",
+        ),
+        WrongAnswer(
+            "W in place of A and B",
+            "def adapter_bytes(shapes, r, bytes_per_number=4):\n"
+            "    return sum(out * in_ for out, in_ in shapes) * bytes_per_number\n",
+            "Only A and B",
         ),
     ],
     "interval": [
@@ -177,6 +228,29 @@ WRONG = {
             "    s = sum((v - mean) ** 2 for v in values) / (n - 1)\n"
             "    return mean - t * s / n**0.5, mean + t * s / n**0.5\n",
             "variance",
+        ),
+        WrongAnswer(
+            "no t",
+            "def interval(values, t):\n"
+            "    v = torch.tensor(values, dtype=torch.float64)\n"
+            "    half = v.std() / math.sqrt(len(v))\n"
+            "    return v.mean() - half, v.mean() + half\n",
+            "t is missing",
+        ),
+        WrongAnswer(
+            "mean and half-width",
+            "def interval(values, t):\n"
+            "    v = torch.tensor(values, dtype=torch.float64)\n"
+            "    return v.mean(), t * v.std() / math.sqrt(len(v))\n",
+            "the mean and the half-width",
+        ),
+        WrongAnswer(
+            "around zero",
+            "def interval(values, t):\n"
+            "    v = torch.tensor(values, dtype=torch.float64)\n"
+            "    half = t * v.std() / math.sqrt(len(v))\n"
+            "    return -half, half\n",
+            "mean is missing",
         ),
     ],
 }

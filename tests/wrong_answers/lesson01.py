@@ -23,6 +23,43 @@ WRONG = {
             "already transposed",
         ),
         WrongAnswer(
+            "takes the thin Vh for V",
+            "def best_rank_k(W, k):\n" + _SVD + "    return (U[:, :k] * S[:k]) @ Vh[:, :k].T\n",
+            "already transposed",
+        ),
+        WrongAnswer(
+            "takes Vh for V, with other signs and other rows past the rank",
+            "def best_rank_k(W, k):\n"
+            "    U, S, Vh = torch.linalg.svd(W.double(), full_matrices=True)\n"
+            "    Vh[:5] *= torch.tensor([1, -1, 1, -1, -1]).double()[:, None]\n"
+            "    U[:, :5] *= torch.tensor([1, -1, 1, -1, -1]).double()\n"
+            "    Vh[23:] = Vh[23:].flip(0)\n"
+            "    return (U[:, :k] * S[:k]) @ Vh[:, :k].T\n",
+            "already transposed",
+        ),
+        WrongAnswer(
+            "keeps what the cut leaves out",
+            "def best_rank_k(W, k):\n" + _SVD + "    return (U[:, k:] * S[k:]) @ Vh[k:]\n",
+            "what the cut leaves out",
+        ),
+        WrongAnswer(
+            "the k-th term alone",
+            "def best_rank_k(W, k):\n"
+            + _SVD
+            + "    return S[k - 1] * torch.outer(U[:, k - 1], Vh[k - 1])\n",
+            "k-th term alone",
+        ),
+        WrongAnswer(
+            "the root of S",
+            "def best_rank_k(W, k):\n" + _SVD + "    return (U[:, :k] * S[:k].sqrt()) @ Vh[:k]\n",
+            "square root of S",
+        ),
+        WrongAnswer(
+            "S twice",
+            "def best_rank_k(W, k):\n" + _SVD + "    return (U[:, :k] * S[:k] ** 2) @ Vh[:k]\n",
+            "in it twice",
+        ),
+        WrongAnswer(
             "cuts the rows of W",
             "def best_rank_k(W, k):\n"
             "    out = torch.zeros_like(W)\n"
@@ -78,6 +115,25 @@ WRONG = {
             "    return singular_values[:k].square().sum().sqrt().item()\n",
             "kept",
         ),
+        WrongAnswer(
+            "a share of the energy",
+            "def truncation_error(singular_values, k):\n"
+            "    s = singular_values.square()\n"
+            "    return (s[k:].sum() / s.sum()).item()\n",
+            "share of the energy",
+        ),
+        WrongAnswer(
+            "two terms",
+            "def truncation_error(singular_values, k):\n"
+            "    return (singular_values[k] ** 2 + singular_values[k + 1] ** 2).sqrt().item()\n",
+            "two terms alone",
+        ),
+        WrongAnswer(
+            "a root mean square",
+            "def truncation_error(singular_values, k):\n"
+            "    return singular_values[k:].square().mean().sqrt().item()\n",
+            "This is a mean",
+        ),
     ],
     "rank_for_energy": [
         WrongAnswer(
@@ -112,6 +168,20 @@ WRONG = {
             "    e = singular_values.square()\n"
             "    return int(((e.cumsum(0) / e.sum()) < share).sum()) + 2\n",
             "one too large",
+        ),
+        WrongAnswer(
+            "more than the share",
+            "def rank_for_energy(singular_values, share):\n"
+            "    e = singular_values.square()\n"
+            "    return int(((e.cumsum(0) / e.sum()) <= share).sum()) + 1\n",
+            "at least is >=",
+        ),
+        WrongAnswer(
+            "begins with the smallest",
+            "def rank_for_energy(singular_values, share):\n"
+            "    e = singular_values.square().flip(0)\n"
+            "    return int(((e.cumsum(0) / e.sum()) < share).sum()) + 1\n",
+            "from the largest on",
         ),
     ],
     "loss_at_rank": [
@@ -252,6 +322,37 @@ def loss_at_rank(layer, W_base, k, measure):
 """,
             "full update",
         ),
+        WrongAnswer(
+            "the update's sign turned round",
+            _LOSS_HEAD
+            + """
+    U, S, Vh = torch.linalg.svd(W_base - tuned_weight, full_matrices=False)
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(W_base + (U[:, :k] * S[:k]) @ Vh[:k])
+            return measure()
+    finally:
+        with torch.no_grad():
+            layer.weight.copy_(tuned_weight)
+""",
+            "wrong sign",
+        ),
+        WrongAnswer(
+            "adds into W_base",
+            _LOSS_HEAD
+            + """
+    U, S, Vh = torch.linalg.svd(tuned_weight - W_base, full_matrices=False)
+    W_base += (U[:, :k] * S[:k]) @ Vh[:k]
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(W_base)
+            return measure()
+    finally:
+        with torch.no_grad():
+            layer.weight.copy_(tuned_weight)
+""",
+            "W_base was changed",
+        ),
     ],
     "split_update": [
         WrongAnswer(
@@ -310,6 +411,45 @@ def split_update(delta, r, scaling):
     return U[:, :r] * S[:r] / scaling, Vh[:r]
 """,
             "same share",
+        ),
+        WrongAnswer(
+            "the scaling on one side",
+            """
+def split_update(delta, r, scaling):
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    root = S[:r].sqrt()
+    return U[:, :r] * root / scaling, root[:, None] * Vh[:r]
+""",
+            "carries the scaling alone",
+        ),
+        WrongAnswer(
+            "the root of the scaling on one side",
+            """
+def split_update(delta, r, scaling):
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    root = S[:r].sqrt()
+    return U[:, :r] * root / scaling**0.5, root[:, None] * Vh[:r]
+""",
+            "root of the scaling",
+        ),
+        WrongAnswer(
+            "the root of S on one side",
+            """
+def split_update(delta, r, scaling):
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    return U[:, :r] * S[:r].sqrt() / scaling, Vh[:r]
+""",
+            "lacks its square root",
+        ),
+        WrongAnswer(
+            "the smallest",
+            """
+def split_update(delta, r, scaling):
+    U, S, Vh = torch.linalg.svd(delta / scaling, full_matrices=False)
+    root = S[-r:].sqrt()
+    return U[:, -r:] * root, root[:, None] * Vh[-r:]
+""",
+            "smallest singular values",
         ),
     ],
     "largest_saving_rank": [

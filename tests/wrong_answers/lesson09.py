@@ -77,6 +77,19 @@ def merge_rounded(W, A, B, scaling):
     return W, (W == before)[delta != 0].float().mean().item()
 """
 
+_LOAD_ONE_KIND_AFTER_THE_OTHER = """
+def load_strictly(targets, given):
+    if targets.keys() != given.keys():
+        raise ValueError(f"keys: {targets.keys() ^ given.keys()}")
+    faults = [k for k in targets if targets[k].shape != given[k].shape]
+    faults += [k for k in targets if not given[k].isfinite().all()]
+    if faults:
+        raise ValueError(f"shapes or values: {faults}")
+    with torch.no_grad():
+        for k in targets:
+            targets[k].copy_(given[k])
+"""
+
 _MERGE_INTO_FLOAT32 = """
 def merge_rounded(W, A, B, scaling):
     delta, before = scaling * (B @ A), W.clone()
@@ -179,6 +192,15 @@ def file_tensors(state, adapter):
             "def file_tensors(state, adapter):\n    return [k for k in state if adapter in k]\n",
             "Return a dict",
         ),
+        WrongAnswer(
+            "takes the tensors out of state",
+            _file(
+                test="name.endswith(f'.{factor}.{adapter}.weight')",
+            )
+            .replace("state.items()", "list(state.items())")
+            .replace("= tensor", "= state.pop(name)"),
+            "itself was changed",
+        ),
     ],
     "load_strictly": [
         WrongAnswer("missing keys overlooked", _load(missing="[]"), "is missing in the file"),
@@ -192,7 +214,22 @@ def file_tensors(state, adapter):
             "has another shape",
         ),
         WrongAnswer("NaN let in", _load(finite="[]"), "is not finite"),
+        WrongAnswer(
+            "infinity let in",
+            _load(finite="[f'{k} is NaN' for k in both if given[k].isnan().any()]"),
+            "is not finite (inf)",
+        ),
         WrongAnswer("checks while it copies", _LOAD_ON_THE_WAY, "half-loaded"),
+        WrongAnswer(
+            "one kind of fault after the other",
+            _LOAD_ONE_KIND_AFTER_THE_OTHER,
+            "Collect every fault",
+        ),
+        WrongAnswer(
+            "the gradient switched off",
+            _load(copy="targets[k].requires_grad_(False).copy_(given[k])"),
+            "does not require a gradient",
+        ),
         WrongAnswer(
             "only prints",
             _load(fail="print(faults); return"),
@@ -301,6 +338,26 @@ def file_tensors(state, adapter):
         WrongAnswer(
             "merges into a copy", _exact(write="W = W.float() + delta"), "left linear.weight"
         ),
+        WrongAnswer(
+            "the weight becomes float32",
+            _exact(write="W.data = W.float() + delta"),
+            "takes the dtype of what it is given",
+        ),
+        WrongAnswer(
+            "subtracts when it merges", _exact(write="W.copy_(W.float() - delta)"), "add it"
+        ),
+        WrongAnswer(
+            "only the first merge counts",
+            _exact(
+                keep="if self.kept is not None:\n            return\n        self.kept = W.clone()"
+            ),
+            "second merge did nothing",
+        ),
+        WrongAnswer(
+            "each merge begins at the copy",
+            _exact(write="W.copy_(self.kept.float() + delta)"),
+            "took the first one out",
+        ),
     ],
     "serve_batch": [
         WrongAnswer(
@@ -312,6 +369,51 @@ def file_tensors(state, adapter):
             "every adapter on every row",
             _serve("for A, B, s in adapters.values():\n    y = y + s * (x @ A.T @ B.T)"),
             "sum of all adapters",
+        ),
+        WrongAnswer(
+            "the branches of all rows on every row",
+            _serve(
+                "for name in names:\n    if name:\n        A, B, s = adapters[name]\n"
+                "        y = y + s * (x @ A.T @ B.T)"
+            ),
+            "branches of all rows",
+        ),
+        WrongAnswer("the base alone", _serve(""), "base alone"),
+        WrongAnswer(
+            "the branch in place of the base",
+            _serve(_EACH + "    y[rows] = s * (x[rows] @ A.T @ B.T)"),
+            "its branch alone",
+        ),
+        WrongAnswer(
+            "the bias lost",
+            _serve(_EACH + "    y[rows] += s * (x[rows] @ A.T @ B.T)").replace(
+                "linear(x)", "x @ linear.weight.T"
+            ),
+            "bias is missing",
+        ),
+        WrongAnswer(
+            "a merged weight for each row",
+            """
+def serve_batch(x, linear, adapters, names):
+    rows = []
+    for row, name in zip(x, names):
+        A, B, s = adapters[name] if name else (torch.zeros(1, 11), torch.zeros(13, 1), 0.0)
+        rows.append(torch.nn.functional.linear(row, linear.weight + s * B @ A, linear.bias))
+    return torch.stack(rows)
+""",
+            "linear was not called",
+        ),
+        WrongAnswer(
+            "merges and subtracts for each row",
+            _serve(
+                "for i, name in enumerate(names):\n"
+                "    if name:\n"
+                "        A, B, s = adapters[name]\n"
+                "        linear.weight += s * B @ A\n"
+                "        y[i] = torch.nn.functional.linear(x[i], linear.weight, linear.bias)\n"
+                "        linear.weight -= s * B @ A"
+            ),
+            "Merge nothing",
         ),
         WrongAnswer(
             "the base twice",
@@ -381,6 +483,24 @@ def file_tensors(state, adapter):
                 "torch.cat([torch.tensor(w).sqrt() * s * B for w, s, B in triples], dim=1)",
             ),
             "root of a negative weight",
+        ),
+        WrongAnswer(
+            "the root in Python, where it is complex",
+            _sum(
+                "torch.cat([w**0.5 * A for w, A in zip(weights, As)])",
+                "torch.cat([w**0.5 * s * B for w, s, B in triples], dim=1)",
+            ),
+            "root of a negative weight",
+        ),
+        WrongAnswer(
+            "scales the given B",
+            _sum(_ROWS, "torch.cat([B.mul_(w * s) for w, s, B in triples], dim=1)"),
+            "was changed",
+        ),
+        WrongAnswer(
+            "the weights made to sum to one",
+            _sum(_ROWS, "torch.cat([w / sum(weights) * s * B for w, s, B in triples], dim=1)"),
+            "divided by their sum",
         ),
         WrongAnswer(
             "the scaling lost",

@@ -43,7 +43,10 @@ def check_file_tensors(answer: Callable[..., Any], rng: torch.Generator) -> None
             for path in paths
             for factor in ("lora_A", "lora_B")
         }
-        _check_keys(answer(dict(state), adapter), expected, adapter)
+        given = dict(state)
+        _check_keys(answer(given, adapter), expected, adapter)
+        if given.keys() != state.keys():
+            raise Wrong("`state` itself was changed: build a new dict, and leave the given one.")
 
 
 def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
@@ -97,10 +100,13 @@ def check_load_strictly(answer: Callable[..., Any], rng: torch.Generator) -> Non
         (good | {last: broken}, last, "is not finite (NaN)"),
     ):
         _check_refusal(answer, rng, given, (key,), fault)
+    _check_refusal(answer, rng, good | {last: good[last] / 0}, (last,), "is not finite (inf)")
     typo = "layers.1.lora_b.weight"
     _check_refusal(
         answer, rng, without | {typo: good[last]}, (last, typo), "is missing, and another is extra"
     )
+    all_wrong = without | {typo: broken, KEYS[0]: good[KEYS[0]][:1], KEYS[1]: good[KEYS[1]] / 0}
+    _check_refusal(answer, rng, all_wrong, (last, typo, *KEYS[:2]), "is missing, among others")
 
 
 def _targets(rng: torch.Generator) -> dict[str, Tensor]:
@@ -126,6 +132,11 @@ def _check_good_file(answer: Callable[..., Any], rng: torch.Generator) -> None:
         given[key].zero_()
         if not tensor.any():
             raise Wrong(f"{key} shares its memory with the file's tensor: copy the values.")
+        if not tensor.requires_grad:
+            raise Wrong(
+                f"{key} does not require a gradient any more, so it would not train on. Leave that "
+                "as it was, and copy under torch.no_grad()."
+            )
 
 
 def _check_refusal(
@@ -282,12 +293,7 @@ def _once(merger: Any, linear: nn.Linear, weight: Tensor, delta: Tensor) -> None
         )
     if torch.equal(weight, before):
         raise Wrong("merge left linear.weight as it was: write the sum into it.")
-    exact = before.double() + delta.double()
-    if not is_nearest(weight.detach(), exact):
-        raise Wrong(
-            f"After merge {share_off(weight.detach(), exact):.0%} of the weights are not the "
-            "nearest to W + delta: add in float32, round once."
-        )
+    _check_merge(weight.detach(), before, delta)
     merged = weight.detach().clone()
     merger.unmerge()
     if torch.equal(weight, merged):
@@ -296,6 +302,23 @@ def _once(merger: Any, linear: nn.Linear, weight: Tensor, delta: Tensor) -> None
             "Or is it no copy: .data and .detach() share the memory, .clone() does not."
         )
     _require_back(weight, before)
+
+
+def _check_merge(merged: Tensor, before: Tensor, delta: Tensor) -> None:
+    if merged.dtype != before.dtype:
+        raise Wrong(
+            f"After merge linear.weight is {merged.dtype}, and it was {before.dtype}: .data = ... "
+            "takes the dtype of what it is given. copy_ writes into the weight and rounds."
+        )
+    exact = before.double() + delta.double()
+    if is_nearest(merged, exact):
+        return
+    if is_nearest(merged, before.double() - delta.double()):
+        raise Wrong("merge subtracts delta: add it.")
+    raise Wrong(
+        f"After merge {share_off(merged, exact):.0%} of the weights are not the nearest to "
+        "W + delta: add in float32, round once."
+    )
 
 
 def _require_back(weight: Tensor, before: Tensor) -> None:
@@ -312,6 +335,7 @@ def _twice(merger: Any, weight: Tensor, delta: Tensor) -> None:
     merger.merge(delta)
     between = weight.detach().clone()
     merger.merge(-3 * delta)
+    _check_both(weight.detach(), before, between, -3 * delta)
     merger.unmerge()
     if torch.equal(weight, between):
         raise Wrong(
@@ -319,6 +343,22 @@ def _twice(merger: Any, weight: Tensor, delta: Tensor) -> None:
             "copy. Keep the weights of before the first."
         )
     _require_back(weight, before)
+
+
+def _check_both(merged: Tensor, before: Tensor, between: Tensor, second: Tensor) -> None:
+    """Both merges are in: rounded one by one, or their sum rounded once."""
+    first = -second.double() / 3
+    sums = (between.double() + second, before.double() + first + second)
+    if any(is_nearest(merged, exact) for exact in sums):
+        return
+    if torch.equal(merged, between):
+        raise Wrong("The second merge did nothing: each merge adds its delta to the weight.")
+    if is_nearest(merged, before.double() + second):
+        raise Wrong(
+            "The second merge took the first one out: add delta to the weight as it is now, and "
+            "not to the copy."
+        )
+    raise Wrong("After two merges the weight is not W + delta_1 + delta_2.")
 
 
 def _after_new_values(merger: Any, weight: Tensor, rng: torch.Generator) -> None:

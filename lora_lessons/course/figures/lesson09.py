@@ -112,6 +112,7 @@ def loss_bars(table: dict[str, dict[str, float]]) -> Figure:
     lowest = min(min(losses.values()) for losses in table.values())
     axis.set_ylim(0.8 * lowest, None)
     axis.set_xticks(range(len(texts)), texts)
+    axis.set_xlabel("unread text of")
     axis.set_ylabel("validation loss (axis cut)")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     return figure

@@ -26,7 +26,7 @@ def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
     mean = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / total
     exps = [math.exp(loss) for loss in losses]
     expect(
-        answer(list(losses), list(tokens)),
+        _finite(answer, list(losses), list(tokens)),
         _number(math.exp(mean)),
         k=4,
         mistakes={
@@ -44,8 +44,28 @@ def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 _number(math.exp(sum(losses) / total))
             ),
             "This is the mean loss. Perplexity is its exponential.": _number(mean),
+            "The loss is positive: take e to the power of it, without a minus.": (
+                _number(math.exp(-mean))
+            ),
+            "The losses were added, not averaged: divide by the number of tokens.": (
+                _number(math.exp(sum(losses)))
+            ),
         },
     )
+
+
+def _finite(answer: Callable[..., Any], losses: list[float], tokens: list[int]) -> Any:
+    """The answer's result; e to the summed loss of all tokens is past every float."""
+    try:
+        result = answer(losses, tokens)
+    except OverflowError:
+        result = math.inf
+    if isinstance(result, float | torch.Tensor) and torch.as_tensor(result).isinf().any():
+        raise Wrong(
+            "The exponent is the loss of hundreds of tokens: divide the sum by the number of all "
+            "tokens before you take e to that."
+        )
+    return result
 
 
 class _Tied(nn.Module):
@@ -89,6 +109,7 @@ def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> N
                 _number((3 + 41) / rows_all)
             ),
             "This is the share that is frozen.": _number(frozen / (trained + frozen)),
+            "This is a count. Divide by the number of all of them.": _number(float(trained)),
             "Nothing was found to train. Ask p.requires_grad of each of model.parameters(): a name "
             "does not tell, and the tensors of state_dict() are detached.": _number(0.0),
         },
@@ -96,8 +117,9 @@ def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> N
 
 
 def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    sides = torch.randint(30, 300, (6,), generator=rng).tolist()
+    sides = torch.randint(100, 3000, (6,), generator=rng).tolist()
     shapes = [(sides[i], sides[i] + sides[i + 1]) for i in (0, 2, 4)]
+    shapes.append(shapes[1])  # the blocks of a model repeat their shapes
     r, size = 3, 8
     numbers = sum(r * out + r * in_ for out, in_ in shapes)
     weights = sum(out * in_ for out, in_ in shapes)
@@ -126,6 +148,18 @@ def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> Non
             ),
             "This is r times the product of the sides. A and B hold r times their sum.": (
                 _number(float(r * weights * size))
+            ),
+            "These are the layers themselves. Only A and B are in the file.": (
+                _number(float(weights * size))
+            ),
+            "The rank is missing: A has r rows, B has r columns.": (
+                _number(float(numbers // r * size))
+            ),
+            "This is the first layer alone. Is the `return` inside the loop?": (
+                _number(float(r * sum(shapes[0]) * size))
+            ),
+            "Two layers of one shape were counted as one. Each has its own A and B.": (
+                _number(float((numbers - r * sum(shapes[1])) * size))
             ),
         },
     )
@@ -173,6 +207,13 @@ def _check_interval(result: Any, values: list[float], t: float) -> None:
                 pair(t * s * s / math.sqrt(n))
             ),
             "The half-width was divided by n, not by its root.": pair(t * s / n),
+            "t is missing: the half-width is t times s over the root of n.": pair(s / math.sqrt(n)),
+            "These are the mean and the half-width: return mean - half, mean + half.": (
+                torch.tensor([mean, t * s / math.sqrt(n)], dtype=torch.float64)
+            ),
+            "The mean is missing: the interval lies around it.": (
+                pair(t * s / math.sqrt(n)) - mean
+            ),
             "The root is of n, not of n - 1; that belongs to the sample deviation alone.": (
                 pair(t * s / math.sqrt(n - 1))
             ),

@@ -42,21 +42,27 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
     W = _random_matrix(rng)
     k = 3
     U, S, Vh = _terms(W)
-    # By the very call of a learner: the signs of U and of Vh are free, and so are the rows of Vh
-    # past the rank, and only the same routine on the same bits chooses the same.
-    free_U, free_S, free_Vh = torch.linalg.svd(W, full_matrices=True)
     rows = torch.zeros_like(W, dtype=torch.float64)
     rows[:k] = W[:k].double()
+    copy = answer(W.clone(), k)
+    if _has_other_right_vectors(copy, W, k):
+        raise Wrong("Vh is already transposed: use its first k rows as they are.")
     expect(
-        answer(W.clone(), k),
+        copy,
         _best(W, k),
         k=IN,
         mistakes={
             "These are the smallest singular values. They come sorted, largest first.": (
                 torch.einsum("ok,k,ki->oi", U[:, -k:], S[-k:], Vh[-k:])
             ),
-            "Vh is already transposed: use its first k rows as they are.": (
-                (free_U[:, :k] * free_S[:k]) @ free_Vh[:, :k].T
+            "This is what the cut leaves out: keep the first k terms, the largest.": (
+                W.double() - _best(W, k)
+            ),
+            "This is the k-th term alone. Add up the first k.": _best(W, k) - _best(W, k - 1),
+            "The square root of S is too much: the singular values stand between U and Vh once, as "
+            "they are.": torch.einsum("ok,k,ki->oi", U[:, :k], S[:k].sqrt(), Vh[:k]),
+            "The singular values are in it twice: S stands between U and Vh once.": (
+                torch.einsum("ok,k,ki->oi", U[:, :k], S[:k].square(), Vh[:k])
             ),
             "These are the first k rows of W. Rank counts directions, not rows.": rows,
             "The singular values are missing between U and Vh.": U[:, :k] @ Vh[:k],
@@ -66,6 +72,25 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
         },
     )
     expect(answer(W.clone(), OUT), W.double(), k=IN)
+
+
+def _has_other_right_vectors(copy: Any, W: Tensor, k: int) -> bool:
+    """True for U_k S_k M^T with columns of Vh, or others of length 1, in place of V's first k.
+
+    Which columns Vh has depends on free signs, and past the rank on the routine. So this asks for
+    what all of them share: the left vectors, the singular values, and orthogonal rows.
+    """
+    if not isinstance(copy, Tensor) or copy.shape not in ((OUT, IN), (OUT, OUT)):
+        return False
+    U, S, _ = _terms(W)
+    copy, scale = copy.detach().double(), S[0]
+    rows = U[:, :k].T @ copy  # (k, in)
+    in_span = (U[:, :k] @ rows - copy).abs().max() < 1e-4 * scale
+    if copy.shape == (OUT, OUT):  # the thin Vh: its columns are cut off, so they are shorter
+        return bool(in_span and copy.any())
+    lengths = (rows @ rows.T - S[:k].square().diag()).abs().max() < 1e-4 * scale**2
+    other = (copy.abs() - _best(W, k).abs()).abs().max() > 1e-3 * scale
+    return bool(in_span and lengths and other)
 
 
 def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -85,6 +110,15 @@ def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> 
                 (energy[k:].sum() / energy.sum()).sqrt()
             ),
             "The square root is missing at the end.": energy[k:].sum(),
+            "This is a share of the energy. The error is the root of what was left out.": (
+                energy[k:].sum() / energy.sum()
+            ),
+            "These are two terms alone: the sum goes on to the last singular value.": (
+                energy[k : k + 2].sum().sqrt()
+            ),
+            "This is a mean. Add the squares up, and divide by nothing.": (
+                energy[k:].mean().sqrt()
+            ),
             "This is the norm of the part that was kept. The error is what was left out.": (
                 energy[:k].sum().sqrt()
             ),
@@ -111,10 +145,16 @@ def check_rank_for_energy(answer: Callable[..., Any], rng: torch.Generator) -> N
             by_values: "This is the rank for the sum of S. Energy adds the squares, S * S.",
             right - 1: "This rank is one too small: it keeps less than the share.",
             right + 1: "This rank is one too large: one rank less still keeps the share.",
-            OUT: "This counts every singular value above zero. Count until the share is reached.",
+            OUT: "This is every singular value. Count from the largest on, until the share is "
+            "reached.",
             -int(-share * OUT // 1): "This is a share of the number of singular values. "
             "The values are not equal: count their energy.",
         })  # fmt: skip
+
+    reached = answer(torch.full((4,), 3.0), 0.25)  # squares and sums that are exact in any order
+    _whole_number(reached, 1, {
+        2: "Where a rank holds exactly the share, it is enough: at least is >=, not >.",
+    })  # fmt: skip
 
 
 def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -131,6 +171,7 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
         raise Wrong(f"B must be (out, r) = ({OUT}, {r}) and A (r, in) = ({r}, {IN}); got {shapes}.")
     U, S, Vh = _terms(delta)
     best, squared = _best(delta, r), (U[:, :r] * S[:r].square()) @ Vh[:r]
+    rooted = (U[:, :r] * S[:r].sqrt()) @ Vh[:r]
     expect(
         scaling * B.double() @ A.double(),
         best,
@@ -140,6 +181,13 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
                 squared
             ),
             "The singular values are missing from both factors.": U[:, :r] @ Vh[:r],
+            "One factor lacks its square root of S: both take it, so that S is in it once.": rooted,
+            "These are the smallest singular values. They come sorted, largest first.": (
+                (U[:, -r:] * S[-r:]) @ Vh[-r:]
+            ),
+            "The root of the scaling is in one factor alone: give it to both.": (
+                best * scaling**0.5
+            ),
             "scaling * B @ A is too large by the scaling: divide the update by it once.": (
                 scaling * best
             ),
@@ -151,7 +199,15 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
             ),
         },
     )
-    if not torch.allclose(B.double().norm(dim=0), A.double().norm(dim=1), rtol=1e-3):
+    lengths = B.double().norm(dim=0), A.double().norm(dim=1)
+    if torch.allclose(lengths[0] * lengths[1], S[:r] / scaling, rtol=1e-3) and any(
+        torch.allclose(length, S[:r].sqrt(), rtol=1e-3) for length in lengths
+    ):
+        raise Wrong(
+            "The product is right, but one factor carries the scaling alone. Divide the singular "
+            "values by it first; then each factor takes the root."
+        )
+    if not torch.allclose(*lengths, rtol=1e-3):
         raise Wrong(
             "The product is right, but the factors do not have the same share: give each the "
             "square root of the singular values."
@@ -195,12 +251,14 @@ def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None
         layer.weight.copy_(W_base + delta)
         layer.weight[one] = 1e-30
     tuned = layer.weight.detach().clone()
-    probe = torch.randn(OUT, IN, generator=rng, dtype=torch.float64)
+    # small beside the squares, so that no mistake's loss is near zero
+    probe = 0.1 * torch.randn(OUT, IN, generator=rng, dtype=torch.float64)
 
     def score(weight: Tensor) -> Tensor:
         return (probe * weight.double()).sum() + weight.double().square().sum()
 
-    result = answer(layer, W_base.clone(), k, lambda: score(layer.weight.detach()).item())
+    given = W_base.clone()
+    result = answer(layer, given, k, lambda: score(layer.weight.detach()).item())
     update = tuned - W_base
     expect(
         result,
@@ -215,8 +273,16 @@ def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None
             ),
             "This is the loss with the full update: measure after the cut.": score(tuned),
             "This is the loss of the base: the cut update was not added.": score(W_base),
+            "The update has the wrong sign: it is W_tuned - W_base.": (
+                score(W_base - _best(update, k))
+            ),
+            "The base is cut, and the update is not: cut the update.": (
+                score(_best(W_base, k) + update)
+            ),
         },
     )
+    if not torch.equal(given, W_base):
+        raise Wrong("W_base was changed (+= writes in place): the next rank would start from it.")
     _restored(layer, tuned, "The layer was not restored: give it its tuned weight back.")
     _check_restores_on_failure(answer, layer, tuned, W_base, k)
 

@@ -39,18 +39,27 @@ def check_serve_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
         name: (draw(rng, r, IN), draw(rng, OUT, r), SCALINGS[name])
         for name, r in (("sea", 2), ("land", 3))
     }
-    calls = []
+    calls, weight = [], linear.weight.detach().clone()
     linear.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
         y = answer(x.clone(), linear, dict(adapters), list(NAMES))
         base, updates = _serve_parts(x, linear, adapters)
-    right, mistakes = _served(base, updates)
+    right, mistakes = _served(base, updates, linear.bias.double())
+    if not torch.equal(linear.weight, weight):
+        raise Wrong(
+            "linear.weight was changed. Merge nothing: the weight is the same for all rows."
+        )
     _check_order(y, right)
     expect(y, right, k=IN, mistakes=mistakes)
     if len(calls) > 1:
         raise Wrong(
-            f"The base ran {len(calls)} times. It is the dear part, and the same for all rows: run "
-            "it once on the whole batch."
+            f"The base ran {len(calls)} times. It is the costly part, and the same for all rows: "
+            "run it once on the whole batch."
+        )
+    if not calls:
+        raise Wrong(
+            "linear was not called. Run it once, linear(x), and add each row's branch to what it "
+            "gives: a weight of its own for each row costs a whole matrix a row."
         )
 
 
@@ -63,7 +72,9 @@ def _serve_parts(
     return base, {n: s * (x @ A.double().T @ B.double().T) for n, (A, B, s) in adapters.items()}
 
 
-def _served(base: Tensor, updates: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+def _served(
+    base: Tensor, updates: dict[str, Tensor], bias: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
     """What is right, and what each mistake gives: (batch, time, out)."""
     none = torch.zeros_like(base)
     own = torch.stack([updates.get(name, none)[i] for i, name in enumerate(NAMES)])
@@ -81,7 +92,15 @@ def _served(base: Tensor, updates: dict[str, Tensor]) -> tuple[Tensor, dict[str,
             base + own + base * has_one
         ),
         "The rows of None are zero: they are the base's own.": (base + own) * has_one,
+        "Every row got the branches of all rows: each row names its own adapter.": (
+            base + sum(NAMES.count(name) * update for name, update in updates.items())
+        ),
+        "This is the base alone: add each row's own branch.": base,
         "The base is missing: each branch comes on top of linear(x).": own,
+        "Rows with an adapter are its branch alone: it comes on top of linear(x).": (
+            base * ~has_one + own
+        ),
+        "The bias is missing: linear(x) is W x + bias.": base + own - bias,
         "The scaling is missing.": base + unscaled,
     }
 
@@ -104,14 +123,25 @@ def check_weighted_sum(answer: Callable[..., Any], rng: torch.Generator) -> None
             for r, s in zip(ranks, (2.0, 0.5, 3.0), strict=False)
         ]
         given = [(A.clone(), B.clone(), s) for A, B, s in adapters]
-        _check_sum(answer(given, list(weights)), adapters, weights)
+        _check_sum(answer(list(given), list(weights)), adapters, weights)
+        if any(
+            not (torch.equal(A, own_A) and torch.equal(B, own_B))
+            for (A, B, _), (own_A, own_B, _) in zip(given, adapters, strict=True)
+        ):
+            raise Wrong(
+                "An adapter's own A or B was changed (*= writes in place): it would be another "
+                "adapter from now on. Make new tensors."
+            )
 
 
 def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -> None:
     A, B = _factors(result)
     rank, most = len(A), sum(len(A) for A, _, _ in adapters)
-    if A.isnan().any() or B.isnan().any():
-        raise Wrong("It holds nan: the root of a negative weight. Put the whole weight on B alone.")
+    if any(factor.is_complex() or factor.isnan().any() for factor in (A, B)):
+        raise Wrong(
+            "It holds nan or complex numbers: the root of a negative weight. Put the whole weight "
+            "on B alone."
+        )
     if rank > most:
         raise Wrong(
             f"Its rank is {rank}; {most} rows are enough, all rows of all A. It should stay small."
@@ -121,7 +151,10 @@ def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -
     scalings = [s for _, _, s in adapters]
     pairs = list(zip(weights, scalings, strict=True))
     right = total([w * s for w, s in pairs])
-    mean = {"This is the mean: the weights say how much of each, so add.": right / len(weights)}
+    mean = {
+        "This is the mean: the weights say how much of each, so add.": right / len(weights),
+        "The weights were divided by their sum: take them as they are.": right / sum(weights),
+    }
     expect(
         B.double() @ A.double() if rank == most else _lacking(A, B, right, rank, most),
         right,
