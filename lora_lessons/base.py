@@ -8,6 +8,7 @@ goes to the network.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,8 +95,12 @@ def generate(
     The model's train/eval modes and the global random state are as before when it returns.
     """
     require_seed(seed)
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative; it is {temperature}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(
+            f"temperature must not be negative, and must be finite; it is {temperature}"
+        )
+    if not repetition_penalty > 0:
+        raise ValueError(f"repetition_penalty must be above 0; it is {repetition_penalty}")
     device = next(model.parameters()).device
     ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids.to(device)
     _require_room(model, ids.shape[1], max_new_tokens)

@@ -169,6 +169,22 @@ def test_each_samples_beams_have_its_adapter(base, targets, how):
         model(input_ids=ids.repeat(2, 1), decoder_input_ids=ids, adapter_names=["one", "two"])
 
 
+def test_samples_with_and_without_trained_biases_cannot_share_a_batch():
+    model = adapted(("default",), bias="all")
+    model.add_adapter("b", ll.LoraConfig(**FIELDS))
+    with torch.no_grad():
+        model.base_model.model.first.base_layer.bias.add_(1.0)
+    y = model(X)
+    torch.testing.assert_close(model(X, adapter_names=["default"] * 6), y)
+    for names in (["default"] * 3 + ["b"] * 3, ["__base__"] * 6):
+        with pytest.raises(ValueError, match="'default' trained the base's biases"):
+            model(X, adapter_names=names)
+    model.set_adapter("b")
+    torch.testing.assert_close(model(X, adapter_names=["b"] * 6), model(X))
+    with pytest.raises(ValueError, match="'default' trained the base's biases"):
+        model(X, adapter_names=["default"] * 6)
+
+
 def test_names_for_samples_need_evaluation_and_nothing_merged():
     model = adapted()
     with pytest.raises(ValueError, match="training mode"):
@@ -280,6 +296,13 @@ def test_two_adapters_may_share_no_row():
     model.set_adapter(["default", "apart"])
     with pytest.raises(ValueError, match="Only one adapter can be set at a time"):
         model.set_adapter(["default", "same"])
+
+
+def test_a_sum_says_that_it_has_no_token_rows():
+    model = with_rows()
+    with pytest.warns(ll.PeftWarning, match="The token rows that 'default' trained are not part"):
+        model.add_weighted_adapter(["default"], [1.0], "sum", "cat")
+    assert model.peft_config["sum"].trainable_token_indices is None
 
 
 def test_status_says_what_is_where():

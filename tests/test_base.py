@@ -360,3 +360,19 @@ def test_the_encoder_fills_a_gap_with_a_likely_word(text, word):
     with torch.no_grad():
         best = model(input_ids=ids).logits[ids == tokenizer.mask_token_id].topk(5).indices[0]
     assert word in tokenizer.convert_ids_to_tokens(best)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"temperature": float("nan")},
+            "temperature must not be negative, and must be finite; it is nan",
+        ),
+        ({"temperature": -1.0}, "temperature must not be negative"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be above 0"),
+    ],
+)
+def test_settings_that_choose_nothing_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        generate(*load_base("nano"), "The whale", **options)

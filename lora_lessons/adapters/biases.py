@@ -53,6 +53,15 @@ class BiasBank:
             return {}
         return dict(trained_biases(model, self.mode)) if self.in_use else self.trained
 
+    def check_rows(self, adapter_names: Iterable[str]) -> None:
+        """Raise where the samples' adapters need different biases: the base has one set of them."""
+        wanted = self.adapter if self.in_use else None
+        if any((name if name == self.adapter else None) != wanted for name in adapter_names):
+            raise ValueError(
+                f"{self.adapter!r} trained the base's biases: one batch cannot have samples with "
+                "and without them. Give it a batch of its own, as the active adapter."
+            )
+
     def forget(self, model: nn.Module, adapter: str) -> None:
         """Give the base its values back, and drop the adapter's."""
         if adapter == self.adapter:

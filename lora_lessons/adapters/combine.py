@@ -156,6 +156,13 @@ def _new_config(tuner: LoraModel, adapters: list[str], rank: int) -> LoraConfig:
             PeftWarning,
             stacklevel=5,
         )
+    rows = [n for n, c in zip(adapters, configs, strict=True) if c.trainable_token_indices]
+    if rows:
+        warnings.warn(
+            f"The token rows that {rows[0]!r} trained are not part of the new adapter.",
+            PeftWarning,
+            stacklevel=5,
+        )
     return dataclasses.replace(
         configs[0],
         r=rank,

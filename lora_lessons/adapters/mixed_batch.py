@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import did_you_mean
+from ..files import injected_model
 from ..holder import AdapterHolder
 from ..layer import LoraLayer
+from .biases import bias_bank
 
 BASE = "__base__"  # stands for no adapter at all
 
@@ -103,6 +105,7 @@ def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str])
     """Names can be given in evaluation only, and each must be an adapter of the model."""
     if model.training:
         raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
+    bias_bank(injected_model(model)).check_rows(adapter_names)
     known = {name for holder in holders for name in holder._get_available_adapters()}
     unknown = sorted(set(adapter_names) - known - {BASE})
     if unknown:

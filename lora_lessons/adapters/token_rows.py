@@ -95,6 +95,10 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
         return weight
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """What the base layer computes with the rows of the active adapters, or of each sample's.
+
+        x is (batch, ...): ids of an embedding, or hidden states of a head that is tied to it.
+        """
         adapter_names = kwargs.pop("adapter_names", None)
         if self.disable_adapters or self.merged:
             return self.base_layer(x, *args, **kwargs)

@@ -96,10 +96,11 @@ def scores(first: Tensor, second: Tensor) -> dict[str, float]:
     """How well each first half finds its own second half among all n; both (n, h), of length 1.
 
     recall@1 and recall@10: the share whose own is the nearest, or among the ten nearest.
-    MRR: the mean of 1 / rank.
+    MRR: the mean of 1 / rank. An embedding that is not finite finds nothing: all others count as
+    nearer.
     """
     similarity = first @ second.T  # (n, n)
-    ranks = 1 + (similarity > similarity.diagonal()[:, None]).sum(1)  # (n,)
+    ranks = 1 + (~(similarity <= similarity.diagonal()[:, None])).sum(1)  # (n,)
     return {
         "recall@1": (ranks == 1).double().mean().item(),
         "recall@10": (ranks <= 10).double().mean().item(),

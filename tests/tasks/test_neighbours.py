@@ -59,3 +59,10 @@ def test_embeddings_have_length_one():
     ids, mask = torch.randint(30, (2, 5)), torch.ones(2, 5, dtype=torch.long)
     lengths = neighbours.embed(model, ids, mask).norm(dim=-1)
     assert torch.allclose(lengths, torch.ones(2), atol=1e-5)
+
+
+def test_embeddings_that_are_not_finite_find_nothing():
+    nothing = torch.full((4, 3), float("nan"))
+    scores = neighbours.scores(nothing, nothing)
+    assert scores["recall@1"] == 0
+    assert scores["MRR"] == pytest.approx(1 / 5)
