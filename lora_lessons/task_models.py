@@ -62,7 +62,10 @@ def class_for(task_type: TaskType | None, otherwise: type[PeftModel]) -> type[Pe
 
 
 def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
-    """Warn of a classifier whose head would stay frozen and random: nothing names it."""
+    """Warn of a classifier whose head would stay frozen and random: nothing names it.
+
+    LoRA on the head, as by "all-linear", is no cure: the file holds A and B, not the weight.
+    """
     name = type(model).__name__
     if not name.endswith(CLASSIFIERS) or config.modules_to_save:
         return
@@ -72,7 +75,8 @@ def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
     given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
     warnings.warn(
         f"{name} has a head for its task, but the config has {given} and no modules_to_save: the "
-        "head will stay frozen, and random if it is new.",
+        "head's own weight will stay frozen and out of the adapter's file, even where LoRA is on "
+        "the head. If it is new, it is random now, and another random one after loading.",
         PeftWarning,
         stacklevel=3,
     )

@@ -134,6 +134,19 @@ def test_the_forgotten_task_type_of_a_real_classifier_is_warned_of():
         ll.get_peft_model(bert("ForSequenceClassification"), ll.LoraConfig(r=2))
 
 
+@pytest.mark.parametrize("targets", ["all-linear", ["query"]])
+def test_a_forgotten_heads_own_weight_is_frozen_and_not_saved_whatever_lora_is_on(targets):
+    """So the warning is true in both cases: with LoRA on the head and without."""
+    with pytest.warns(ll.PeftWarning, match="own weight will stay frozen and out of the adapter's"):
+        model = ll.get_peft_model(
+            bert("ForSequenceClassification"), ll.LoraConfig(r=2, target_modules=targets)
+        )
+    head = [n for n, p in model.named_parameters() if "classifier" in n and p.requires_grad]
+    saved = [name for name in ll.get_peft_model_state_dict(model) if "classifier" in name]
+    assert len(head) == len(saved) == (2 if targets == "all-linear" else 0)
+    assert all("lora_" in name for name in head + saved)
+
+
 def test_generating_with_an_adapter_and_with_the_base():
     config = ll.LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False, lora_alpha=64)
     base = tiny_qwen2()

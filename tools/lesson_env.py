@@ -11,15 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Every warning is an error, but for two of other packages about themselves: ipykernel's, which
-# keeps it from stopping, and the one that PEFT causes in transformers when it wraps a model.
-WARNINGS = ",".join(
-    (
-        "error",
-        "ignore::PendingDeprecationWarning:ipykernel.kernelbase",
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
-    )
-)
+# Every warning is an error, but for ipykernel's about itself, which keeps it from stopping. What a
+# lesson does not want a learner to see, it filters itself.
+WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
 # matplotlib's list of fonts, shared by all runs: while it makes one it says so on stderr.
 FONTS = Path(sys.prefix) / "var" / "matplotlib"
 

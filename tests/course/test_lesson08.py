@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.explorers import lesson08 as explorer
 from lora_lessons.course.figures import lesson08 as figures
 from lora_lessons.experiments import heads
@@ -68,6 +69,24 @@ def test_each_arm_trains_what_it_says(task):
     assert trained(experiment.arm_model(task, experiment.RANDOM, 0)[0]) == set()
     full, _ = experiment.arm_model(task, experiment.FULL, 0)
     assert all(parameter.requires_grad for parameter in full.parameters())
+
+
+# --- answers that are right in another form --------------------------------------------------
+
+
+def best_place(start, end, page, longest):
+    """All pairs at once: (the sums of the pairs, their flat place, T)."""
+    T = len(start)
+    ok = torch.ones(T, T, dtype=torch.bool).triu().tril(longest - 1) & page[:, None] & page
+    return (start[:, None] + end).masked_fill(~ok, -torch.inf).argmax(), T
+
+
+@pytest.mark.parametrize("places", [lambda k, T: (k // T, k % T), lambda k, T: divmod(int(k), T)])
+def test_a_place_may_be_a_whole_number_in_a_tensor(places):
+    def answer(start, end, page, longest):
+        return places(*best_place(start, end, page, longest))
+
+    assert ll.lesson("08").check.best_span(answer).outcome == RIGHT
 
 
 # --- losses and scores -------------------------------------------------------------------------

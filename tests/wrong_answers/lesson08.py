@@ -82,6 +82,11 @@ WRONG = {
     ],
     "label_pieces": [
         WrongAnswer(
+            "word 0 taken for no word",
+            _first_of_word("-100").replace("if word is None", "if not word"),
+            "Word 0 is a word too",
+        ),
+        WrongAnswer(
             "every piece has the label",
             _PIECES + "    return [-100 if w is None else labels[w] for w in word_ids]\n",
             "Every piece of a word has the label",
@@ -122,6 +127,11 @@ WRONG = {
         ),
     ],
     "table_macro_f1": [
+        WrongAnswer(
+            "hits counted twice below the line",
+            _F1 + "    return (2 * tp / (2 * tp + true + said).clamp(min=1)).mean()\n",
+            "TP is counted twice",
+        ),
         WrongAnswer("accuracy", _F1 + "    return tp.sum() / table.sum()\n", "accuracy"),
         WrongAnswer(
             "weighted by the class's size",
@@ -158,6 +168,13 @@ WRONG = {
         ),
     ],
     "answer_tokens": [
+        WrongAnswer(
+            "the last ends one before end",
+            _TOKENS + "    f = [i for i, a, b in tokens if a == start]\n"
+            "    l = [i for i, a, b in tokens if b == end - 1]\n"
+            "    return (f[0], l[0]) if f and l else (0, 0)\n",
+            "The whole answer is on this page",
+        ),
         WrongAnswer(
             "the token after the last",
             _TOKENS + "    f = [i for i, a, b in tokens if a == start]\n"
@@ -220,6 +237,15 @@ def answer_tokens(offsets, sides, start, end):
         ),
     ],
     "best_span": [
+        WrongAnswer(
+            "counted from the page",
+            _best_pair(
+                "(i, j) for i in range(T) for j in range(i, min(i + longest, T))"
+                " if page[i] and page[j]"
+            ).replace("return max(", "first = int(page.int().argmax())\n    i, j = max(")
+            + "    return i - first, j - first\n",
+            "count from the row's first place",
+        ),
         WrongAnswer(
             "two argmaxes",
             _SPAN + "    return int(start.argmax()), int(end.argmax())\n",
@@ -284,6 +310,22 @@ def answer_tokens(offsets, sides, start, end):
         ),
     ],
     "masked_mean": [
+        WrongAnswer(
+            "the mask turned round",
+            _POOL + "    m = 1 - mask\n"
+            "    return (hidden * m[..., None]).sum(1) / m.sum(1, keepdim=True)\n",
+            "turned round",
+        ),
+        WrongAnswer(
+            "the last token",
+            _POOL + "    return hidden[torch.arange(len(hidden)), mask.sum(1) - 1]\n",
+            "last token alone",
+        ),
+        WrongAnswer(
+            "one too many",
+            _POOL + "    return (hidden * mask[..., None]).sum(1) / (mask.sum(1)[:, None] + 1)\n",
+            "one token too many",
+        ),
         WrongAnswer("padding is in", _POOL + "    return hidden.mean(1)\n", "Padding is in"),
         WrongAnswer("the first token", _POOL + "    return hidden[:, 0]\n", "[CLS]"),
         WrongAnswer(
@@ -319,6 +361,11 @@ def answer_tokens(offsets, sides, start, end):
 WRONG["my_classifier"] = wrong_numbers(
     "my_classifier",
     {
+        "in the wrong order": ("0.849611, 125_457", "the wrong order"),
+        "mean recall": ("125_457, 0.854083", "mean recall"),
+        "mean precision": ("125_457, 0.845555", "mean precision"),
+        "the sum": ("125_457, 2.548834", "sum over the classes"),
+        "pooler and F1 both off": ("59_665, 0.5", "pooler is missing"),
         "the pooler forgotten": ("59_665, 0.849611", "pooler is missing"),
         "the head forgotten": ("121_088, 0.849611", "head is missing"),
         "no biases": ("125_184, 0.849611", "biases of pooler and head"),

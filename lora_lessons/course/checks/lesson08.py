@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -136,6 +137,11 @@ def _compare_labels(
     for message, value in messages.items():
         if found == value:
             raise Wrong(message)
+    first_lost = [
+        IGNORED if word == 0 else label for word, label in zip(word_ids, right, strict=True)
+    ]
+    if found == first_lost:
+        raise Wrong("Word 0 is a word too: ask whether word_ids is None, not whether it is 0.")
     place = next(i for i, (a, b) in enumerate(zip(found, right, strict=True)) if a != b)
     raise Wrong(
         f"For word_ids {word_ids} and labels {labels}, place {place} must be {right[place]}; got "
@@ -195,6 +201,9 @@ def _compare_f1(value: Any, table: Tensor) -> None:
         "The 2 in 2 TP is missing, above the line, below it or both.": (
             hits / (true + said - hits).clamp(min=1)
         ).mean(),
+        "TP is counted twice below the line: the sums of row and column hold it already.": (
+            2 * hits / (2 * hits + true + said).clamp(min=1)
+        ).mean(),
         "This is the sum over the classes. Divide by their number.": f1.sum(),
     }
     mistakes = {m: v for m, v in mistakes.items() if abs(float(v - right)) > 1e-4}
@@ -247,9 +256,10 @@ def _pair_of_texts(
 
 def _pair(value: Any) -> tuple[int, int]:
     found = _items(value, "two places, the first and the last token")
-    if len(found) != 2 or any(isinstance(v, bool) or not isinstance(v, int) for v in found):
+    found = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in found]
+    if len(found) != 2 or any(isinstance(v, bool) or not isinstance(v, Integral) for v in found):
         raise Wrong(f"Return two whole numbers, the first and the last token; got {value!r}.")
-    return found[0], found[1]
+    return int(found[0]), int(found[1])
 
 
 def _compare_span(value: Any, right: tuple[int, int], offsets: list[tuple[int, int]]) -> None:
@@ -274,6 +284,11 @@ def _compare_span(value: Any, right: tuple[int, int], offsets: list[tuple[int, i
     for message, mistake in messages.items():
         if found == mistake:
             raise Wrong(message)
+    if found == (0, 0):
+        raise Wrong(
+            "The whole answer is on this page, and yours says (0, 0). Its first token begins at "
+            "`start`; its last ends at `end`, which is the first character after the answer."
+        )
     if min(found) < PAGE:
         raise Wrong(
             f"{found} reaches out of the page. The offsets of question and page both begin at "
@@ -298,7 +313,7 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ({a: 4.0}, {a: 4.0}, (a, a), "an answer of one token"),
         ({a + 3: 5.0, a: 4.0}, {a + 1: 6.0, a + 4: 2.0}, (a, a + 1), "the largest start logit "
          "need not be in the best pair: compare all pairs by the sum of their logits"),
-        ({a: 4.0, 2: 9.0}, {a + 1: 4.0, 3: 9.0}, (a, a + 1), "the question is no part of the "
+        ({a: 4.0, 1: 9.0}, {a + 1: 4.0, 3: 9.0}, (a, a + 1), "the question is no part of the "
          "page: its tokens, where `page` is False, are left out"),
         ({15: 4.0}, {16: 3.0, 17: 8.0}, (15, 16), "what follows the page, [SEP] and padding, is "
          "left out too"),
@@ -321,6 +336,8 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
         found = _pair(answer(start.clone(), end.clone(), page.clone(), 4))
         if found[1] < found[0]:
             raise Wrong(f"{found}: a span must not end before it starts. Compare only the others.")
+        if found == (right[0] - 5, right[1] - 5):
+            raise Wrong(f"Expected {right}, got {found}: count from the row's first place.")
         if found != right:
             raise Wrong(f"Expected {right}, got {found}: {why}.")
 
@@ -359,6 +376,13 @@ def check_masked_mean(answer: Callable[..., Any], rng: torch.Generator) -> None:
             "The mask must take padding out of the sum too, not only out of the number.": (
                 x.sum(1) / m.sum(1, keepdim=True)
             ),
+            "The mask is turned round: 1 stands for a token, 0 for padding.": (
+                torch.einsum("nth,nt->nh", x, 1 - m) / (1 - m).sum(1, keepdim=True)
+            ),
+            "This is the last token alone. Take the mean over all that count.": torch.stack(
+                [row[n - 1] for row, n in zip(x, lengths, strict=True)]
+            ),
+            "This divides by one token too many.": sums / (m.sum(1, keepdim=True) + 1),
             "This is the largest of each feature, not the mean.": torch.stack(
                 [row[:n].max(0).values for row, n in zip(x, lengths, strict=True)]
             ),

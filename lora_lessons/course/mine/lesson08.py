@@ -49,7 +49,22 @@ def mistakes(
     hits, every = sum(table[kind][kind] for kind in range(3)), sum(map(sum, table))
     sizes = [sum(row) for row in table]
     weighted = sum(f1 * size for f1, size in zip(_f1(table), sizes, strict=True)) / every
+    hit_rates = [table[kind][kind] / sum(table[kind]) for kind in range(3)]
+    precisions = [table[kind][kind] / sum(row[kind] for row in table) for kind in range(3)]
     return {
+        "These are in the wrong order: first the numbers that train, then macro F1.": (
+            sum(_f1(table)) / 3,
+            lora + POOLER + head,
+        ),
+        "This is the mean recall. Take F1 of each class, then the mean.": (
+            None,
+            sum(hit_rates) / 3,
+        ),
+        "This is the mean precision. Take F1 of each class, then the mean.": (
+            None,
+            sum(precisions) / 3,
+        ),
+        "This is the sum over the classes. Divide by their number.": (None, sum(_f1(table))),
         "The pooler is missing: it is trained whole, its weight and its bias.": (lora + head, None),
         "The head is missing: it is trained whole, its weight and its bias.": (lora + POOLER, None),
         "The biases of pooler and head are missing: they train too.": (
@@ -57,7 +72,7 @@ def mistakes(
             None,
         ),
         "This is LoRA alone. Pooler and head are trained whole.": (lora, None),
-        "This is one layer of each block. Query and value are two.": (
+        "This is half of LoRA. Query and value are two layers, and each has A and B.": (
             lora // 2 + POOLER + head,
             None,
         ),
