@@ -129,7 +129,8 @@ for mode in figures.MODES:
     moved = {n for n in now if n.endswith(".bias") and not torch.equal(now[n], start[n])}
     assert moved == set(find_biases(encoder, LAYERS, mode))
     first = sorted(experiment.kind(name) for name in moved if ".layer.0." in name)
-    print(f"{mode}: {len(moved)} biases moved; in the first block: {', '.join(first) or 'none'}")
+    print(f"{mode}: {len(moved)} biases moved; in the first block:")
+    print("   ", ", ".join(figures.short(kind) for kind in first) or "none")
     _ = adapted.unload()
 
 # %% [markdown]
@@ -199,11 +200,12 @@ numbers_of = lesson.use("bias_numbers", bias_numbers, figures.bias_numbers)
 # %%
 from lora_lessons.course.explorers.lesson06 import bias_map
 
+print("numbers of the biases that train / of A and B")
 for mode in figures.MODES:
     maps = {name: bias_map(name, "q and v", mode, 8) for name in ("decoder", "encoder", "Llama")}
     assert maps["decoder"].biases == numbers_of(256, 8, 4, 6, ["q_proj", "v_proj"], mode)
-    counts = ", ".join(f"{name} {m.biases:6,d} beside {m.factors:,d}" for name, m in maps.items())
-    print(f"{mode:9s} biases beside A and B: {counts}")
+    counts = "; ".join(f"{name} {m.biases:6,d} / {m.factors:,d}" for name, m in maps.items())
+    print(f"{mode:9s} {counts}")
 
 # %% [markdown]
 # Two things to keep for later. On this decoder the modes differ by very little: "all" adds k's bias to

@@ -130,7 +130,10 @@ TWO = own_exercise(
     OwnNumbers(
         draw=lambda numbers: {"a": numbers.whole(2, 99)},
         right=lambda a: (a, a / 3),
-        mistakes=lambda a: {"This is one more.": (a + 1, None)},
+        mistakes=lambda a: {
+            "This is one more.": (a + 1, a / 3),
+            "This is the first again.": (a, a),
+        },
     ),
     name="two",
     title="t",
@@ -150,7 +153,9 @@ def verdict_on(answer):
         ("8, 1.0", "This is one more."),
         ("7, 2.4", "The second number is not the answer to your numbers; another one is."),
         ("1, 7 / 3", "The first number is not the answer to your numbers; another one is."),
-        ("1, 2", "This is not the answer to your numbers."),
+        ("1, 2", "This is not the answer to your numbers. Neither number is."),
+        ("8, 2", "Your first number: This is one more."),
+        ("5, 7", "Your second number: This is the first again."),
         ("7.0001, 7 / 3", "The first number is"),
         ("7", "Return 2 numbers; got 7."),
         ("7, 'x'", "Return numbers; got str."),

@@ -43,6 +43,28 @@ def measure_base(model, start, measure):
 WRONG = {
     "biases_that_train": [
         WrongAnswer(
+            "short names looked for among the full ones",
+            _TRAINS + "    short = {n for n in names if n.split('.')[-2] in wrapped}\n"
+            "    return {'none': set(), 'lora_only': short, 'all': names}[mode]\n",
+            "`wrapped` holds full names",
+        ),
+        WrongAnswer(
+            "short names compared",
+            _TRAINS + "    last = {w.split('.')[-1] for w in wrapped}\n"
+            "    short = {n for n in names if n.split('.')[-2] in last}\n"
+            "    return {'none': set(), 'lora_only': short, 'all': names}[mode]\n",
+            "compare the whole of them",
+        ),
+        WrongAnswer(
+            "nothing for none", _TRAINS + "    return None\n", "an empty one where no bias trains"
+        ),
+        WrongAnswer(
+            "the error returned",
+            _TRAINS.replace("raise ValueError(mode)", "return ValueError(mode)")
+            + "    return {'none': set(), 'lora_only': own, 'all': names}[mode]\n",
+            "Raise the ValueError",
+        ),
+        WrongAnswer(
             "lora_only taken for lora_bias",
             _TRAINS + "    return names if mode == 'all' else set()\n",
             "Don't take it for `lora_bias`",
@@ -102,6 +124,42 @@ WRONG = {
     ],
     "bias_numbers": [
         WrongAnswer(
+            "one head of k and v",
+            _NUMBERS + "    sizes = dict.fromkeys(sizes, hidden // heads) | {'q_proj': hidden}\n"
+            "    return blocks * sum(sizes[name] for name in counted)\n",
+            "This counts one",
+        ),
+        WrongAnswer(
+            "the heads of k and v",
+            _NUMBERS + "    sizes = dict.fromkeys(sizes, kv_heads) | {'q_proj': hidden}\n"
+            "    return blocks * sum(sizes[name] for name in counted)\n",
+            "counts the heads of k and v",
+        ),
+        WrongAnswer(
+            "hidden // kv_heads",
+            _NUMBERS + "    sizes = dict.fromkeys(sizes, hidden // kv_heads) | {'q_proj': hidden}\n"
+            "    return blocks * sum(sizes[name] for name in counted)\n",
+            "is no width",
+        ),
+        WrongAnswer(
+            "hidden for each head",
+            _NUMBERS
+            + "    sizes = dict.fromkeys(sizes, hidden * kv_heads) | {'q_proj': hidden * heads}\n"
+            "    return blocks * sum(sizes[name] for name in counted)\n",
+            "its heads share them",
+        ),
+        WrongAnswer(
+            "layers",
+            _NUMBERS + "    return blocks * len(counted)\n",
+            "counts the layers",
+        ),
+        WrongAnswer(
+            "o_proj under all",
+            _NUMBERS + "    o = hidden if mode == 'all' else 0\n"
+            "    return blocks * (o + sum(sizes[name] for name in counted))\n",
+            "o_proj has no bias here",
+        ),
+        WrongAnswer(
             "the same for lora_only and all",
             _NUMBERS + "    return 0 if mode == 'none' else blocks * sum(sizes.values())\n",
             "counts q, k and v in each mode",
@@ -142,6 +200,25 @@ WRONG = {
         ),
     ],
     "adapter_contents": [
+        WrongAnswer(
+            "the biases looked up by their old names",
+            _CONTENTS + "    of = dict(model.named_parameters())\n"
+            "    wanted = [*filter(factor, of), *biases]\n"
+            "    return {n: of[n].detach().clone() for n in wanted}\n",
+            "in its name now, and not in `biases`",
+        ),
+        WrongAnswer(
+            "shapes",
+            _CONTENTS + "    return {n: p.shape for n, p in model.named_parameters()\n"
+            "            if factor(n) or plain(n) in biases}\n",
+            "Return tensors",
+        ),
+        WrongAnswer(
+            "the file's names",
+            _CONTENTS + "    return {n.replace('.default', ''): p.detach().clone() for n, p in "
+            "model.named_parameters()\n            if factor(n) or plain(n) in biases}\n",
+            "with `default.` in them",
+        ),
         WrongAnswer(
             "lora_A anywhere in the name",
             _CONTENTS + "    return {n: p.detach().clone() for n, p in model.named_parameters() "
@@ -199,6 +276,15 @@ WRONG = {
         ),
     ],
     "measure_base": [
+        WrongAnswer(
+            "the trained biases not put back",
+            _BASE + "    try:\n"
+            "        put(off, start)\n"
+            "        return measure(model)\n"
+            "    finally:\n"
+            "        put(was_on, {})\n",
+            "Put the trained one back",
+        ),
         WrongAnswer(
             "the biases stay",
             _BASE + "    try:\n"
@@ -284,6 +370,20 @@ WRONG = {
     ],
     "fewer_biases": [
         WrongAnswer(
+            "o's bias through W_o",
+            "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
+            "    zero = torch.zeros_like(b_q)\n"
+            "    return b_q, zero, zero, W_o @ (b_v + b_o)\n",
+            "comes after W_o",
+        ),
+        WrongAnswer(
+            "k's moved into o's",
+            "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
+            "    zero = torch.zeros_like(b_q)\n"
+            "    return b_q, zero, zero, b_o + W_o @ (b_v + b_k)\n",
+            "never reaches the output",
+        ),
+        WrongAnswer(
             "o's bias changed in place",
             "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
             "    zero = torch.zeros_like(b_q)\n"
@@ -359,6 +459,15 @@ WRONG["my_file"] = wrong_numbers(
         "lora_only as all": ("12_672, 12_672", "layers with LoRA alone"),
         "one block": ("1_914, 2_112", "one block"),
         "k and v as wide as q": ("13_464, 15_048", "narrower than q"),
+        "in the wrong order": ("12_672, 11_484", "the wrong order"),
+        "o_proj's factors forgotten": ("5_148, 6_336", "A and B of o_proj"),
+        "k_proj's factors forgotten": ("6_732, 7_920", "A and B of k_proj"),
+        "one key head": ("10_164, 11_088", "This counts one"),
+        "hidden // kv_heads": ("10_824, 11_880", "A head has hidden // heads numbers"),
+        "norms counted": ("11_484, 14_388", "RMSNorm has a weight and no bias"),
+        "o_proj's bias under all": ("11_484, 13_464", 'so that "all" trains none there'),
+        "two mistakes": ("1_914, 15_048", "Your first number: This is one block"),
+        "both off": ("11_000, 12_000", "Neither number is. Take one at a time"),
         "no biases": ("11_088, 12_672", 'the file of "none"'),
         "another student's": ("11_485, 12_672", "first number is not the answer to your numbers"),
     },

@@ -63,6 +63,15 @@ def _arguments(body: str) -> str:
 
 WRONG = {
     "labels_for": [
+        WrongAnswer(
+            "lengths taken for the answer's",
+            _labels("return ids.where(after & (place < (prompt_lengths + lengths)[:, None]), "
+                    "-100)"),
+            "counts the prompt too",
+        ),
+        WrongAnswer(
+            "only the prompt", _labels("return ids.where(~after, -100)"), "Only the prompts count"
+        ),
         WrongAnswer("nothing left out", _labels("return ids.clone()"), "Nothing is left out"),
         WrongAnswer(
             "prompt counted", _labels("return ids.where(before, -100)"), "prompt still counts"
@@ -112,6 +121,29 @@ WRONG = {
         ),
     ],
     "causal_loss": [
+        WrongAnswer(
+            "softmax twice",
+            _loss("return cross_entropy(logits[:, :-1].softmax(-1).flatten(0, 1), "
+                  "labels[:, 1:].flatten())"),
+            "softmax was taken twice",
+        ),
+        WrongAnswer(
+            "no logarithm",
+            _loss("p, y = logits[:, :-1].softmax(-1), labels[:, 1:]; return -p.gather("
+                  "-1, y.clamp(min=0)[..., None])[..., 0][y != -100].mean()"),
+            "logarithm is missing",
+        ),
+        WrongAnswer(
+            "softmax over the places",
+            _loss("p, y = logits[:, :-1].log_softmax(1), labels[:, 1:]; return -p.gather("
+                  "-1, y.clamp(min=0)[..., None])[..., 0][y != -100].mean()"),
+            "over the vocabulary",
+        ),
+        WrongAnswer(
+            "shifted along the batch",
+            _loss("return cross_entropy(logits[:-1].flatten(0, 1), labels[1:].flatten())"),
+            "along the rows of the batch",
+        ),
         WrongAnswer(
             "no shift",
             _loss("return cross_entropy(logits.flatten(0, 1), labels.flatten()).item()"),
@@ -178,6 +210,12 @@ WRONG = {
     ],
     "shift_right": [
         WrongAnswer(
+            "start at the end",
+            _shift("read = torch.cat([labels[:, :-1], first], 1); "
+                   "return read.masked_fill(read == -100, pad)"),
+            "Only the last label was replaced",
+        ),
+        WrongAnswer(
             "leak", _shift("return labels.masked_fill(labels == -100, pad)"), "very token"
         ),
         WrongAnswer("the labels themselves", _shift("return labels.clone()"), "the answer leaks"),
@@ -208,6 +246,22 @@ WRONG = {
             _shift("read = torch.cat([labels[:, 1:], first], 1); "
                    "return read.masked_fill(read == -100, pad)"),
             "shifted to the left",
+        ),
+        WrongAnswer(
+            "shifted left, the first label at the end",
+            _shift("read = labels.roll(-1, 1); return read.masked_fill(read == -100, pad)"),
+            "shifted to the left",
+        ),
+        WrongAnswer(
+            "shifted left, -100 at the end and as it was",
+            _shift("return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=-100)"),
+            "shifted to the left",
+        ),
+        WrongAnswer(
+            "start in place of the first label",
+            _shift("read = torch.cat([first, labels[:, 1:]], 1); "
+                   "return read.masked_fill(read == -100, pad)"),
+            "Only the first label was replaced",
         ),
         WrongAnswer(
             "one longer",
@@ -300,6 +354,32 @@ WRONG = {
             "'classifier' is new, and QUESTION_ANS does not save it",
         ),
         WrongAnswer(
+            "an end anywhere in the name",
+            _arguments('return {"task_type": task, "modules_to_save": rest}').replace(
+                "architecture.endswith(end)", "end in architecture"
+            ),
+            "ends in ForTokenClassification",
+        ),
+        WrongAnswer(
+            "Model anywhere in the name, asked first",
+            """
+def fitting_arguments(architecture, new_modules, saved_by):
+    if "Model" in architecture:
+        task = "FEATURE_EXTRACTION"
+    elif "CausalLM" in architecture[-8:]:
+        task = "CAUSAL_LM"
+    elif "Conditional" in architecture:
+        task = "SEQ_2_SEQ_LM"
+    elif architecture.endswith("Answering"):
+        task = "QUESTION_ANS"
+    else:
+        task = "TOKEN_CLS" if "Token" in architecture else "SEQ_CLS"
+    rest = [name for name in new_modules if name not in saved_by[task]]
+    return {"task_type": task, "modules_to_save": rest}
+""",
+            "ends in ForSequenceClassification",
+        ),
+        WrongAnswer(
             "one text",
             _arguments('return {"task_type": task, "modules_to_save": ",".join(new_modules)}'),
             "a list of names",
@@ -314,6 +394,15 @@ WRONG = {
 WRONG["my_loss"] = wrong_numbers(
     "my_loss",
     {
+        "in the wrong order": ("2.79824, 142", "the wrong order"),
+        "all real tokens": ("193, 2.83964", "all real tokens"),
+        "the whole batch": ("285, 2.79824", "the size of the batch"),
+        "the prompts": ("51, 2.79824", "the prompts' tokens"),
+        "weighed by all tokens": ("142, 2.83964", "all its tokens"),
+        "weighed by one too few": ("142, 2.80302", "one token too few"),
+        "perplexity": ("142, 16.41572", "the perplexity"),
+        "rounded too far": ("142, 2.8", "rounded too far"),
+        "both off": ("150, 2.9", "Neither number is. Take one at a time"),
         "prompts counted": ("190, 2.79824", "prompts are counted"),
         "padding counted": ("234, 2.79824", "padding is counted"),
         "every place": ("282, 2.79824", "Every place is counted"),

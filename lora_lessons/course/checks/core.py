@@ -128,7 +128,8 @@ def _describe(error: BaseException, answer: Any) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     mine = [f for f in frames if code is not None and f.filename == code.co_filename]
     where = f", at the line `{mine[-1].line}`" if mine and mine[-1].line else ""
-    return f"Your code raised {type(error).__name__}: {error}{where}."
+    said = f": {text}" if (text := str(error).rstrip(".")) else ""
+    return f"Your code raised {type(error).__name__}{said}{where}."
 
 
 def expect(

@@ -53,14 +53,17 @@ def check_biases_that_train(answer: Callable[..., Any], rng: torch.Generator) ->
     known = {name for name, _ in model.named_parameters()}
     expected = {"none": set(), "lora_only": own, "all": every}
     for mode in MODES:
-        _same_names(_names(answer(model, list(wrapped), mode)), expected, mode, known)
+        _same_names(_names(answer(model, list(wrapped), mode), mode), expected, mode, known)
     for mode in (None, "lora_bias", "lora", True):
         _refuses(answer, model, wrapped, mode)
 
 
-def _names(value: Any) -> set[str]:
+def _names(value: Any, mode: str) -> set[str]:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise Wrong(f"Return a set of names; got {type(value).__name__}.")
+        raise Wrong(
+            f'"{mode}": return a set of names, an empty one where no bias trains; got '
+            f"{type(value).__name__}."
+        )
     names = list(value)
     if wrong := [name for name in names if not isinstance(name, str)]:
         raise Wrong(f"Return names, which are texts; got a {type(wrong[0]).__name__}.")
@@ -75,8 +78,8 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
         raise Wrong(f'With "none" no bias trains; got {min(found)!r}.')
     if mode == "lora_only" and not found:
         raise Wrong(
-            '"lora_only" trains the biases of the wrapped layers. Don\'t take it for `lora_bias`, '
-            "which gives B a new bias."
+            '"lora_only" trains the biases of the wrapped layers, and yours finds none. `wrapped` '
+            "holds full names. Don't take it for `lora_bias`, which gives B a new bias."
         )
     if unknown := sorted(found - known):
         raise Wrong(
@@ -88,7 +91,10 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
     if mode == "all" and found == expected["lora_only"]:
         raise Wrong('"all" means every bias of the model, not only those of the wrapped layers.')
     if extra := sorted(found - right):
-        raise Wrong(f'"{mode}": {extra[0]!r} is not the bias of a wrapped layer.')
+        raise Wrong(
+            f'"{mode}": {extra[0]!r} is not the bias of a wrapped layer. `wrapped` holds full '
+            "names: compare the whole of them."
+        )
     missing = min(right - found)
     norms = " The norms have biases too." if "norm" in missing else ""
     raise Wrong(f'"{mode}": {missing!r} trains too, and it is missing.{norms}')
@@ -105,6 +111,8 @@ def _refuses(answer: Callable[..., Any], model: nn.Module, wrapped: list[str], m
         raise Wrong(
             f"bias={mode!r} must be a ValueError; your code raised {type(error).__name__}: {error}."
         ) from error
+    if result is ValueError or isinstance(result, ValueError):
+        raise Wrong("Raise the ValueError; here it is returned.")
     raise Wrong(
         f"bias={mode!r} is none of the three modes and must be a ValueError; got {result!r}. "
         'None is not "none": who writes it may mean anything.'
@@ -116,16 +124,20 @@ def _refuses(answer: Callable[..., Any], model: nn.Module, wrapped: list[str], m
 
 def check_bias_numbers(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for wrapped in (["q_proj", "v_proj"], ["q_proj"], ["k_proj", "q_proj", "v_proj"]):
-        kv_heads, groups = _whole(rng, 2, 4), _whole(rng, 3, 5)
+        kv_heads, groups = _whole(rng, 3, 5), 5 + 2 * _whole(rng, 0, 2)  # no two mistakes agree
         heads, blocks = kv_heads * groups, _whole(rng, 3, 8)
         hidden = heads * 2 * _whole(rng, 3, 9)
         for mode in MODES:
             result = answer(hidden, heads, kv_heads, blocks, list(wrapped), mode)
-            _whole_number(result, (hidden, hidden // groups, blocks), wrapped, mode)
+            _whole_number(result, (hidden, heads, kv_heads, blocks), wrapped, mode)
 
 
-def _whole_number(actual: Any, sizes: tuple[int, int, int], wrapped: list[str], mode: str) -> None:
-    hidden, narrow, blocks = sizes
+def _whole_number(
+    actual: Any, sizes: tuple[int, int, int, int], wrapped: list[str], mode: str
+) -> None:
+    hidden, heads, kv_heads, blocks = sizes
+    head = hidden // heads
+    narrow = kv_heads * head
     if isinstance(actual, bool) or not isinstance(actual, int):
         raise Wrong(f"Return an int; got {type(actual).__name__}.")
 
@@ -139,6 +151,20 @@ def _whole_number(actual: Any, sizes: tuple[int, int, int], wrapped: list[str], 
         return
     mistakes = {
         "k and v are as wide as kv_heads heads, not as q.": blocks * total(hidden, hidden, hidden),
+        "k and v have kv_heads heads each. This counts one.": blocks * total(hidden, head, head),
+        "This counts the heads of k and v. Each head has hidden // heads numbers.": (
+            blocks * total(hidden, kv_heads, kv_heads)
+        ),
+        "A head has hidden // heads numbers, in k and v too; hidden // kv_heads is no width.": (
+            blocks * total(hidden, hidden // kv_heads, hidden // kv_heads)
+        ),
+        "q has `hidden` outputs in all: its heads share them.": (
+            blocks * total(hidden * heads, hidden * kv_heads, hidden * kv_heads)
+        ),
+        "This counts the layers. A bias has one number for each output.": blocks * total(1, 1, 1),
+        "The output layer o_proj has no bias here: only q, k and v have one.": (
+            right + blocks * hidden
+        ),
         "This is one block. There are `blocks` of them.": total(hidden, narrow, narrow),
         "This counts the numbers of the weights. A bias has one number for each output.": (
             hidden * right
@@ -196,6 +222,9 @@ def _injected(rng: torch.Generator, width: int, trained: Iterable[str] = ()) -> 
     return model
 
 
+OLD_NAME = "A wrapped layer's bias has `base_layer.` in its name now, and not in `biases`."
+
+
 def check_adapter_contents(answer: Callable[..., Any], rng: torch.Generator) -> None:
     factors = {f"{n}.lora_{f}.default.weight" for n in ("first", "second") for f in "AB"}
     for biases, keys in (
@@ -204,32 +233,44 @@ def check_adapter_contents(answer: Callable[..., Any], rng: torch.Generator) -> 
         (set(), set()),
     ):
         model = _injected(rng, _whole(rng, 2, 6), keys)
-        _right_contents(answer(model, set(biases)), model, factors | keys, "")
+        _right_contents(_contents(answer, model, biases), model, factors | keys, "")
         model.requires_grad_(False)
         frozen = " Here the adapter was loaded to be used, so that nothing requires a gradient."
-        _right_contents(answer(model, set(biases)), model, factors | keys, frozen)
+        _right_contents(_contents(answer, model, biases), model, factors | keys, frozen)
+
+
+def _contents(answer: Callable[..., Any], model: nn.Module, biases: set[str]) -> Any:
+    try:
+        return answer(model, set(biases))
+    except KeyError as error:
+        if error.args and error.args[0] in biases:
+            raise Wrong(f"{error} is no name of the model now. {OLD_NAME}") from error
+        raise
 
 
 def _right_contents(result: Any, model: nn.Module, right: set[str], frozen: str) -> None:
-    if not isinstance(result, dict) or not all(isinstance(v, Tensor) for v in result.values()):
+    if not isinstance(result, dict):
         raise Wrong(f"Return a dict from name to tensor; got {type(result).__name__}.")
+    if others := [name for name, value in result.items() if not isinstance(value, Tensor)]:
+        kind = type(result[others[0]]).__name__
+        raise Wrong(f"Return tensors: under {others[0]!r} the dict has a {kind}.")
     now = dict(model.named_parameters())
     found = set(result)
     if found == set(now):
         raise Wrong("This is the whole model. An adapter's file holds what is its own.")
     if unknown := sorted(found - set(now)):
+        inside = "default" if "lora_" in unknown[0] else "base_layer"
         raise Wrong(
             f"{unknown[0]!r} is no parameter of this model: use its names as they are now, with "
-            "`base_layer.` in them."
+            f"`{inside}.` in them."
         )
     if extra := sorted(found - right):
         what = "is a bias that was not trained" if extra[0].endswith("bias") else "is the base's"
         raise Wrong(f"{extra[0]!r} {what}: it does not belong in the file.{frozen}")
     if missing := sorted(right - found):
-        names = " A wrapped layer's bias has `base_layer.` in its name now, and not in `biases`."
         raise Wrong(
             f"{missing[0]!r} is missing: loaded again, the model would be another one."
-            f"{names if 'base_layer' in missing[0] else ''}{frozen}"
+            f"{' ' + OLD_NAME if 'base_layer' in missing[0] else ''}{frozen}"
         )
     before = {name: value.detach().clone() for name, value in result.items()}
     with torch.no_grad():
@@ -341,7 +382,12 @@ def _as_before(
         if name in start and torch.equal(parameter.detach(), start[name]):
             raise Wrong(
                 f"{name!r} still holds the base's value{after}. "
-                + ("" if after else "Did you keep the parameter itself instead of a clone()?")
+                + (
+                    ""
+                    if after
+                    else "Put the trained one back. If you do: did you keep the parameter itself "
+                    "instead of a clone()?"
+                )
             )
         raise Wrong(f"{name!r} is not as it was before{after}.")
     if any(p.requires_grad != (".lora_" in n or n in start) for n, p in now.items()):

@@ -90,6 +90,11 @@ def _label_mistakes(ids: Tensor, prompts: Tensor, lengths: Tensor) -> dict[str, 
         ),
         "The first token of the padding is counted here. The last that counts has place "
         "lengths[i] - 1.": _labels(ids, prompts, (lengths + 1).clamp(max=T)),
+        "`lengths[i]` counts the prompt too. The padding begins at place lengths[i], not at "
+        "prompt_lengths[i] + lengths[i].": _labels(ids, prompts, (prompts + lengths).clamp(max=T)),
+        "Only the prompts count here. They are given; the answers count.": (
+            _labels(ids, none, prompts)
+        ),
         "What is left out is 0 here, and 0 is the id of a token. Use -100.": (
             right.masked_fill(right == LEFT_OUT, 0)
         ),
@@ -144,6 +149,10 @@ def _loss_mistakes(
 
     total, n = losses.sum(), counts.sum()
     B, T = labels.shape
+    chances = logits.double().softmax(-1)
+    along_batch = torch.nn.functional.cross_entropy(
+        logits[:-1].double().flatten(0, 1), labels[1:].flatten()
+    )
     return {
         "Nothing is shifted: place t is scored on the token that the model has just read. It "
         "predicts the one after it.": mean(0),
@@ -161,6 +170,24 @@ def _loss_mistakes(
         "The mean of the rows' means counts a short answer as much as a long one. Every label "
         "counts the same.": (losses.sum(1) / counts.sum(1)).mean(),
         "This is the sum. Divide it by the labels that count.": total,
+        "The softmax was taken twice: cross-entropy takes it of the logits itself.": (
+            _losses(chances, labels, 1)[0].sum() / n
+        ),
+        "The logarithm is missing: this is the mean probability, turned.": (
+            -((-losses).exp() * counts).sum() / n
+        ),
+        "The softmax goes over the vocabulary, the last dimension.": (
+            -sum(
+                logits[i, :-1].double().log_softmax(0)[j, labels[i, j + 1]]
+                for i in range(B)
+                for j in range(T - 1)
+                if labels[i, j + 1] != LEFT_OUT
+            )
+            / n
+        ),
+        "The shift goes along the rows of the batch. Shift along the places: logits[:, :-1].": (
+            along_batch
+        ),
         "The sign is turned: the loss is minus the logarithm.": -total / n,
         "This is in bits. Use the natural logarithm.": total / n / torch.tensor(2.0).log(),
         "This is the perplexity. The loss is its logarithm.": (total / n).exp(),
@@ -181,11 +208,38 @@ def check_shift_right(answer: Callable[..., Any], rng: torch.Generator) -> None:
     if not torch.equal(labels, given):
         raise Wrong("Your code changed `labels` in place: the loss still needs them. Make a copy.")
     _whole_numbers(result)
+    _not_the_wrong_way(result, labels)
     expect(
         result,
         _read(labels, start, pad).double(),
         mistakes={m: v.double() for m, v in _shift_mistakes(labels, start, pad).items()},
     )
+
+
+def _not_the_wrong_way(result: Any, labels: Tensor) -> None:
+    """Name the wrong shifts, whatever was put at the rows' ends and in place of -100."""
+    if not isinstance(result, Tensor) or result.shape != labels.shape:
+        return
+    result, real = result.cpu(), labels[:, 1:] != LEFT_OUT
+    if (result[:, :-1] == labels[:, 1:])[real].all():
+        raise Wrong(
+            "This is shifted to the left: place t reads the token after the one that it is asked "
+            "for. Shift to the right: the last label falls out, not the first."
+        )
+    if (result[:, :-1] == labels[:, :-1])[labels[:, :-1] != LEFT_OUT].all() and (
+        result[:, -1] != labels[:, -1]
+    ).any():
+        raise Wrong(
+            "Only the last label was replaced, and nothing is shifted: the decoder reads the very "
+            "token that it is asked for. What is new stands in front."
+        )
+    asked_for = (result[:, 1:] == labels[:, 1:])[real].all()
+    if asked_for and (result[:, 0] != labels[:, 0]).all():
+        raise Wrong(
+            "Only the first label was replaced, and nothing is shifted: from place 1 on the "
+            "decoder reads the very token that it is asked for. The last label must fall out, not "
+            "the first."
+        )
 
 
 def _read(labels: Tensor, start: int, pad: int, ahead: int = -1) -> Tensor:
@@ -218,8 +272,6 @@ def _shift_mistakes(labels: Tensor, start: int, pad: int) -> dict[str, Tensor]:
         "Where the label is -100 the decoder reads `start` here. It reads `pad` there.": (
             _read(labels, start, start)
         ),
-        "This is shifted to the left: place t reads the token after the one that it is asked "
-        "for.": _read(labels, start, pad, ahead=1),
         "This is shifted by two places. Place t reads label t - 1.": (
             _read(labels, start, pad, ahead=-2)
         ),

@@ -49,13 +49,21 @@ class OwnNumbers:
         given = _as_numbers(_alone(answer)(), len(right))
         if agree(given, right):
             return
-        for message, mistaken in self.mistakes(**mine).items():
+        mistakes = self.mistakes(**mine)
+        for message, mistaken in mistakes.items():
             if agree(given, mistaken):
                 raise Wrong(message)
         met = [agree([number], [wanted]) for number, wanted in zip(given, right, strict=True)]
-        if not any(met):
-            raise Wrong(f"This is {NOT_YOURS}.")
-        raise Wrong(f"The {PLACES[met.index(False)]} number is {NOT_YOURS}; another one is.")
+        for i, number in enumerate(given):
+            for message, mistaken in mistakes.items():
+                if not met[i] and mistaken[i] is not None and agree([number], [mistaken[i]]):
+                    raise Wrong(f"Your {PLACES[i]} number: {message}")
+            if not met[i] and _rounded(number, right[i]):
+                raise Wrong(f"Your {PLACES[i]} number is rounded too far: give five digits.")
+        if any(met):
+            raise Wrong(f"The {PLACES[met.index(False)]} number is {NOT_YOURS}; another one is.")
+        more = " Neither number is. Take one at a time, and ask for a hint." * (len(met) == 2)
+        raise Wrong(f"This is {NOT_YOURS}.{more}")
 
 
 def own_exercise(own: OwnNumbers, **about: Any) -> Exercise:
@@ -97,6 +105,12 @@ def _as_numbers(actual: Any, count: int) -> list[float]:
         if isinstance(number, bool) or not isinstance(number, numbers.Real):
             raise Wrong(f"Return numbers; got {type(number).__name__}.")
     return given
+
+
+def _rounded(number: float, wanted: float) -> bool:
+    """Whether `number` is `wanted` with fewer digits."""
+    places = len(str(number).partition(".")[2])
+    return isinstance(wanted, float) and 0 < places < 4 and number == round(wanted, places)
 
 
 def agree(given: list[float], wanted: Numbers | list[float]) -> bool:

@@ -211,10 +211,11 @@ def draw_attention(of: str, size: float, positions: str) -> Figure:
         axis.set_ylabel("query")
         axis.set_title(title)
         axis.grid(False)
-    figure.colorbar(image, ax=axes[1])
+    figure.colorbar(image, ax=axes[1], label="weight")
     axes[2].bar(range(TOKENS), change.numpy(), color=PALETTE[0])
     axes[2].set_ylim(0, max(4.0, float(change.max())))
     axes[2].set_xlabel("query")
+    axes[2].set_ylabel("distance")
     axes[2].set_title("how far the output moves")
     return figure
 

@@ -87,22 +87,18 @@ def _scores(axis: Axes, result: dict[str, Any]) -> None:
 
 
 def print_spelling(result: dict[str, Any]) -> None:
-    """One line for the base and for each arm."""
-    before = result["before"]
-    print(
-        f"{'base':5s} loss {before['loss']:.3f}, exact match {before['exact match']:.1%}, "
-        f"sound error rate {before['sound error rate']:.1%}"
-    )
+    """A table, narrow enough for a page: the base and each arm, with 95 % intervals."""
+    row = "{:5s} {:15s} {:13s} {:16s} {:>9s}  {}"
+    keys = ("loss", "exact match", "sound error rate")
+    print(row.format("", *keys, "trained", "rate").rstrip())
+    loss, match, rate = (result["before"][key] for key in keys)
+    print(row.format("base", f"{loss:.3f}", f"{match:.1%}", f"{rate:.1%}", "", "").rstrip())
     for arm in arms(result):
         run = next(run for run in result["runs"] if run["arm"] == arm)
-        (loss, l_half), (match, m_half), (rate, r_half) = (
-            measured(result, arm, key) for key in ("loss", "exact match", "sound error rate")
-        )
-        print(
-            f"{arm:5s} loss {loss:.3f} +- {l_half:.3f}, exact match {match:.1%} +- {m_half:.1%}, "
-            f"sound error rate {rate:.1%} +- {r_half:.1%}; {run['trained']:,d} numbers trained "
-            f"at rate {run['lr']:g}"
-        )
+        (loss, l_half), (match, m_half), (rate, r_half) = (measured(result, arm, k) for k in keys)
+        found = f"{loss:.3f} +- {l_half:.3f}", f"{match:.1%} +- {m_half:.1%}"
+        found += (f"{rate:.1%} +- {r_half:.1%}", f"{run['trained']:,d}", f"{run['lr']:g}")
+        print(row.format(arm, *found))
 
 
 def print_words(words: dict[str, list[str]], count: int = 16) -> None:

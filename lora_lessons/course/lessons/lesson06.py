@@ -82,6 +82,12 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
                 b_o + torch.einsum("oi,o->i", W_o, b_v)
             ),
             "o's own bias is lost: add to it.": torch.einsum("oi,i->o", W_o, b_v),
+            "o's own bias comes after W_o: only v's goes through it.": (
+                torch.einsum("oi,i->o", W_o, b_v + b_o)
+            ),
+            "k's bias never reaches the output: the softmax cancels it.": (
+                b_o + torch.einsum("oi,i->o", W_o, b_v + b_k)
+            ),
         },
     )
 

@@ -102,6 +102,15 @@ MISTAKES: dict[str, Callable[..., int]] = {
 
 # --- 7.5 The arguments that fit --------------------------------------------------------------
 
+ENDS = {
+    "ForCausalLM": "CAUSAL_LM",
+    "ForConditionalGeneration": "SEQ_2_SEQ_LM",
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+    "Model": "FEATURE_EXTRACTION",
+}
+# The last two are nobody's: in them another end of the table stands further in front.
 TASKS = {
     "LlamaForCausalLM": "CAUSAL_LM",
     "T5ForConditionalGeneration": "SEQ_2_SEQ_LM",
@@ -110,6 +119,8 @@ TASKS = {
     "BertForTokenClassification": "TOKEN_CLS",
     "BertForQuestionAnswering": "QUESTION_ANS",
     "BertModel": "FEATURE_EXTRACTION",
+    "TinyModelForSequenceClassification": "SEQ_CLS",
+    "TinyForCausalLMForTokenClassification": "TOKEN_CLS",
 }
 NEW = {
     "LlamaForCausalLM": [],
@@ -119,6 +130,8 @@ NEW = {
     "BertForTokenClassification": ["classifier"],
     "BertForQuestionAnswering": ["qa_outputs", "classifier"],
     "BertModel": ["pooler"],
+    "TinyModelForSequenceClassification": ["score"],
+    "TinyForCausalLMForTokenClassification": ["score"],
 }
 SAVED_BY = {
     "CAUSAL_LM": (),
@@ -156,6 +169,12 @@ def _check_task(architecture: str, task: str, given: Any) -> None:
     given = getattr(given, "value", given)
     if given is None:
         raise Wrong(f"{architecture} gets no task_type. Here it is {task}.")
+    if within := [end for end, of in ENDS.items() if of == given != task and end in architecture]:
+        right = next(end for end, of in ENDS.items() if of == task)
+        raise Wrong(
+            f"{architecture} ends in {right}, so it is a model for {task}. {within[0]} stands "
+            "further in front: ask for the end alone, with endswith."
+        )
     if given != task:
         raise Wrong(f"{architecture} is no model for {given}: its head and loss are for {task}.")
 

@@ -62,7 +62,27 @@ def mistakes(
 
     factors = _held(widths, hidden, blocks, r, [], target_modules)
     only = both(widths, blocks, own, every)
+
+    def without(numbers: int) -> Numbers:
+        return only[0] - numbers, only[1] - numbers
+
+    of_o = blocks * r * 2 * hidden
     return {
+        'These are in the wrong order: "lora_only" comes first.': (only[1], only[0]),
+        # A of both layers has as many numbers as A and B of o_proj, which is square
+        "Factors are missing: A of both layers, or A and B of o_proj.": without(of_o),
+        f"Factors are missing: B of both layers, or A and B of {own[0]}.": without(factors - of_o),
+        "k and v have kv_heads heads. This counts one.": both(
+            _widths(hidden, hidden // heads), blocks, own, every
+        ),
+        "k and v are not hidden // kv_heads wide. A head has hidden // heads numbers.": both(
+            _widths(hidden, hidden // kv_heads), blocks, own, every
+        ),
+        "RMSNorm has a weight and no bias.": (None, only[1] + (2 * blocks + 1) * hidden),
+        'o_proj has no bias, so that "all" trains none there.': (
+            None,
+            only[1] + blocks * hidden,
+        ),
         "These are the biases. The factors are in the file too.": (
             only[0] - factors,
             only[1] - factors,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..checks.own import Numbers, OwnNumbers, own_exercise
@@ -38,7 +39,36 @@ def mistakes(
     counts = [n - p for n, p in zip(all_tokens, prompt_tokens, strict=True)]
     total = sum(c * x for c, x in zip(counts, losses, strict=True))
     rows = len(counts)
+
+    def weighed(by: Row) -> float:
+        return sum(n * x for n, x in zip(by, losses, strict=True)) / sum(by)
+
     return {
+        "These are in the wrong order: first the tokens that count, then the loss.": (
+            total / sum(counts),
+            sum(counts),
+        ),
+        "These are all real tokens, the prompts' too. A prompt is given, not predicted.": (
+            sum(all_tokens),
+            None,
+        ),
+        "This is the size of the batch: leave out the prompts and the padding.": (
+            rows * padded_to,
+            None,
+        ),
+        "These are the prompts' tokens. Those of the answers count.": (sum(prompt_tokens), None),
+        "This weighs each row by all its tokens. Only those of its answer count.": (
+            None,
+            weighed(all_tokens),
+        ),
+        "This weighs each row by one token too few: the first of an answer counts too.": (
+            None,
+            weighed([count - 1 for count in counts]),
+        ),
+        "This is the perplexity. The loss is its logarithm.": (
+            None,
+            math.exp(total / sum(counts)),
+        ),
         "The prompts are counted too. They are given, not predicted.": (
             sum(all_tokens) - rows,
             None,
