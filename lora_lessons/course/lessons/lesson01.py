@@ -251,8 +251,8 @@ def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None
         layer.weight.copy_(W_base + delta)
         layer.weight[one] = 1e-30
     tuned = layer.weight.detach().clone()
-    # small beside the squares, so that no mistake's loss is near zero
-    probe = 0.1 * torch.randn(OUT, IN, generator=rng, dtype=torch.float64)
+    # along the update, so that the loss tells its sign and its size in every draw
+    probe = 2 * delta.double() + 0.1 * torch.randn(OUT, IN, generator=rng, dtype=torch.float64)
 
     def score(weight: Tensor) -> Tensor:
         return (probe * weight.double()).sum() + weight.double().square().sum()
