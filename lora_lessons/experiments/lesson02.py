@@ -22,7 +22,7 @@ from ..tokens import TokenBatches, encode
 from ..train.loop import fit
 from ..train.sweep import Job, JobResult, initial_adapter, train_many
 from .first_step import TARGETS, config, lora_layers
-from .task import load_task
+from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 5, "fit": 10, "batch": 2, "length": 32, "blocks": 4, "seeds": (0, 1)},
@@ -206,7 +206,8 @@ def _train_plan(
 
 
 def _best_rate(trained: dict[float, dict[str, list[JobResult]]], run: str) -> float:
-    return min(trained, key=lambda lr: mean(result.history.last for result in trained[lr][run]))
+    losses = {lr: mean(one.history.last for one in runs[run]) for lr, runs in trained.items()}
+    return min(losses, key=lambda lr: as_loss(losses[lr]))
 
 
 Factors = dict[str, tuple[Tensor, Tensor]]

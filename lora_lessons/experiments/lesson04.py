@@ -22,7 +22,7 @@ from ..tokens import TokenBatches
 from ..train.loop import evaluate, fit
 from ..train.modes import evaluation_mode
 from ..train.sweep import Job, JobResult, train_many
-from .task import load_task
+from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "blocks": 4, "ps": (0.0, 0.9), "seeds": (0,)},
@@ -165,7 +165,7 @@ def stopping_report(
     train: Sequence[float], valid: Sequence[float], test: Sequence[float]
 ) -> tuple[int, float, float]:
     """(where to stop, the test loss there, what it costs to go on to the end)."""
-    at = min(range(len(valid)), key=valid.__getitem__)
+    at = min(range(len(valid)), key=lambda i: as_loss(valid[i]))
     return at, test[at], test[-1] - test[at]
 
 

@@ -24,7 +24,7 @@ from ..tokens import encode
 from ..train.history import History
 from ..train.loop import fit
 from ..train.sweep import Job, JobResult, train_many
-from .task import load_task
+from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
@@ -181,7 +181,7 @@ def best_rate(rows: Sequence[dict[str, Any]], arm: str) -> float:
     """The learning rate with the lowest mean best loss of one arm."""
     mine = [row for row in rows if row["arm"] == arm]
     losses = {row["lr"]: [r["best"] for r in mine if r["lr"] == row["lr"]] for row in mine}
-    return min(losses, key=lambda lr: mean(losses[lr]))
+    return min(losses, key=lambda lr: as_loss(mean(losses[lr])))
 
 
 def _row(arm: str, lr: float, seed: int, history: History) -> dict[str, Any]:

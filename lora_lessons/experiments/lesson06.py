@@ -26,6 +26,7 @@ from ..train.loop import evaluate, fit
 from ..train.loss import is_causal_lm
 from ..trainable import adapter_parameters, trained_biases
 from .masked_words import masked_batches, masked_loss, masked_rows, objective, word_ids
+from .task import as_loss
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
@@ -228,7 +229,7 @@ def bias_sweep(
             adapted, row = train_arm(task, name, lr * ARMS[name].faster, tuning_seed, steps)
             adapted.unload()
             tuning.append(row)
-        lr = min(tuning, key=lambda row: row["best"])["lr"]
+        lr = min(tuning, key=lambda row: as_loss(row["best"]))["lr"]
         result["tuning"] += tuning
         for seed in seeds:
             adapted, row = train_arm(task, name, lr, seed, steps)

@@ -19,7 +19,7 @@ from ..train.modes import evaluation_mode
 from ..train.sweep import Job, train_many
 from .random_head import head_after_a_save
 from .spelling import spelling_runs
-from .task import load_task
+from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -161,7 +161,7 @@ def style_runs(
 
     tried = run([Job(style_config(r), lr, tune_seed) for lr in lrs]) if len(lrs) > 1 else []
     tuning = [{"lr": lr, "loss": one.last} for lr, one in zip(lrs, tried, strict=False)]
-    best = min(tuning, key=lambda row: row["loss"])["lr"] if tuning else lrs[0]
+    best = min(tuning, key=lambda row: as_loss(row["loss"]))["lr"] if tuning else lrs[0]
     runs = run([Job(style_config(r), best, seed) for seed in seeds])
     return {
         "before": runs[0].eval_losses[0],

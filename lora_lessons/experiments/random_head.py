@@ -137,9 +137,7 @@ def head_after_a_save(
                     "arm": arm,
                     "seed": seed,
                     "wrapper": type(again).__name__,
-                    "saved": [
-                        name for name in get_peft_model_state_dict(model) if "lora_" not in name
-                    ],
+                    "saved": _saved_whole(model),
                     "loss": history.losses[-1],
                     "trained": accuracy(model, unseen),
                     "loaded": accuracy(again, unseen),

@@ -20,6 +20,7 @@ from ..train.loop import fit
 from ..train.loss import summed_loss, unwrap
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
+from .task import as_loss
 
 AT_ONCE = 1024  # words in one pass without gradients
 WARMUP = 20  # steps
@@ -201,7 +202,7 @@ def spelling_runs(
     for arm, lrs in arms.items():
         how["r"] = r if arm == "LoRA" else None
         tried = [_tuning_row(base, arm, lr, tune_seed, tune_steps, how) for lr in lrs]
-        best = min(tried, key=lambda row: row["loss"])["lr"]
+        best = min(tried, key=lambda row: as_loss(row["loss"]))["lr"]
         tuning += tried
         for seed in seeds:
             model, history = train_spelling(base, best, seed, steps, eval_every=eval_every, **how)

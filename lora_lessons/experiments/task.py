@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,11 @@ def load_task(
         _IDS[base] = encode(tokenizer, corpus.train), encode(tokenizer, corpus.valid)
     train, valid = _IDS[base]
     return model, train, blocks(valid, length)[:valid_blocks]
+
+
+def as_loss(value: float) -> float:
+    """A loss to choose by: infinity for a run that diverged. `min` keeps a NaN that is first."""
+    return math.inf if math.isnan(value) else value
 
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:
