@@ -182,6 +182,62 @@ def mutated_config() -> str:
     return f"the caller's target_modules is now {type(config.target_modules).__name__}"
 
 
+def merged_by_another_name() -> str:
+    model = adapted()
+    with_adapter = model(torch.ones(1, 5))
+    plain = model.merge_and_unload(adapter_names=["defualt"])
+    lost = not torch.allclose(plain(torch.ones(1, 5)), with_adapter)
+    return "accepted, and the update is lost" if lost else "accepted"
+
+
+def trained_after_disabling() -> str:
+    model = adapted(inference_mode=True)
+    before = model.get_nb_trainable_parameters()[0]
+    with model.disable_adapter():
+        pass
+    return f"{before} parameters train before, {model.get_nb_trainable_parameters()[0]} after"
+
+
+def saved_after_unloading() -> str:
+    model = adapted()
+    model.merge_and_unload()
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return f"a file of {len(peft.load_peft_weights(folder))} tensors"
+
+
+def loaded_into_another_alpha() -> str:
+    model = adapted(lora_alpha=28)
+    with tempfile.TemporaryDirectory() as folder:
+        adapted().save_pretrained(folder)
+        model.load_adapter(folder, "default")
+    return "loads, four times as strong"
+
+
+def misspelt_argument() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        adapted().save_pretrained(folder)
+        model = peft.PeftModel.from_pretrained(Mlp(), folder, is_trainble=True)
+    return f"accepted, and {model.get_nb_trainable_parameters()[0]} parameters train"
+
+
+def layers_that_are_not_there() -> str:
+    layers = nn.ModuleList(nn.ModuleDict({"lin": nn.Linear(4, 4)}) for _ in range(2))
+    model = nn.ModuleDict({"model": nn.ModuleDict({"layers": layers})})
+    config = {"target_modules": ["lin"], "layers_to_transform": [0, 99], "r": 2}
+    return f"targets {adapted(model, **config).targeted_module_names}"
+
+
+def biases_in_a_mixed_batch() -> str:
+    base, x = Mlp().eval(), torch.ones(1, 5)
+    before = base(x)
+    model = adapted(base, bias="all").eval()
+    with torch.no_grad():
+        model.base_model.model.first.base_layer.bias.add_(1.0)
+    same = torch.equal(model(x, adapter_names=["__base__"]), before)
+    return "the base's output" if same else "a row of the base has the adapter's biases"
+
+
 BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("merge, then unmerge, float32", lambda: unmerging(torch.float32), "every bit comes back"),
     ("merge, then unmerge, bfloat16", lambda: unmerging(torch.bfloat16), "every bit comes back"),
@@ -214,6 +270,14 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("lora_alpha=0", silent(lora_alpha=0), "an error when the config is made"),
     ("r above the layer's size", silent(r=50), "one warning"),
     ("the caller's config", mutated_config, "left as it was"),
+    ("a typo in exclude_modules", silent(exclude_modules=["secnd"]), "an error, with the name"),
+    ("layers_to_transform=[0, 99] of two", layers_that_are_not_there, "an error, with the number"),
+    ("merging an adapter by a wrong name", merged_by_another_name, "an error, with the nearest"),
+    ("saving after merge_and_unload", saved_after_unloading, "an error, and no file"),
+    ("disable_adapter, adapter for inference", trained_after_disabling, "it stays frozen"),
+    ("is_trainble=True, misspelt", misspelt_argument, "an error, with the right name"),
+    ("a file into an adapter of another alpha", loaded_into_another_alpha, "a warning"),
+    ('"__base__" beside bias="all" in a batch', biases_in_a_mixed_batch, "an error"),
 ]
 
 
@@ -243,6 +307,7 @@ Other words name the one check that fails: files do not hold the random start of
 
 Each entry of the last column is a test in `tests/test_better_than_peft.py`,
 `tests/test_combine.py`, `tests/test_files.py`, `tests/test_config.py`, `tests/test_adapters.py`,
+`tests/test_inject.py`, `tests/test_merge.py`,
 `tests/test_init.py`, `tests/test_init_conversion.py`, `tests/test_dora.py` or
 `tests/test_layers_conv.py`.
 
