@@ -4,10 +4,16 @@ nbgrader reads this file from the folder it is called in. `make release` puts a 
 the sources that it makes.
 """
 
+import os
+
 from nbgrader.converters import Autograde
 from nbgrader.preprocessors import DeduplicateIds, OverwriteCells
 
 c = get_config()  # noqa: F821 - nbgrader provides it
+
+# Submissions run in kernels that inherit these; on a machine with a GPU they would else be slow.
+os.environ.setdefault("LORA_LESSONS_PRESET", "quick")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 c.CourseDirectory.course_id = "lora-lessons"
 # The learner's copies hold the same stub: one text to recognise an exercise not yet attempted.
