@@ -67,19 +67,31 @@ def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
     LoRA on the head, as by "all-linear", is no cure: the file holds A and B, not the weight.
     """
     name = type(model).__name__
-    if not name.endswith(CLASSIFIERS) or config.modules_to_save:
-        return
-    heads = class_for(config.task_type, PeftModel).heads
-    if any(module.rpartition(".")[2] in heads for module, _ in model.named_modules()):
+    if not name.endswith(CLASSIFIERS) or _saves_a_head(model, config):
         return
     given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
+    named = sorted(config.modules_to_save or ())
+    saved = f"modules_to_save {named}, where it is not" if named else "no modules_to_save"
     warnings.warn(
-        f"{name} has a head for its task, but the config has {given} and no modules_to_save: the "
+        f"{name} has a head for its task, but the config has {given} and {saved}: the "
         "head's own weight will stay frozen and out of the adapter's file, even where LoRA is on "
         "the head. If it is new, it is random now, and another random one after loading.",
         PeftWarning,
         stacklevel=3,
     )
+
+
+def _saves_a_head(model: nn.Module, config: LoraConfig) -> bool:
+    """Whether the task type or modules_to_save names a head of this model, or a part of one.
+
+    Where the model has no head of a usual name, modules_to_save is taken to name it.
+    """
+    usual = {head for kind in TASK_CLASSES.values() for head in kind.heads}
+    saved = {*class_for(config.task_type, PeftModel).heads, *(config.modules_to_save or ())}
+    in_heads = [n for n, _ in model.named_modules() if usual & set(n.split("."))]
+    if not in_heads:
+        return bool(config.modules_to_save)
+    return any(f".{name}".endswith(f".{end}") for name in in_heads for end in saved)
 
 
 def warn_of_second_time(model: nn.Module) -> None:

@@ -134,6 +134,32 @@ def test_the_forgotten_task_type_of_a_real_classifier_is_warned_of():
         ll.get_peft_model(bert("ForSequenceClassification"), ll.LoraConfig(r=2))
 
 
+def test_a_head_beside_the_modules_that_are_named_is_warned_of():
+    """The pooler is new as well, but naming it alone leaves the head random."""
+    config = ll.LoraConfig(target_modules=["query"], modules_to_save=["pooler"])
+    with pytest.warns(ll.PeftWarning, match=r"modules_to_save \['pooler'\], where it is not"):
+        model = ll.get_peft_model(bert("ForSequenceClassification"), config)
+    assert not any("classifier" in name for name in ll.get_peft_model_state_dict(model))
+
+
+def test_a_part_of_a_head_and_a_head_of_another_name_are_not_warned_of():
+    class TwoLayers(nn.Sequential):
+        pass
+
+    model = bert("ForSequenceClassification")
+    model.classifier = TwoLayers(nn.Linear(16, 16), nn.Linear(16, 3))
+    config = ll.LoraConfig(target_modules=["query"], modules_to_save=["classifier.1"])
+    ll.get_peft_model(model, config)
+
+    class OfMyOwnForSequenceClassification(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.top = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    config = ll.LoraConfig(r=2, target_modules=["query"], modules_to_save=["top"])
+    ll.get_peft_model(OfMyOwnForSequenceClassification(), config)
+
+
 @pytest.mark.parametrize("targets", ["all-linear", ["query"]])
 def test_a_forgotten_heads_own_weight_is_frozen_and_not_saved_whatever_lora_is_on(targets):
     """So the warning is true in both cases: with LoRA on the head and without."""
