@@ -298,6 +298,14 @@ def test_two_adapters_may_share_no_row():
         model.set_adapter(["default", "same"])
 
 
+@pytest.mark.parametrize(("saved", "other"), [("head", "emb"), ("emb", "head")])
+def test_a_copy_of_a_tied_module_is_warned_of(saved, other):
+    config = ll.LoraConfig(r=2, target_modules=["lin"], modules_to_save=[saved])
+    with pytest.warns(ll.PeftWarning, match=f"copies {saved}, whose weight {other} shares"):
+        ll.get_peft_model(Tokens(tied=True), config)
+    ll.get_peft_model(Tokens(tied=False), config)  # without a word
+
+
 def test_a_sum_says_that_it_has_no_token_rows():
     model = with_rows()
     with pytest.warns(ll.PeftWarning, match="The token rows that 'default' trained are not part"):

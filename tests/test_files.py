@@ -288,6 +288,7 @@ def resized(lib, extra: int, seed: int, **fields) -> nn.Module:
 
 
 @pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:modules_to_save copies embed_tokens|.*whose weight lm_head")
 @pytest.mark.parametrize("fields", RESIZED, ids=str)
 @pytest.mark.parametrize("writer", ["here", "peft"])
 def test_a_resized_vocabulary_is_saved_and_goes_both_ways(tmp_path, fields, writer):

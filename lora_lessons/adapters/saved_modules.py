@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import LoraConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, PeftWarning
 from ..holder import AdapterHolder
 from ..matching import matches_suffix
 from .mixed_batch import check_rows, rows_by_adapter
@@ -115,6 +116,7 @@ def modules_to_copy(config: LoraConfig, modules: dict[str, nn.Module]) -> dict[s
         if any(matches_suffix(entry, name) for entry in config.modules_to_save or ())
     }
     _check_saved(saved, modules)
+    _warn_of_tied(saved, modules)
     return saved
 
 
@@ -131,6 +133,22 @@ def _check_saved(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) -> 
                 f"modules_to_save names {name}, and {holders[0]} has adapters already: a copy of "
                 "it would hold them, too. Save it in the first adapter, or target it in this one."
             )
+
+
+def _warn_of_tied(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) -> None:
+    """Warn of a copy of a tied module: it has a weight of its own, and the other keeps the old."""
+    for name, module in saved.items():
+        own = {id(parameter) for parameter in module.parameters()}
+        for other, each in modules.items():
+            inside = other == name or other.startswith(f"{name}.")
+            if not inside and own & {id(p) for p in each._parameters.values() if p is not None}:
+                warnings.warn(
+                    f"modules_to_save copies {name}, whose weight {other} shares: only the copy "
+                    "trains, and the two are tied no longer. To save the merged model, set its "
+                    "config's tie_word_embeddings to False, or loading it may tie them again.",
+                    PeftWarning,
+                    stacklevel=4,
+                )
 
 
 def save_module(model: nn.Module, name: str, adapter_name: str) -> Callable[[], None]:

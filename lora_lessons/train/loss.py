@@ -133,6 +133,9 @@ def require_labels(batch: Batch) -> None:
             f"the batch has no 'labels' (it holds: {', '.join(batch) or 'nothing'}). "
             "For a language model they are a copy of 'input_ids'; or pass loss_fn=."
         )
+    if not isinstance(batch["labels"], torch.Tensor):
+        kind = type(batch["labels"]).__name__
+        raise TypeError(f"a batch is a dict of tensors, and its 'labels' are a {kind}")
 
 
 def require_targets(batches: Sequence[Batch]) -> None:

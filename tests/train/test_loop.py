@@ -275,3 +275,8 @@ def test_merged_adapters_are_not_trained():
 def test_blocks_that_cannot_be_scored_are_named(blocks_, message):
     with pytest.raises((TypeError, ValueError), match=message):
         evaluate(tiny_decoder(), blocks_)
+
+
+def test_labels_that_are_no_tensor_are_named():
+    with pytest.raises(TypeError, match="its 'labels' are a list"):
+        run(trainable(), [{"input_ids": [[1, 2]], "labels": [[1, 2]]}])
