@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -170,71 +170,106 @@ def run(
     save: Callable[[], None] | None = None,
     save_every: int = 1,
 ) -> None:
-    """The loop itself, for K models in one step: one history each. It goes on where they end.
+    """Train K models in one step, one history each, from where the histories end to `steps`.
 
-    Losses stay on the device and are read in groups: reading one makes the host wait for the
-    device, and a small model's step is shorter than that wait.
+    `factor(i)` multiplies the learning rate at step i, `measure` evaluates the K models, `save`
+    writes a checkpoint. An interrupt and a loss that is not finite end the run early.
     """
     from tqdm.auto import tqdm
 
-    started = time.perf_counter() - histories[0].seconds
-    pending: list[torch.Tensor] = []  # (K,) losses of the steps not read yet
     done = len(histories[0].steps)
-
-    def read() -> None:
-        if not pending:
-            return
-        for i, row in enumerate(torch.stack(pending).tolist(), start=done - len(pending) + 1):
-            for history, loss in zip(histories, row, strict=True):
-                history.record(i, loss)
-        pending.clear()
-        bar.set_postfix(loss=f"{histories[0].losses[-1]:.3f}", refresh=False)
-
-    def evaluation() -> None:
-        if measure is not None and histories[0].eval_steps[-1:] != [done]:
-            read()
-            with step.blocks.as_written():
-                losses = measure()
-            step.refuse_changes()
-            for history, loss in zip(histories, losses, strict=True):
-                history.record_evaluation(done, loss)
-
-    def checkpoint() -> None:
-        if save is not None:
-            read()
-            for history in histories:
-                history.seconds = time.perf_counter() - started
-            save()
-
     with tqdm(total=steps, initial=done, disable=not progress, unit="step") as bar:
+        loop = Loop(step, histories, measure, save, bar)
         try:
             if done == 0:
-                evaluation()
-            while done < steps and not all(history.diverged for history in histories):
-                step.set_learning_rate(factor(done))
-                pending.append(step(draw()))
-                done += 1
-                bar.update()
-                if len(pending) >= read_every(pending[0].device):
-                    read()
-                if eval_every and done % eval_every == 0 and done < steps:
-                    evaluation()
-                if done % save_every == 0 and done < steps:
-                    checkpoint()
-            read()
-            evaluation()
-            checkpoint()
+                loop.evaluate()
+            while loop.done < steps and not all(history.diverged for history in histories):
+                loop.take_step(draw, factor)
+                if loop.done < steps and eval_every and loop.done % eval_every == 0:
+                    loop.evaluate()
+                if loop.done < steps and loop.done % save_every == 0:
+                    loop.write_checkpoint()
+            loop.evaluate()
+            loop.write_checkpoint()
         except KeyboardInterrupt:
             for history in histories:
                 history.interrupted = True
         finally:
-            read()
-            for history in histories:
-                history.seconds = time.perf_counter() - started
-                history.captured, history.why_not_captured = step.captured, step.why_not
-                history.compiled = step.blocks.compiled
-                history.why_not_compiled = step.blocks.why_not
-            step.close()
+            loop.finish()
+
+
+class Loop:
+    """A run's losses, evaluations and checkpoints, as they come.
+
+    Losses stay on the device and are read in groups: reading one makes the host wait for the
+    device, and a small model's step is shorter than that wait.
+    """
+
+    def __init__(
+        self,
+        step: CapturedStep,
+        histories: list[History],
+        measure: Callable[[], list[float]] | None,
+        save: Callable[[], None] | None,
+        bar: Any,
+    ) -> None:
+        self.step, self.histories, self.bar = step, histories, bar
+        self.measure, self.save = measure, save
+        self.started = time.perf_counter() - histories[0].seconds
+        self.done = len(histories[0].steps)
+        self.pending: list[torch.Tensor] = []  # (K,) losses of the steps not read yet
+
+    def take_step(self, draw: Callable[[], list[Batch]], factor: Callable[[int], float]) -> None:
+        """One update of all models."""
+        self.step.set_learning_rate(factor(self.done))
+        self.pending.append(self.step(draw()))
+        self.done += 1
+        self.bar.update()
+        if len(self.pending) >= read_every(self.pending[0].device):
+            self.read()
+
+    def read(self) -> None:
+        """Take the losses that wait on the device into the histories."""
+        if not self.pending:
+            return
+        first = self.done - len(self.pending) + 1
+        for i, row in enumerate(torch.stack(self.pending).tolist(), start=first):
+            for history, loss in zip(self.histories, row, strict=True):
+                history.record(i, loss)
+        self.pending.clear()
+        self.bar.set_postfix(loss=f"{self.histories[0].losses[-1]:.3f}", refresh=False)
+
+    def evaluate(self) -> None:
+        """Measure the models as they are now, unless they were at this very step."""
+        if self.measure is None or self.histories[0].eval_steps[-1:] == [self.done]:
+            return
+        self.read()
+        with self.step.blocks.as_written():
+            losses = self.measure()
+        self.step.refuse_changes()
+        for history, loss in zip(self.histories, losses, strict=True):
+            history.record_evaluation(self.done, loss)
+
+    def write_checkpoint(self) -> None:
+        """Save the state after the last step, if it is to be saved."""
+        if self.save is not None:
+            self.read()
+            self._note_seconds()
+            self.save()
+
+    def finish(self) -> None:
+        """Note in the histories how the run went, and free what the step holds."""
+        self.read()
+        self._note_seconds()
+        for history in self.histories:
+            history.captured, history.why_not_captured = self.step.captured, self.step.why_not
+            history.compiled = self.step.blocks.compiled
+            history.why_not_compiled = self.step.blocks.why_not
+        self.step.close()
+
+    def _note_seconds(self) -> None:
+        for history in self.histories:
+            history.seconds = time.perf_counter() - self.started
 
 
 def read_every(device: torch.device) -> int:
