@@ -89,7 +89,10 @@ __all__ = sorted(_EXPORTS)
 
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .errors import did_you_mean
+
+        hint = "" if name.startswith("_") else did_you_mean(name, _EXPORTS)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{hint}", name=name)
     value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
     globals()[name] = value
     return value

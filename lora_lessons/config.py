@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .errors import ConfigError, PeftWarning
 from .storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
-from .validation import OtherFields, as_names, as_set, check_config, member
+from .validation import OtherFields, as_names, as_set, check_config, member, names_misspelt_fields
 
 PEFT_VERSION = "0.21.2"  # the PEFT release whose file format is written and read
 
@@ -100,6 +100,7 @@ class PeftConfig:
         return LoraConfig(**{k: v for k, v in {**values, **changes}.items() if k in known})
 
 
+@names_misspelt_fields
 @dataclass
 class LoraConfig(OtherFields, PeftConfig):
     """Which modules get a low-rank update, and which one: W + scaling · B A.

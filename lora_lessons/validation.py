@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ConfigError, PeftWarning, UnknownBiasError, did_you_mean
 
+T = TypeVar("T")
 BIAS_MODES = ("none", "all", "lora_only")
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
 SWITCHES = ("inference_mode", "fan_in_fan_out", "use_rslora", "use_dora", "lora_bias")
@@ -39,6 +41,24 @@ class OtherFields:
     arrow_config: dict | None = None
     kasa_config: dict | None = None
     ensure_weight_tying: bool = False
+
+
+def names_misspelt_fields(config_class: type[T]) -> type[T]:
+    """Make a dataclass name the nearest field where it is given one that it has not."""
+    init = config_class.__init__
+    known = [each.name for each in fields(config_class)]
+
+    @functools.wraps(init)
+    def checked_init(self: Any, *values: Any, **named: Any) -> None:
+        for name in named:
+            if name not in known:
+                raise TypeError(
+                    f"{config_class.__name__} has no field {name!r}.{did_you_mean(name, known)}"
+                )
+        init(self, *values, **named)
+
+    config_class.__init__ = checked_init
+    return config_class
 
 
 def member(kind: type[Enum], value: Any, problem: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 
 import peft
@@ -123,6 +124,17 @@ def test_pissa_that_cannot_become_plain_lora_is_warned_of(pattern):
 def test_a_value_of_the_wrong_kind_is_named(name, value):
     with pytest.raises(ll.ConfigError, match=f"{name} must be of type"):
         ll.LoraConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("target_module", "target_modules"), ("alpha", "lora_alpha"), ("dropout", "lora_dropout")],
+)
+def test_a_field_that_there_is_not_is_named_with_the_nearest(wrong, right):
+    with pytest.raises(TypeError, match=f"LoraConfig has no field '{wrong}'.*mean '{right}'"):
+        ll.LoraConfig(**{wrong: 16})
+    assert dataclasses.replace(ll.LoraConfig(), r=3).r == 3
+    assert "target_modules" in inspect.signature(ll.LoraConfig).parameters
 
 
 def test_an_unknown_bias_is_an_error_for_those_who_know_peft():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import lora_lessons as ll
 from lora_lessons import errors, text
 
 NAMES = ["q_proj", "v_proj", "down_proj"]
@@ -27,3 +28,9 @@ def test_both_hints_name_the_same_choice():
     assert text.did_you_mean("v_porj", NAMES) == f"; did you mean 'v_proj'? {known}"
     assert errors.did_you_mean("embedding", NAMES) == ""
     assert text.did_you_mean("embedding", NAMES) == f" {known}"
+
+
+def test_a_name_that_the_package_has_not_comes_with_the_nearest():
+    with pytest.raises(AttributeError, match=r"no attribute 'get_peft_modle'\. Did .*_peft_model'"):
+        ll.get_peft_modle  # noqa: B018
+    assert not hasattr(ll, "__no_such__")
