@@ -315,9 +315,10 @@ lesson.predict(
 # %% [markdown]
 # ### Exercise 6.4: what disabling must give back (*core*, 9 minutes)
 #
-# Write it so that the base comes back. Each LoRA layer of this toy has an attribute `branch_on`; other modules
-# have not. `start` holds the base's values of the biases, by their names in `model.named_parameters()`. Return
-# `measure(model)`, called with all branches off and the biases of `start` in place.
+# Write it so that the base comes back. In the toy model of the check each LoRA layer has an attribute `branch_on`;
+# other modules have not. `start` holds the base's values of the biases, by their names in
+# `model.named_parameters()`. Return `measure(model)`, called with all branches off and the biases of `start` in
+# place.
 #
 # Afterwards all must be as it was, **also when `measure` fails**: each `branch_on` (one may have been off), and the
 # trained values, in the same Parameter objects, since an optimizer holds those.

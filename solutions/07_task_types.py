@@ -600,7 +600,7 @@ print(arguments, "-> in the file:", whole)
 #
 # A batch of three rows, prompt and answer, padded to `padded_to` tokens. `prompt_tokens` and `all_tokens` count the
 # prompt's tokens and all real tokens of each row, `losses` are the mean losses over each row's answer. How many
-# tokens of the batch count, and what is the batch's loss? Return both; of the loss five digits are enough:
+# tokens of the batch count, and what is the batch's loss? Return both; of the loss, five digits are enough:
 # `return 321, 1.2345`.
 
 # %%

@@ -631,7 +631,8 @@ for choice, (before, after) in figures.reloads(recorded_reload.data).items():
 # Two questions. A classifier on the encoder (hidden size 256) with so many `classes` has LoRA of rank `r`
 # on `query` and `value` in so many `adapted_blocks`, and its pooler (256 to 256) and its head are trained
 # whole, biases too: how many numbers train? And what is the macro F1 of `table`, which is another model's,
-# with three classes? Return both; of the second five digits are enough: `return 12_345, 0.67891`.
+# with three classes? Return both; of the second, five digits are enough:
+# `return 12_345, 0.67891`.
 
 # %%
 STUDENT = ""
@@ -760,6 +761,8 @@ lesson.cards()
 # - Reimers and Gurevych, *Sentence-BERT*, 2019, arXiv 1908.10084: mean pooling against `[CLS]`.
 # - PEFT's documentation of `modules_to_save`, and its guide to troubleshooting: "Randomly initialized
 #   layers".
+#
+# Next: lesson 09 saves adapters, merges them and switches between them.
 
 # %%
 lesson.summary()
