@@ -12,6 +12,7 @@ from .config import LoraConfig
 from .holder import BaseTunerLayer
 from .lora_math import lora_delta
 from .scaling import lora_scaling
+from .validation import require_sizes
 
 if TYPE_CHECKING:
     from .merge import KeptBase
@@ -163,8 +164,7 @@ class LoraLayer(BaseTunerLayer):
         result = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters or self.merged:
             return result
-        dtype = result.dtype
-        base_result = result
+        dtype, base_result = result.dtype, result
         for name in filter(self.has_adapter, self.active_adapters):
             result = result + self.lora_output(name, x, base_result)
         return result.to(dtype)
@@ -234,6 +234,7 @@ class Linear(LoraLayer, nn.Module):
             given = {"r": r, "lora_alpha": lora_alpha}
             config = LoraConfig(**{k: v for k, v in given.items() if v is not None}, **fields)
         LoraLayer.__init__(self, base_layer)
+        require_sizes(self)
         base_layer.requires_grad_(False)
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, r or config.r, lora_alpha or config.lora_alpha, config)

@@ -252,6 +252,15 @@ def require_model_and_config(model: Any, config: Any) -> None:
         )
 
 
+def require_sizes(layer: Any) -> None:
+    """Raise TypeError for LoRA's linear layer around something that is no linear layer."""
+    if layer.in_features is None or layer.out_features is None:
+        raise TypeError(
+            f"LoraLinear wraps a linear layer, and not {type(layer.base_layer).__name__}: name it "
+            "in a config's target_modules, and get_peft_model takes the class that fits"
+        )
+
+
 def check_adapter_name(adapter_name: str, modules: dict[str, Any], config: Any) -> None:
     """Refuse a name that would be mistaken for a module's, in the model or in its files."""
     parts = {part for name in modules for part in name.split(".")}

@@ -170,3 +170,20 @@ def test_a_weight_that_is_not_finite_is_refused(weight):
     with pytest.raises(ValueError, match="a weight that is not finite"):
         model.add_weighted_adapter(["a", "b"], [1.0, weight], "sum")
     assert list(model.peft_config) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"svd_rank": 0}, "`r` should be a positive integer value but the value passed is 0"),
+        ({"svd_clamp": 2.0}, "svd_clamp is a share .* it is 2.0"),
+        ({"adapters": "a"}, "adapters should be a list of names, got 'a'"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(options, message):
+    model = two_adapters()
+    with pytest.raises(ValueError, match=message):
+        model.add_weighted_adapter(
+            **{"adapters": ["a"], "weights": [1.0], **options}, adapter_name="s"
+        )
+    assert list(model.peft_config) == ["a", "b"]

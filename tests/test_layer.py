@@ -172,3 +172,9 @@ def test_low_precision_bases_have_float32_adapters_and_keep_their_output_dtype()
     model = ll.get_peft_model(base, config)
     assert layer_of(model).lora_A["default"].weight.dtype == torch.float32
     assert model(base.example().bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("base", [nn.Embedding(3, 4), nn.Conv1d(3, 4, 1), nn.ReLU(), 3])
+def test_what_is_no_linear_layer_is_named(base):
+    with pytest.raises(TypeError, match=f"wraps a linear layer, and not {type(base).__name__}"):
+        ll.LoraLinear(base, r=2)

@@ -71,7 +71,10 @@ def add_weighted_adapter(
         raise ValueError(f"{kind} needs a density above 0 and at most 1, got {density}")
     ranks = [_largest_rank(tuner.peft_config[name]) for name in adapters]
     rank = sum(ranks) if kind in ("cat", "linear") else ranks[0]
-    rank = (svd_rank or max(ranks)) if kind.endswith("svd") else rank
+    if kind.endswith("svd"):
+        rank = max(ranks) if svd_rank is None else svd_rank
+    if svd_clamp is not None and not 0 <= svd_clamp <= 1:
+        raise ValueError(f"svd_clamp is a share of all entries, from 0 to 1, and it is {svd_clamp}")
     summed = dict.fromkeys(adapters, 0.0)
     for name, weight in zip(adapters, weights, strict=True):
         summed[name] += weight
@@ -93,6 +96,8 @@ def add_weighted_adapter(
 
 def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], kind: str) -> str:
     """The combination type, after all checks."""
+    if isinstance(adapters, str):
+        raise ValueError(f"adapters should be a list of names, got {adapters!r}")
     if not adapters or len(adapters) != len(weights):
         raise ValueError(f"{len(adapters)} adapters and {len(weights)} weights: one each is needed")
     if not all(math.isfinite(weight) for weight in weights):
