@@ -56,7 +56,14 @@ def adapter_path(
         raise ValueError(f"Can't find '{filename}' at '{folder}'")
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(str(model_id), filename, subfolder=subfolder, **hub))
+    try:
+        return Path(hf_hub_download(str(model_id), filename, subfolder=subfolder, **hub))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"Can't find '{filename}' at '{model_id}': there is no folder of that name here, and "
+            f"the hub's client says: {reason}"
+        ) from error
 
 
 def _is_place(model_id: str | Path) -> bool:

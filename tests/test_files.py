@@ -232,6 +232,14 @@ def test_a_folder_that_is_not_there_is_not_sought_on_the_hub(place):
         ll.PeftModel.from_pretrained(Mlp(), place)
 
 
+@pytest.mark.parametrize("name", ["runs/adaptor", "adaptor", "no name"])
+def test_a_name_that_neither_the_disk_nor_the_hub_has_is_named(name):
+    with pytest.raises(
+        ValueError, match=rf"Can't find 'adapter_config\.json' at '{name}': there is"
+    ):
+        ll.PeftModel.from_pretrained(Mlp(), name)
+
+
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     old = tmp_path / "a"
     old.write_bytes(b"old")
