@@ -74,6 +74,8 @@ def run_lab(options: argparse.Namespace) -> int:
     for one in copied:
         if one.outcome != "kept":
             print(f"{one.outcome}: {one.path}")
+    if lab.is_a_classrooms():
+        print("These are for learning alone. Hand in the notebook that your teacher gave you.")
     if options.no_open:
         return 0
     return lab.open_lab(folder, not options.no_browser, options.jupyter)

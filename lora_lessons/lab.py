@@ -19,6 +19,7 @@ from pathlib import Path
 DEFAULT_FOLDER = Path("my-lessons")
 FIRST_LESSON = "00_start_here.ipynb"
 HANDED_OUT = ".lora-lessons.json"
+KEY = Path(__file__).with_name("course") / "key.json"  # as course.solution has it, without torch
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ def shipped_notebooks() -> list[Path]:
     raise FileNotFoundError(
         f"no notebooks beside {package}: install lora-lessons again, or run `make lessons`"
     )
+
+
+def is_a_classrooms() -> bool:
+    """Tell whether the teacher holds the solutions: the classroom's wheel has no key."""
+    return not KEY.exists()
 
 
 def copy_notebooks(folder: Path, sources: list[Path] | None = None) -> list[Copied]:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from lora_lessons import cli, lab
+from lora_lessons.course import solution
 
 
 @pytest.fixture
@@ -95,6 +96,16 @@ def test_lab_copies_the_real_notebooks(tmp_path, capsys):
     assert cli.main(["lab", "--dir", str(tmp_path / "a b"), "--no-open"]) == 0
     assert (tmp_path / "a b" / "00_start_here.ipynb").exists()
     assert "new: " in capsys.readouterr().out
+
+
+def test_only_in_a_classroom_lab_says_what_to_hand_in(tmp_path, capsys, monkeypatch):
+    assert solution.KEY == lab.KEY
+    says = "Hand in the notebook that your teacher gave you."
+    assert cli.main(["lab", "--dir", str(tmp_path / "alone"), "--no-open"]) == 0
+    assert says not in capsys.readouterr().out
+    monkeypatch.setattr(lab, "KEY", tmp_path / "key.json")
+    assert cli.main(["lab", "--dir", str(tmp_path / "class"), "--no-open"]) == 0
+    assert says in capsys.readouterr().out
 
 
 def test_lab_says_why_it_cannot_write(tmp_path, capsys):

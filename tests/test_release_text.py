@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
@@ -10,6 +11,12 @@ from release_text import is_graded, with_classroom_text
 
 SOURCES = lesson_sources()
 HEADING = re.compile(r"^### (?:Exercise|Question) .*, (\d+) (points?)\)$", re.MULTILINE)
+
+
+@functools.cache
+def released(source):
+    """The lesson as it is released, but for what nbgrader cuts."""
+    return with_classroom_text(read_source(source), source.stem)
 
 
 @pytest.fixture
@@ -26,18 +33,18 @@ def cell_of(notebook, text: str):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_the_points_that_a_student_reads_are_those_that_nbgrader_gives(source):
     """Heading by heading in the order of the notebook, and in all."""
-    released = with_classroom_text(read_source(source), source.stem)
-    given = [cell.metadata.nbgrader.points for cell in released.cells if is_graded(cell)]
-    prose = [cell.source for cell in released.cells if cell.cell_type == "markdown"]
+    cells = released(source).cells
+    given = [cell.metadata.nbgrader.points for cell in cells if is_graded(cell)]
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
     said = [found for text in prose for found in HEADING.findall(text)]
     assert [int(points) for points, _ in said] == given
     assert all((points == "1") == (word == "point") for points, word in said)
-    assert f"**Points:** {sum(given)} in all." in released.cells[0].source
+    assert f"**Points:** {sum(given)} in all." in cells[0].source
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_the_first_cell_says_how_to_hand_in_and_who_holds_the_solutions(source):
-    first = with_classroom_text(read_source(source), source.stem).cells[0].source
+    first = released(source).cells[0].source
     assert f"`{source.stem}.ipynb`" in first and "`STUDENT =`" in first
     assert "Your teacher holds the solutions." in first and "shows\nthe answer" not in first
 
