@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,21 @@ def write_whole(contents: dict[Path, bytes]) -> None:
 
     The bytes are on the disk before the first rename: a power cut cannot leave an empty file.
     """
-    written: list[tuple[str, Path]] = []
+    written: list[tuple[Path, Path]] = []
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             written.append((temporary, path))
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:  # who may read it is for the user's umask to say
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
         for temporary, path in written:
-            os.chmod(temporary, 0o644)
             os.replace(temporary, path)
     finally:
         for temporary, _ in written:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def adapter_path(

@@ -253,6 +253,17 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644)])
+def test_who_may_read_a_file_is_as_the_user_set_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        adapted().save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
 def test_a_card_keeps_its_text(folder):
     text = (folder / "README.md").read_text()
     assert "library_name: peft" in text

@@ -105,7 +105,6 @@ def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str])
     """Names can be given in evaluation only, and each must be an adapter of the model."""
     if model.training:
         raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
-    bias_bank(injected_model(model)).check_rows(adapter_names)
     known = {name for holder in holders for name in holder._get_available_adapters()}
     unknown = sorted(set(adapter_names) - known - {BASE})
     if unknown:
@@ -113,3 +112,4 @@ def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str])
             f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}."
             f"{did_you_mean(unknown[0], known)}"
         )
+    bias_bank(injected_model(model)).check_rows(adapter_names)
