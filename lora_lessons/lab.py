@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .storage import write_whole
+
 DEFAULT_FOLDER = Path("my-lessons")
 FIRST_LESSON = "00_start_here.ipynb"
 HANDED_OUT = ".lora-lessons.json"
@@ -59,7 +61,7 @@ def copy_notebooks(folder: Path, sources: list[Path] | None = None) -> list[Copi
     record = folder / HANDED_OUT
     handed_out = _read_record(record)
     results = [_copy_one(source, folder, handed_out) for source in sources or shipped_notebooks()]
-    _write_whole(record, json.dumps(handed_out, indent=1, sort_keys=True).encode())
+    write_whole({record: json.dumps(handed_out, indent=1, sort_keys=True).encode()})
     return results
 
 
@@ -69,17 +71,17 @@ def _copy_one(source: Path, folder: Path, handed_out: dict[str, str]) -> Copied:
     newest, last = _hash(content), handed_out.get(source.name)
     handed_out[source.name] = newest
     if not target.exists():
-        _write_whole(target, content)
+        write_whole({target: content})
         return Copied(target, "new")
     mine = _hash(target.read_bytes())
     if mine == newest or newest == last:
         return Copied(target, "kept")
     if mine == last:
-        _write_whole(target, content)
+        write_whole({target: content})
         return Copied(target, "updated")
     beside = folder / f"{source.stem}.newer-{newest[:6]}.ipynb"
     if not beside.exists():
-        _write_whole(beside, content)
+        write_whole({beside: content})
     return Copied(beside, "newer beside yours")
 
 
@@ -93,13 +95,6 @@ def _read_record(record: Path) -> dict[str, str]:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def lab_command(folder: Path, browser: bool, options: list[str]) -> list[str]:

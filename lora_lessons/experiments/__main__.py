@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import nearest_and_known
+from ..storage import write_whole
 from . import Recording, recordings
 from .fingerprint import fingerprint, rounded
 
@@ -58,17 +57,8 @@ def write(record: dict[str, Any], folder: Path) -> Path:
     """Write folder/NAME.json whole or not at all: one line for each of its parts."""
     parts = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
     text = "{\n" + ",\n".join(parts) + "\n}\n"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record['name']}.json"
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole({path: text.encode()})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, known, monkeypatch):
     def fail(*paths):
         raise OSError("disk full")
 
-    monkeypatch.setattr(__main__.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         record(tmp_path, "09_toy")
     assert [path.name for path in tmp_path.iterdir()] == ["09_toy.json"]
