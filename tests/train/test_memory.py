@@ -49,6 +49,7 @@ def real(config, base, precision, recompute=False):
             return estimate(step.step, batches, meter, "real")
 
 
+@pytest.mark.filterwarnings("ignore:modules_to_save copies lm_head")  # its own tests expect it
 @pytest.mark.parametrize(
     ("config", "base", "precision", "recompute"),
     [
