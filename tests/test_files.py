@@ -253,6 +253,35 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
 
 
+class Norms(nn.Module):
+    """Two modules, of which one's name ends with the other's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        parts = {"lin": nn.Linear(5, 5), "layernorm": nn.LayerNorm(5), "norm": nn.LayerNorm(5)}
+        self.body = nn.ModuleDict(parts)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self.body.values():
+            x = part(x)
+        return x
+
+
+def test_peft_saves_no_more_modules_by_a_files_config(tmp_path):
+    import peft
+
+    config = ll.LoraConfig(r=2, target_modules=["lin"], modules_to_save=["norm"])
+    model = ll.get_peft_model(Norms(), config)
+    with torch.no_grad():
+        model.base_model.model.body["norm"].weight.add_(1.0)
+    model.save_pretrained(tmp_path)
+    theirs = peft.PeftModel.from_pretrained(Norms(), tmp_path)
+    torch.testing.assert_close(theirs(X), model(X))
+    assert torch.equal(ll.PeftModel.from_pretrained(Norms(), tmp_path)(X), model(X))
+    assert model.peft_config["default"].modules_to_save == ["norm"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644)])
 def test_who_may_read_a_file_is_as_the_user_set_it(tmp_path, umask, mode):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..config import LoraConfig
 from ..files import get_peft_model_state_dict
+from ..inject import targetable_modules
+from ..matching import matches_suffix
 
 if TYPE_CHECKING:
     from ..model import PeftModel
@@ -39,12 +41,27 @@ def config_to_save(model: PeftModel, adapter_name: str) -> LoraConfig:
     base = model.get_base_model()
     if config.base_model_name_or_path is None:
         config.base_model_name_or_path = base.__dict__.get("name_or_path") or None
+    modules = [name for name, _ in targetable_modules(base)]
+    config.modules_to_save = names_for_peft(config.modules_to_save, modules)
     if config.task_type is None:
         config.auto_mapping = {
             "base_model_class": type(base).__name__,
             "parent_library": type(base).__module__,
         }
     return config
+
+
+def names_for_peft(entries: list[str] | None, modules: list[str]) -> list[str] | None:
+    """modules_to_save such that PEFT finds no more modules by it than are saved.
+
+    PEFT takes every name that ends with an entry, "layernorm" for "norm" too, and then misses its
+    tensors in the file. Such an entry is written as the modules' full names.
+    """
+    found: list[str] = []
+    for entry in entries or ():
+        more = any(n.endswith(entry) and not matches_suffix(entry, n) for n in modules)
+        found += [n for n in modules if matches_suffix(entry, n)] if more else [entry]
+    return found or None
 
 
 def contents(
