@@ -322,3 +322,13 @@ def test_a_failed_injection_leaves_no_hook():
     with pytest.raises(ll.NoMatchingPeftModuleError):
         ll.get_peft_model(base, ll.LoraConfig(target_modules=["q_prj"]))
     assert len(base.get_input_embeddings()._forward_hooks) == hooks
+
+
+def test_what_is_inside_a_saved_module_can_be_excluded_by_each_adapter():
+    config = ll.LoraConfig(
+        r=2, target_modules=["up"], exclude_modules=["0.lin"], modules_to_save=["layers.0"]
+    )
+    model = ll.get_peft_model(Layers(), config)
+    config.exclude_modules = ["layers.0.lin"]
+    model.add_adapter("b", config)
+    assert list(model.peft_config) == ["default", "b"]

@@ -181,7 +181,10 @@ def check_filters(config: LoraConfig, names: list[str]) -> None:
     excluded = config.exclude_modules or ()
     for entry in [excluded] if isinstance(excluded, str) else sorted(excluded):
         whole = entry if isinstance(excluded, str) else [entry]
-        if not any(matches_any(whole, name) for name in names):
+        hidden = is_saved_module(
+            config.modules_to_save, entry
+        )  # inside a copy of an adapter before
+        if not hidden and not any(matches_any(whole, name) for name in names):
             raise NoMatchingPeftModuleError(
                 f"exclude_modules entry {entry!r} matches no module, so nothing is excluded by it."
                 f"{did_you_mean(entry, last_parts(names))}"
