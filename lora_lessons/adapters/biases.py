@@ -66,7 +66,7 @@ class BiasBank:
         """Give the base its values back, and drop the adapter's."""
         if adapter == self.adapter:
             self.use(model, [])
-            self.__init__()
+            del model.__dict__["lora_biases"]  # the next one to train biases starts a bank anew
 
 
 def _copies(biases: dict[str, nn.Parameter]) -> dict[str, Tensor]:
