@@ -152,7 +152,9 @@ adapted.print_trainable_parameters()
 
 # %% [markdown]
 # The share falls with the width of the model: $r(\text{in}+\text{out})$ grows with the width and
-# $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds.
+# $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds. By
+# keyboard: Tab goes to a slider, the arrow keys move it; in a list of choices, press Space, an arrow key,
+# then Enter.
 # The picture counts the blocks alone, so it says 1.03 % at the decoder's width of 256: with the
 # embedding in the count it is the 0.78 % above.
 

@@ -802,7 +802,7 @@ lesson.cards()
 #   when a plain sum is not enough.
 # - The safetensors format, and PEFT's page on the checkpoint format.
 #
-# Next: lesson 10 chooses the parameters by measurement.
+# Next comes lesson 10, once it is written: it chooses the parameters by measurement.
 
 # %%
 lesson.summary()

@@ -141,11 +141,11 @@ def compare(store: dict[str, Any], key: str, measured: Any, unit: str = "") -> C
     result = in_words(measured, unit)
     if predicted is None:
         return Comparison(
-            f"Measured {result}. You made no prediction here: next time commit to one first, "
+            f"Measured: {result}. You made no prediction here: next time commit to one first, "
             "even a wild one. A surprise is what you will remember.",
             None,
         )
-    text = f"You predicted {in_words(predicted, unit)}, measured {result}."
+    text = f"You predicted {in_words(predicted, unit)}; measured: {result}."
     if not all(isinstance(value, int | float) for value in (predicted, measured)):
         return Comparison(text, None)
     return Comparison(text, show(_bars(predicted, measured, unit), alt=f"Two bars. {text}"))

@@ -70,21 +70,21 @@ def test_what_cannot_be_chosen_is_refused(choice, message):
 
 def test_a_comparison_says_and_draws_both_numbers():
     comparison = compare({"kept": 40}, "kept", 71.84, unit="%")
-    assert repr(comparison) == "You predicted 40 %, measured 71.8 %."
-    assert comparison.picture.alt == "Two bars. You predicted 40 %, measured 71.8 %."
+    assert repr(comparison) == "You predicted 40 %; measured: 71.8 %."
+    assert comparison.picture.alt == "Two bars. You predicted 40 %; measured: 71.8 %."
     html = comparison._repr_html_()
     assert "<p>You predicted 40 %" in html and 'src="data:image/png' in html
 
 
 def test_a_comparison_of_words_needs_no_picture():
     comparison = compare({"rule": "alpha = 2r"}, "rule", "alpha = 16")
-    assert repr(comparison) == "You predicted alpha = 2r, measured alpha = 16."
+    assert repr(comparison) == "You predicted alpha = 2r; measured: alpha = 16."
     assert "<img" not in comparison._repr_html_()
 
 
 def test_no_prediction_is_no_reproach():
     comparison = compare({}, "kept", 72, unit="%")
-    assert repr(comparison).startswith("Measured 72 %. You made no prediction here")
+    assert repr(comparison).startswith("Measured: 72 %. You made no prediction here")
 
 
 @pytest.mark.parametrize(
