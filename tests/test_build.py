@@ -175,8 +175,10 @@ def test_check_names_each_kind_of_drift(sample, executed, tmp_path, monkeypatch)
         r"notebooks/90_sample.ipynb differs",
         r"cells of solutions/90_sample.ipynb differ",
         r"executed before",
-        r"99_stray.ipynb has no source",
+        r"to mend: make lessons NN=90",
+        r"99_stray.ipynb has no source\n    to mend: delete it",
     ):
         assert re.search(sentence, found)
     edit(sample, "result = x * x", "result = x**2")
-    assert "key.json differs" in "\n".join(build_lessons.drift([sample]))
+    assert "key.json differs" in "\n".join(build_lessons.shared_drift())
+    assert "key.json" not in "\n".join(build_lessons.lesson_drift(sample))

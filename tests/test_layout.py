@@ -119,6 +119,16 @@ def others(path: Path) -> set[str]:
     return found - {PACKAGE}
 
 
+def test_every_exported_name_has_a_docstring():
+    """A dataclass without one gets its signature, which says nothing."""
+    code = "import json, lora_lessons as ll; print(json.dumps({n: getattr(ll, n).__doc__ or ''"
+    code += " for n in ll._EXPORTS}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    docs = json.loads(done.stdout)
+    missing = [name for name, text in docs.items() if not text or text.startswith(f"{name}(")]
+    assert not missing, f"exported from lora_lessons without a docstring: {missing}"
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, lora_lessons; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

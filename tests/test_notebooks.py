@@ -14,7 +14,7 @@ import sys
 
 import nbformat
 import pytest
-from build_lessons import drift, learner_path
+from build_lessons import learner_path, lesson_drift, shared_drift
 from executed_solution import execute, executed_solution
 from lesson_env import lesson_environment
 from nbformat import NotebookNode
@@ -34,19 +34,33 @@ def shown_text(cell: NotebookNode) -> str:
 def solved(notebook: NotebookNode) -> tuple[int, int]:
     """Read (k, n) from the summary "k of n exercises solved" in the last code cell."""
     last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
-    return tuple(map(int, re.search(r"(\d+) of (\d+) exercises", shown_text(last)).groups()))
+    found = re.search(r"(\d+) of (\d+) exercises", shown_text(last))
+    assert found, f"the last code cell must be lesson.summary(); it is:\n{last.source}"
+    return int(found[1]), int(found[2])
 
 
 @each_lesson
 def test_every_copy_agrees_with_its_source(source):
-    assert list(drift([source])) == []
+    found = "\n".join(lesson_drift(source))
+    if found:
+        pytest.fail(found, pytrace=False)
+
+
+def test_the_key_agrees_with_the_sources_and_every_notebook_has_one():
+    found = "\n".join(shared_drift())
+    if found:
+        pytest.fail(found, pytrace=False)
 
 
 @each_lesson
 def test_the_stored_solution_solves_every_exercise(source):
     k, n = solved(nbformat.read(source.with_suffix(".ipynb"), as_version=4))
     answers = [c for c in read_source(source).cells if c.cell_type == "code" and is_answer(c)]
-    assert k == n == len(answers)
+    assert n == len(answers), (
+        f"solutions/{source.name} has {len(answers)} exercises, "
+        f"lora_lessons/course/lessons/lesson{source.name[:2]}.py has {n}"
+    )
+    assert k == n, f"{k} of {n} solved: a check refuses the solution, or no cell calls it"
 
 
 @each_lesson
@@ -62,7 +76,11 @@ def test_the_learners_copy_runs_unsolved_to_its_end(source):
 def test_every_figure_has_alt_text(source):
     """As HTML, for JupyterLab gives an image output no alt text."""
     notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
-    assert figures_without_alt(notebook) == []
+    cells = figures_without_alt(notebook)
+    assert not cells, (
+        f"{source.stem}: a figure without alt text in {', '.join(cells)}: show it by "
+        f'll.show(figure, alt="..."), then make lessons NN={source.name[:2]}'
+    )
 
 
 def figures_without_alt(notebook: NotebookNode) -> list[str]:

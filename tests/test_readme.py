@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+import run_tests
 
 from lora_lessons import cli
 
@@ -55,6 +56,17 @@ def test_every_link_and_path_leads_somewhere(root, page):
     missing = [path for path in links if not ((root / page).parent / path).exists()]
     missing += [path for path in paths if "NN" not in path and not (root / path).exists()]
     assert missing == []
+
+
+def test_contributing_says_what_to_do_when_a_test_fails(root):
+    """`make test` points to that section when it ends; each test named in it exists."""
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    (heading,) = re.findall(r'"(.+)"', run_tests.HELP)
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    named = re.findall(r"^\| `(test_\w+)`", section, re.MULTILINE)
+    tests = "\n".join(path.read_text("utf-8") for path in (root / "tests").rglob("test_*.py"))
+    assert len(named) >= 9
+    assert [name for name in named if f"def {name}(" not in tests] == []
 
 
 def test_every_command_of_the_readme_is_one(readme, capsys):

@@ -54,16 +54,30 @@ def learner_path(source: Path) -> Path:
 def drift(sources: list[Path]) -> Iterator[str]:
     """Yield one sentence for each generated copy that is not what its source makes."""
     for source in sources:
-        learner = learner_path(source)
-        if _text(learner) != notebook_text(learner_copy(source)):
-            yield f"notebooks/{learner.name} differs from solutions/{source.name}"
-        yield from _drift_of_executed(source)
+        yield from lesson_drift(source)
+    yield from shared_drift()
+
+
+def lesson_drift(source: Path) -> Iterator[str]:
+    """Yield one sentence for each copy of this lesson that differs, then the verb that mends it."""
+    found, learner = [], learner_path(source)
+    if _text(learner) != notebook_text(learner_copy(source)):
+        found.append(f"notebooks/{learner.name} differs from solutions/{source.name}")
+    found += _drift_of_executed(source)
+    yield from found
+    if found:
+        yield f"    to mend: make lessons NN={source.name[:2]}"
+
+
+def shared_drift() -> Iterator[str]:
+    """Yield a sentence for the key, if it differs, and for each notebook without a source."""
     if _text(KEY) != key_text(lesson_sources()):
-        yield f"{KEY.name} differs from the sources"
+        yield f"{KEY.name} differs from the sources\n    to mend: make lessons"
     expected = {source.stem for source in lesson_sources()}
     for stray in (*LEARNER_COPIES.glob("*.ipynb"), *lesson_folder().glob("*.ipynb")):
         if stray.stem not in expected:
-            yield f"{stray.parent.name}/{stray.name} has no source"
+            remedy = f"delete it, or write solutions/{stray.stem}.py"
+            yield f"{stray.parent.name}/{stray.name} has no source\n    to mend: {remedy}"
 
 
 def _drift_of_executed(source: Path) -> Iterator[str]:
@@ -77,7 +91,10 @@ def _drift_of_executed(source: Path) -> Iterator[str]:
         yield f"the cells of solutions/{path.name} differ from solutions/{source.name}"
     recorded = {"preset": PRESET, "inputs": input_hash(source)}
     if stored.metadata.get("lora_lessons") != recorded:
-        yield f"solutions/{path.name} was executed before its source, checks or records changed"
+        yield (
+            f"solutions/{path.name} was executed before its source, experiment, checks, explorer "
+            "or recorded runs changed"
+        )
     for fault in stored_faults(stored):
         yield f"solutions/{path.name}: {fault}"
 

@@ -28,6 +28,8 @@ NBVAL = [
     "--nbval-kernel-startup-timeout=120",
 ]
 
+HELP = 'CONTRIBUTING.md, "When a test fails", says what to do.'
+
 
 def runs(nightly: bool) -> dict[str, tuple[str, list[str]]]:
     """Return {title: (preset, pytest's arguments)}."""
@@ -54,7 +56,7 @@ def main() -> int:
             command = [sys.executable, "-m", "pytest", "-q", *arguments]
             results[title] = subprocess.run(command, cwd=ROOT, env=env).returncode
     failed = [title for title, code in results.items() if code]
-    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall passed")
+    print(f"\nfailed: {', '.join(failed)}. {HELP}" if failed else "\nall passed")
     return 1 if failed else 0
 
 

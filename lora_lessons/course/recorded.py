@@ -67,12 +67,16 @@ def names(folder: Path = FOLDER) -> list[str]:
 def load(name: str, folder: Path = FOLDER) -> Recorded:
     """Return a recorded run.
 
-    Raises ValueError for an unknown name (the nearest is named) and for a file without its name,
-    its data or a part of its provenance.
+    Raises ValueError for an unknown name (the nearest is named), for a file that is no JSON, and
+    for one without its name, its data or a part of its provenance.
     """
     if name not in names(folder):
         raise ValueError(f"there is no recorded run {name!r}{did_you_mean(name, names(folder))}")
-    content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    try:
+        content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        message = f"recorded run {name!r} is no valid JSON ({error}): restore the file"
+        raise ValueError(message) from None
     provenance = content.get("provenance", {})
     missing = [key for key in ("name", "data") if key not in content]
     missing += [f"provenance.{key}" for key in REQUIRED if key not in provenance]

@@ -25,7 +25,7 @@ def wrong_answers(number: str) -> dict:
 WRONG_ANSWERS = [
     pytest.param(number, name, wrong, id=f"{number}-{name}-{wrong.label}")
     for number, name in EXERCISES
-    for wrong in wrong_answers(number)[name]
+    for wrong in wrong_answers(number).get(name, [])
 ]
 
 
@@ -75,7 +75,10 @@ def test_a_wrong_answer_is_refused_with_its_message(number, name, wrong):
     for seed in range(5):
         verdict = getattr(ll.lesson(number).check, name)(define(wrong.source, name), seed=seed)
         assert verdict.outcome == WRONG
-        assert wrong.says in verdict.message
+        assert wrong.says in verdict.message, (
+            f"the check's message is not the one that tests/wrong_answers/lesson{number}.py says "
+            f"for {wrong.label!r}: if the new one is better, change it there"
+        )
         with pytest.raises(AssertionError, match="wrong"):
             verdict.require()
 
@@ -83,10 +86,18 @@ def test_a_wrong_answer_is_refused_with_its_message(number, name, wrong):
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_there_are_four_wrong_answers_three_rising_hints_and_points(number, name):
     exercise = ll.lesson(number).exercises[name]
-    labels = [wrong.label for wrong in wrong_answers(number)[name]]
-    assert len(set(labels)) >= 4
+    labels = {wrong.label for wrong in wrong_answers(number).get(name, [])}
+    place = f"write at least four into WRONG[{name!r}] of tests/wrong_answers/lesson{number}.py"
+    assert len(labels) >= 4, f"{len(labels)} wrong answers: {place}"
     assert len(set(exercise.hints)) == 3
     assert exercise.points >= 1 and exercise.minutes >= 1
+
+
+@pytest.mark.parametrize("number", lesson_numbers())
+def test_every_wrong_answer_belongs_to_an_exercise(number):
+    """An exercise that was renamed would otherwise be tested with none of them."""
+    stray = wrong_answers(number).keys() - ll.lesson(number).exercises
+    assert not stray, f"tests/wrong_answers/lesson{number}.py answers no exercise: {sorted(stray)}"
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)

@@ -89,7 +89,10 @@ def test_claims_follow_the_lessons():
 @pytest.mark.parametrize("lesson", FINISHED)
 def test_a_finished_lesson_has_measured_its_claims(lesson):
     open_claims = [c.id for c in LEDGER if c.lesson == lesson and not c.measured]
-    assert open_claims == []
+    assert not open_claims, (
+        f"claims.yml gives lesson {lesson} claims that it has not measured: {open_claims}. Measure "
+        f"them there, then fill in verdict, {', '.join(EVIDENCE)}"
+    )
 
 
 def write(path, *entries):

@@ -37,7 +37,9 @@ def answers(number, exercise) -> dict[str, tuple]:
 
 def test_every_lesson_has_one():
     lessons = [parameters.values[0] for parameters in OWN]
-    assert lessons == lesson_numbers()
+    missing = sorted(set(lesson_numbers()) - set(lessons))
+    assert not missing, f"lessons without lora_lessons/course/mine/lessonNN.py: {missing}"
+    assert lessons == lesson_numbers(), "a lesson has more than one"
 
 
 @each_question

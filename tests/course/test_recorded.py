@@ -107,6 +107,9 @@ def test_a_missing_or_incomplete_file_says_what_is_wrong(tmp_path, known):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"lacks data, provenance\.peft: record it again"):
         recorded.load("09_toy", tmp_path)
+    path.write_text('{"name": "09_toy",}')
+    with pytest.raises(ValueError, match=r"'09_toy' is no valid JSON .*line 1.*: restore the file"):
+        recorded.load("09_toy", tmp_path)
 
 
 def test_a_fingerprint_sees_behaviour_and_no_rounding():
@@ -119,18 +122,31 @@ def test_a_fingerprint_sees_behaviour_and_no_rounding():
     ]
 
 
+def again(name: str) -> str:
+    """Say how a recorded run is made again."""
+    return f"to record again: python -m lora_lessons.experiments {name} --out lora_lessons/recorded"
+
+
 def test_every_experiment_is_recorded():
-    assert set(recordings()) == set(recorded.names())
+    known, there = set(recordings()), set(recorded.names())
+    missing, stray = sorted(known - there), sorted(there - known)
+    assert not missing, f"never recorded: {missing}; {again(' '.join(missing))}"
+    assert not stray, f"recorded, but in no table RECORDINGS of an experiment: {stray}"
 
 
 @pytest.mark.parametrize("name", recorded.names())
 def test_a_recorded_run_is_not_stale(name):
     run, recording = recorded.load(name), recordings()[name]
     assert run.name == name
-    assert run.provenance["config"] == recording.settings, "stale: record again"
+    assert run.provenance["config"] == recording.settings, (
+        f"{name} was recorded with other settings than its experiment has now; {again(name)}"
+    )
     now = fingerprint.fingerprint(recording)
     if now is None:
         assert run.provenance["fingerprint"] is None
         return
     changed = fingerprint.differences(run.provenance["fingerprint"], now)
-    assert changed == [], "stale: record again"
+    assert not changed, (
+        f"{name}: the code computes something else than when it was recorded. If it should: "
+        f"{again(name)}. If not: the code is wrong.\n" + "\n".join(changed[:10])
+    )
