@@ -268,6 +268,14 @@ def _recording(
     )
 
 
+def _on_minilm(task: str, rows: dict[str, int]) -> tuple:
+    """head_sweep on MiniLM, a public model of 22.7 M, small enough for a CPU; no fingerprint."""
+    size = {"seeds": [0, 1, 2], "steps": 120, "batch_size": 16}
+    size |= {"train_rows": 4000, "valid_rows": 500, "device": "cpu"}
+    arms = {LORA: [1e-3, 3e-3], FULL: [1e-4, 3e-4]}
+    return head_sweep, {"task": task, "arms": arms, "rows": rows, "base": "minilm", **size}, None
+
+
 RECORDINGS = {
     "08_punctuation": _recording(
         "punctuation",
@@ -278,6 +286,8 @@ RECORDINGS = {
     "08_definitions": _recording("definitions", {"length": 40}, LORA, HEAD_ONLY, FULL, RANDOM),
     "08_spans": _recording("spans", {"length": 112, "entries": 4}, LORA, HEAD_ONLY, FULL),
     "08_neighbours": _recording("neighbours", {"length": 32}, LORA, FULL),
+    "08_definitions_minilm": _on_minilm("definitions", {"length": 40}),
+    "08_neighbours_minilm": _on_minilm("neighbours", {"length": 32}),
     "08_reload": (
         reload_table,
         {"rows": {"length": 40}, "lr": 3e-3, **_FULL_SIZE},

@@ -55,8 +55,8 @@ def scores(result: Result, arm: str, metric: str) -> list[float]:
 def print_table(result: Result, metric: str) -> None:
     """One line for each arm, and what a program without a model scores."""
     for arm, size, lr, value, half in table(result, metric):
-        print(f"{arm:23s} {size:9,d} numbers, lr {lr:.0e}: {value:.3f} +- {half:.3f}")
-    print(f"{'without a model':23s} {'0':>9s} numbers          : {result['baseline'][metric]:.3f}")
+        print(f"{arm:23s} {size:10,d} numbers, lr {lr:.0e}: {value:.3f} +- {half:.3f}")
+    print(f"{'without a model':23s} {'0':>10s} numbers          : {result['baseline'][metric]:.3f}")
 
 
 def print_marks(result: Result, arms: Sequence[str]) -> None:
