@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import run_tests
+from notebook_source import lesson_sources
 
 from lora_lessons import cli
 
@@ -56,6 +57,11 @@ def test_every_link_and_path_leads_somewhere(root, page):
     missing = [path for path in links if not ((root / page).parent / path).exists()]
     missing += [path for path in paths if "NN" not in path and not (root / path).exists()]
     assert missing == []
+
+
+def test_every_lesson_has_a_row_in_the_readme(readme):
+    missing = [path.stem for path in lesson_sources() if f"\n| {path.stem[:2]} | " not in readme]
+    assert not missing, f"not in the README's table of lessons: {missing}"
 
 
 def test_contributing_says_what_to_do_when_a_test_fails(root):

@@ -80,5 +80,7 @@ def test_a_graded_cell_without_a_heading_of_its_own_is_refused(lesson):
 
 def test_a_first_cell_that_does_not_say_what_solution_shows_is_refused(lesson):
     lesson.cells[0].source = lesson.cells[0].source.replace("shows the answer", "helps")
-    with pytest.raises(LessonError, match="03_alpha_scaling: the first cell must say once"):
+    with pytest.raises(
+        LessonError, match=r"03_alpha_scaling: the first cell must say once: `lesson\.solution"
+    ):
         with_classroom_text(lesson, "03_alpha_scaling")

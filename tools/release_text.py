@@ -40,7 +40,8 @@ def with_classroom_text(lesson: NotebookNode, name: str) -> NotebookNode:
     first = lesson.cells[0]
     first.source, found = SHOWS_ANSWERS.subn("Your teacher holds the solutions.", first.source)
     if found != 1:
-        raise LessonError(f"{name}: the first cell must say once what `lesson.solution` shows")
+        sentence = "`lesson.solution.NAME()` shows the answer."
+        raise LessonError(f"{name}: the first cell must say once: {sentence}")
     first.source += f"\n\n{_total(list(worth.values()))}\n\n{HANDING_IN.format(name=name)}"
     return lesson
 

@@ -124,7 +124,7 @@ def test_a_fingerprint_sees_behaviour_and_no_rounding():
 
 def again(name: str) -> str:
     """Say how a recorded run is made again."""
-    return f"to record again: python -m lora_lessons.experiments {name} --out lora_lessons/recorded"
+    return f"record it again: python -m lora_lessons.experiments {name} --out lora_lessons/recorded"
 
 
 def test_every_experiment_is_recorded():
@@ -147,6 +147,6 @@ def test_a_recorded_run_is_not_stale(name):
         return
     changed = fingerprint.differences(run.provenance["fingerprint"], now)
     assert not changed, (
-        f"{name}: the code computes something else than when it was recorded. If it should: "
-        f"{again(name)}. If not: the code is wrong.\n" + "\n".join(changed[:10])
+        f"{name}: the code computes something else than when it was recorded. If it should not, "
+        f"mend the code; if it should, {again(name)}\n" + "\n".join(changed[:10])
     )
