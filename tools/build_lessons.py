@@ -72,7 +72,7 @@ def lesson_drift(source: Path) -> Iterator[str]:
 def shared_drift() -> Iterator[str]:
     """Yield a sentence for the key, if it differs, and for each notebook without a source."""
     if _text(KEY) != key_text(lesson_sources()):
-        remedy = "make lessons NN=01 with the number of the lesson that changed writes the whole key"
+        remedy = "make lessons NN=01, with the number of the lesson that changed: it writes all"
         yield f"{KEY.name} differs from the sources\n    to mend: {remedy}"
     expected = {source.stem for source in lesson_sources()}
     for stray in (*LEARNER_COPIES.glob("*.ipynb"), *lesson_folder().glob("*.ipynb")):
