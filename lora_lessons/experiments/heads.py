@@ -90,19 +90,23 @@ def predicted_spans(model: nn.Module, rows: Rows) -> Tensor:
 
 
 def score_punctuation(model: nn.Module, rows: Rows) -> dict[str, float]:
+    """F1 of each mark and of capitals, and their mean."""
     return punctuation.scores(predicted_classes(model, rows), rows["labels"])
 
 
 def score_definitions(model: nn.Module, rows: Rows) -> dict[str, float]:
+    """Macro F1 over the classes, and accuracy."""
     return definitions.scores(predicted_classes(model, rows), rows["labels"])
 
 
 def score_spans(model: nn.Module, rows: Rows) -> dict[str, float]:
+    """Exact match, over all and for each sort of question, and token F1."""
     true = torch.stack([rows["start_positions"], rows["end_positions"]], dim=1)
     return spans.scores(predicted_spans(model, rows), true, rows["sort"])
 
 
 def score_neighbours(model: nn.Module, rows: Rows) -> dict[str, float]:
+    """Recall at 1 and at 10 of the other half, and the mean reciprocal rank."""
     halves = in_parts(model, rows, lambda batch: torch.stack(_both_halves(model, batch), dim=1))
     return neighbours.scores(halves[:, 0], halves[:, 1])
 
@@ -150,6 +154,7 @@ def punctuation_rows(
 
 
 def definition_rows(tokenizer: Any, train: int, valid: int, length: int) -> tuple[Rows, Rows]:
+    """WordNet's definitions with their classes, `length` tokens each."""
     known, unseen = definitions.definitions()
     return tuple(
         definitions.encode(tokenizer, part, length) for part in (known[:train], unseen[:valid])
@@ -167,6 +172,7 @@ def span_rows(
 
 
 def pair_rows(tokenizer: Any, train: int, valid: int, length: int) -> tuple[Rows, Rows]:
+    """Two halves of one definition, a pair to a row: (n, 2, length)."""
     known, unseen = neighbours.pairs()
     return tuple(
         neighbours.encode(tokenizer, part, length) for part in (known[:train], unseen[:valid])
