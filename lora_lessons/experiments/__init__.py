@@ -15,12 +15,14 @@ class Recording(NamedTuple):
     """An experiment, the settings of its recorded run, and those of its fingerprint.
 
     The fingerprint is a run of seconds on a CPU that shows when the code changed. It is None for
-    an experiment on an optional model, which not every machine has.
+    an experiment on an optional model, which not every machine has. Its numbers may differ by
+    `tolerance`, relative, from one processor to another.
     """
 
     experiment: Callable[..., Any]
     settings: dict[str, Any]
     tiny_settings: dict[str, Any] | None
+    tolerance: float = 1e-4
 
 
 def recordings() -> dict[str, Recording]:

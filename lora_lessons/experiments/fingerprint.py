@@ -13,7 +13,6 @@ from typing import Any
 from . import Recording
 
 DIGITS = 6
-RELATIVE = 1e-5
 ABSOLUTE = 1e-9
 
 
@@ -51,16 +50,18 @@ def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
         yield where, value
 
 
-def differences(recorded: dict[str, float], now: dict[str, float]) -> list[str]:
-    """One line for each number that is missing, new or no longer the same."""
+def differences(
+    recorded: dict[str, float], now: dict[str, float], tolerance: float = 1e-5
+) -> list[str]:
+    """One line for each number that is missing, new or off by more than a relative tolerance."""
     lines = []
     for where in sorted(recorded.keys() | now.keys()):
         old, new = recorded.get(where), now.get(where)
-        if old is None or new is None or not _same(old, new):
+        if old is None or new is None or not _same(old, new, tolerance):
             lines.append(f"{where}: {old} recorded, {new} now")
     return lines
 
 
-def _same(old: float, new: float) -> bool:
-    close = math.isclose(old, new, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+def _same(old: float, new: float, tolerance: float) -> bool:
+    close = math.isclose(old, new, rel_tol=tolerance, abs_tol=ABSOLUTE)
     return close or (math.isnan(old) and math.isnan(new))
