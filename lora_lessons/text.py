@@ -14,7 +14,6 @@ from pathlib import Path
 
 from .errors import nearest_and_known
 
-did_you_mean = nearest_and_known  # the course's modules know it by this name
 DATA = Path(__file__).resolve().parent / "data"
 
 

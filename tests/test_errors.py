@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import lora_lessons as ll
-from lora_lessons import errors, text
+from lora_lessons import errors
 
 NAMES = ["q_proj", "v_proj", "down_proj"]
 
@@ -25,9 +25,9 @@ def test_names_of_other_kinds_are_compared_as_text():
 def test_both_hints_name_the_same_choice():
     assert errors.did_you_mean("v_porj", NAMES) == " Did you mean 'v_proj'?"
     known = "(known: q_proj, v_proj, down_proj)"
-    assert text.did_you_mean("v_porj", NAMES) == f"; did you mean 'v_proj'? {known}"
+    assert errors.nearest_and_known("v_porj", NAMES) == f"; did you mean 'v_proj'? {known}"
     assert errors.did_you_mean("embedding", NAMES) == ""
-    assert text.did_you_mean("embedding", NAMES) == f" {known}"
+    assert errors.nearest_and_known("embedding", NAMES) == f" {known}"
 
 
 def test_a_name_that_the_package_has_not_comes_with_the_nearest():

@@ -8,7 +8,6 @@ from lora_lessons import text
 from lora_lessons.text import (
     addresses,
     corpus_names,
-    did_you_mean,
     glosses,
     load_text,
     split_every,
@@ -73,10 +72,6 @@ def test_glosses_have_a_class_words_and_a_definition():
 def test_unknown_names_are_told_the_nearest():
     with pytest.raises(ValueError, match=r"'mobydick'; did you mean 'moby_dick'\? \(known: pre"):
         load_text("mobydick")
-
-
-def test_where_nothing_is_near_all_are_named():
-    assert did_you_mean("zzz", ["one", "two"]) == " (known: one, two)"
 
 
 def test_every_text_of_the_package_has_a_licence():

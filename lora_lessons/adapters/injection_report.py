@@ -181,9 +181,8 @@ def check_filters(config: LoraConfig, names: list[str]) -> None:
     excluded = config.exclude_modules or ()
     for entry in [excluded] if isinstance(excluded, str) else sorted(excluded):
         whole = entry if isinstance(excluded, str) else [entry]
-        hidden = is_saved_module(
-            config.modules_to_save, entry
-        )  # inside a copy of an adapter before
+        # What lies inside another adapter's copy of a module is not among the names.
+        hidden = is_saved_module(config.modules_to_save, entry)
         if not hidden and not any(matches_any(whole, name) for name in names):
             raise NoMatchingPeftModuleError(
                 f"exclude_modules entry {entry!r} matches no module, so nothing is excluded by it."

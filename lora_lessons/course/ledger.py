@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..text import did_you_mean
+from ..errors import nearest_and_known
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CLAIMS = PACKAGE / "claims.yml"
@@ -71,7 +71,7 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
     who = f"claim {entry.get('id')!r}"
     for name in entry:
         if name not in names:
-            raise ValueError(f"{who} has an unknown field {name!r}{did_you_mean(name, names)}")
+            raise ValueError(f"{who} has an unknown field {name!r}{nearest_and_known(name, names)}")
     for name in names:
         if name not in entry:
             raise ValueError(f"{who} lacks the field {name!r}")
@@ -80,7 +80,7 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
             raise ValueError(f"{who}: {name} must be a text; got {entry[name]!r}")
     claim = Claim(**entry)
     if claim.verdict not in VERDICTS:
-        hint = did_you_mean(claim.verdict, VERDICTS)
+        hint = nearest_and_known(claim.verdict, VERDICTS)
         raise ValueError(f"{who} has an unknown verdict {claim.verdict!r}{hint}")
     if claim.lesson not in LESSONS:
         raise ValueError(f"{who} is assigned to lesson {claim.lesson!r}; there are 00 to 15")

@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..text import did_you_mean
+from ..errors import nearest_and_known
 from . import progress
 from .cards import Deck
 from .checks.core import RIGHT, Exercise, Verdict, run_check
@@ -35,7 +35,7 @@ class Namespace:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._members:
-            hint = did_you_mean(name, self._members)
+            hint = nearest_and_known(name, self._members)
             raise AttributeError(f"there is no {self._kind} named {name!r}{hint}")
         return self._members[name]
 
@@ -100,7 +100,7 @@ class Lesson:
         own name is never rebound, so a stub stays a stub.
         """
         if name not in self.exercises:
-            raise KeyError(f"no exercise {name!r}{did_you_mean(name, self.exercises)}")
+            raise KeyError(f"no exercise {name!r}{nearest_and_known(name, self.exercises)}")
         verdict = self.verdicts.get(name)
         solved = verdict is not None and verdict.outcome == RIGHT
         if solved and self._checked[name] is mine:
@@ -121,7 +121,7 @@ class Lesson:
         """
         own = {name: exercise.own for name, exercise in self.exercises.items() if exercise.own}
         if name not in own:
-            raise KeyError(f"no question of your own {name!r}{did_you_mean(name, own)}")
+            raise KeyError(f"no question of your own {name!r}{nearest_and_known(name, own)}")
         self._written_id = clean_id(student)
         print(f"the numbers of {self.student!r}")
         if self._written_id != self.student:

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..text import did_you_mean
+from ..errors import nearest_and_known
 
 FOLDER = Path(__file__).resolve().parent.parent / "recorded"
 REQUIRED = (
@@ -71,7 +71,9 @@ def load(name: str, folder: Path = FOLDER) -> Recorded:
     for one without its name, its data or a part of its provenance.
     """
     if name not in names(folder):
-        raise ValueError(f"there is no recorded run {name!r}{did_you_mean(name, names(folder))}")
+        raise ValueError(
+            f"there is no recorded run {name!r}{nearest_and_known(name, names(folder))}"
+        )
     try:
         content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

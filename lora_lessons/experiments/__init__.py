@@ -15,14 +15,15 @@ class Recording(NamedTuple):
     """An experiment, the settings of its recorded run, and those of its fingerprint.
 
     The fingerprint is a run of seconds on a CPU that shows when the code changed. It is None for
-    an experiment on an optional model, which not every machine has. Its numbers may differ by
-    `tolerance`, relative, from one processor to another.
+    an experiment on an optional model, which not every machine has. `rounding` names the
+    numbers in it that measure roundings or small differences: they turn on the last bits of each
+    product, which differ between processors.
     """
 
     experiment: Callable[..., Any]
     settings: dict[str, Any]
     tiny_settings: dict[str, Any] | None
-    tolerance: float = 1e-4
+    rounding: tuple[str, ...] = ()
 
 
 def recordings() -> dict[str, Recording]:

@@ -7,12 +7,14 @@ source would change with each comment; the numbers change only with the behaviou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from . import Recording
 
 DIGITS = 6
+RELATIVE = 1e-5
+OF_ROUNDING = 0.05
 ABSOLUTE = 1e-9
 
 
@@ -51,12 +53,16 @@ def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
 
 
 def differences(
-    recorded: dict[str, float], now: dict[str, float], tolerance: float = 1e-5
+    recorded: dict[str, float], now: dict[str, float], rounding: Collection[str] = ()
 ) -> list[str]:
-    """One line for each number that is missing, new or off by more than a relative tolerance."""
+    """One line for each number that is missing, new or no longer the same.
+
+    Numbers whose last name is in `rounding` may differ by 5 % from one processor to another.
+    """
     lines = []
     for where in sorted(recorded.keys() | now.keys()):
         old, new = recorded.get(where), now.get(where)
+        tolerance = OF_ROUNDING if where.rpartition(".")[2] in rounding else RELATIVE
         if old is None or new is None or not _same(old, new, tolerance):
             lines.append(f"{where}: {old} recorded, {new} now")
     return lines

@@ -156,6 +156,7 @@ RECORDINGS = {
             "device": "cpu",
             "dtype": "float64",
         },
+        ("excess",),
     ),
     "03_first_step": (
         first_step_laws,

@@ -120,9 +120,9 @@ def test_a_fingerprint_sees_behaviour_and_no_rounding():
         ".c: None recorded, 1 now",
         ".nan: nan recorded, None now",
     ]
-    assert fingerprint.differences({".a": 1.0, ".b": 1.0}, {".a": 1.04, ".b": 1.06}, 0.05) == [
-        ".b: 1.0 recorded, 1.06 now"
-    ]
+    old, new = {"[0].lost": 1.0, "[0].loss": 1.0}, {"[0].lost": 1.04, "[0].loss": 1.04}
+    assert fingerprint.differences(old, new, ["lost"]) == ["[0].loss: 1.0 recorded, 1.04 now"]
+    assert fingerprint.differences({"[0].lost": 1.0}, {"[0].lost": 1.06}, ["lost"])
 
 
 def again(name: str) -> str:
@@ -148,7 +148,7 @@ def test_a_recorded_run_is_not_stale(name):
     if now is None:
         assert run.provenance["fingerprint"] is None
         return
-    changed = fingerprint.differences(run.provenance["fingerprint"], now, recording.tolerance)
+    changed = fingerprint.differences(run.provenance["fingerprint"], now, recording.rounding)
     assert not changed, (
         f"{name}: the code computes something else than when it was recorded. If it should not, "
         f"mend the code; if it should, {again(name)}\n" + "\n".join(changed[:10])

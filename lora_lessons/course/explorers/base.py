@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ...text import did_you_mean
+from ...errors import nearest_and_known
 from ..messages import widget_bundle
 from ..plots import Picture, picture, show
 from .controls import Control
@@ -104,6 +104,6 @@ class Explorer:
     def _complete(self, values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items():
             if name not in self.controls:
-                raise ValueError(f"no control {name!r}{did_you_mean(name, self.controls)}")
+                raise ValueError(f"no control {name!r}{nearest_and_known(name, self.controls)}")
             self.controls[name].check(name, value)
         return {name: control.start for name, control in self.controls.items()} | values

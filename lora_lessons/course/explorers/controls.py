@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...text import did_you_mean
+from ...errors import nearest_and_known
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Steps:
 
     def check(self, name: str, value: Any) -> None:
         if value not in self.values:
-            raise ValueError(f"{name} has no value {value!r}{did_you_mean(value, self._texts())}")
+            raise ValueError(
+                f"{name} has no value {value!r}{nearest_and_known(value, self._texts())}"
+            )
 
     def _texts(self) -> list[str]:
         return [f"{value:,d}" if isinstance(value, int) else str(value) for value in self.values]
