@@ -30,7 +30,8 @@ def execute(notebook: NotebookNode, folder: Path, preset: str) -> NotebookNode:
             timeout=CELL_TIMEOUT,
             kernel_name="python3",
             record_timing=False,
-            store_widget_state=False,  # it differs from run to run
+            coalesce_streams=True,  # how print is cut into pieces differs from run to run
+            store_widget_state=False,  # and so does this
             resources={"metadata": {"path": str(folder)}},
         )
         return client.execute(env=lesson_environment(Path(home), preset))

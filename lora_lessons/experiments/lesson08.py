@@ -288,6 +288,12 @@ RECORDINGS = {
     "08_neighbours": _recording("neighbours", {"length": 32}, LORA, FULL),
     "08_definitions_minilm": _on_minilm("definitions", {"length": 40}),
     "08_neighbours_minilm": _on_minilm("neighbours", {"length": 32}),
+    "08_neighbours_among_500": (  # our encoder on MiniLM's rows, not trained
+        head_sweep,
+        {"task": "neighbours", "arms": {}, "rows": {"length": 32}, "base": "encoder"}
+        | {"train_rows": 1, "valid_rows": 500, "device": "cpu"},
+        {"task": "neighbours", "arms": {}, **_TINY},
+    ),
     "08_reload": (
         reload_table,
         {"rows": {"length": 40}, "lr": 3e-3, **_FULL_SIZE},
