@@ -229,10 +229,10 @@ def saved_modules(folder: str) -> list[str]:
 
 
 _RATES = {
-    LORA: [1e-3, 3e-3, 1e-2],
-    HEAD_ONLY: [3e-3, 1e-2, 3e-2],
-    FULL: [1e-4, 3e-4, 1e-3],
-    RANDOM: [1e-3, 3e-3, 1e-2],
+    LORA: [3e-4, 1e-3, 3e-3, 1e-2],
+    HEAD_ONLY: [3e-3, 1e-2, 3e-2, 1e-1],
+    FULL: [3e-5, 1e-4, 3e-4, 1e-3],
+    RANDOM: [3e-4, 1e-3, 3e-3, 1e-2],
 }
 _FULL_SIZE = {
     "base": "encoder",
@@ -256,14 +256,18 @@ _TINY = {
 
 
 def _recording(
-    task: str, rows: dict[str, int], *arms: str, tiny_rows: dict[str, int] | None = None
+    task: str,
+    rows: dict[str, int],
+    *arms: str,
+    tiny_rows: dict[str, int] | None = None,
+    **change: int,
 ) -> tuple:
     """head_sweep at full size, and tiny for the fingerprint: one rate for each arm."""
     rates = {arm: _RATES[arm] for arm in arms}
     tiny = {arm: lrs[-1:] for arm, lrs in rates.items()}
     return (
         head_sweep,
-        {"task": task, "arms": rates, "rows": rows, **_FULL_SIZE},
+        {"task": task, "arms": rates, "rows": rows, **_FULL_SIZE, **change},
         {"task": task, "arms": tiny, "rows": tiny_rows, **_TINY},
     )
 
@@ -282,9 +286,19 @@ RECORDINGS = {
         {"length": 56, "words": 32},
         *(LORA, HEAD_ONLY, FULL),
         tiny_rows={"length": 48, "words": 16},
+        train_rows=40_000,
+        steps=600,
+        batch_size=64,
     ),
     "08_definitions": _recording("definitions", {"length": 40}, LORA, HEAD_ONLY, FULL, RANDOM),
-    "08_spans": _recording("spans", {"length": 112, "entries": 4}, LORA, HEAD_ONLY, FULL),
+    "08_spans": _recording(
+        "spans",
+        {"length": 112, "entries": 4},
+        *(LORA, HEAD_ONLY, FULL),
+        train_rows=40_000,
+        steps=1200,
+        batch_size=64,
+    ),
     "08_neighbours": _recording("neighbours", {"length": 32}, LORA, FULL),
     "08_definitions_minilm": _on_minilm("definitions", {"length": 40}),
     "08_neighbours_minilm": _on_minilm("neighbours", {"length": 32}),

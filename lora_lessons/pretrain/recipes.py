@@ -32,12 +32,12 @@ RECIPES = {
     "decoder": Recipe(4096, 256, 6, 8, 4, 704, steps=6000, dropout=0.1),
     "nano": Recipe(512, 64, 3, 4, 2, 128, steps=8000, lr=5e-3, weight_decay=0.05),
     "encoder": Recipe(
-        4096, 256, 6, 8, None, 1024, steps=6000, objective="masked", batch_size=128, length=128,
-        lr=1e-3, warmup=500, dropout=0.1, eval_every=500,
+        4096, 256, 6, 8, None, 1024, steps=10_000, objective="masked", batch_size=128, length=128,
+        lr=6e-4, warmup=1000, dropout=0.1, eval_every=500,
     ),
     "nano_encoder": Recipe(
-        512, 64, 3, 4, None, 128, steps=4000, objective="masked", batch_size=128, length=128,
-        lr=4e-3, warmup=400, weight_decay=0.05, eval_every=500,
+        512, 64, 3, 4, None, 128, steps=12_000, objective="masked", batch_size=128, length=128,
+        lr=2e-3, warmup=1000, weight_decay=0.05, eval_every=500,
     ),
     "encoder_decoder": Recipe(
         384, 256, 4, 8, None, 512, steps=4000, objective="span_corruption", length=512,
