@@ -184,6 +184,9 @@ def compare(shape: Shape, passes: int, only: list[str]) -> dict[str, dict[str, A
                 turns[name].append(measure(name, shape))
             except Exception as error:
                 rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
+                print(f"{shape.name}, {name}: {rows[name]['failed']}", file=sys.stderr, flush=True)
+                if isinstance(error, torch.AcceleratorError):
+                    raise  # the process can use the GPU no more: what follows would fail too
     rows = {name: rows.get(name) or summary(turns[name]) for name in turns}
     for name, row in rows.items():
         if name in PREDICTED and "failed" not in row:
