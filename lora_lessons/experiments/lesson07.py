@@ -205,7 +205,7 @@ RECORDINGS = {
             "seeds": [0, 1, 2],
             "tune_seed": 9,
             "r": 16,
-            "steps": 6000,
+            "steps": 4000,
             "tune_steps": 1000,
             "batch_size": 128,
             "eval_every": 1000,
