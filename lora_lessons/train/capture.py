@@ -147,13 +147,16 @@ class CapturedStep:
 
 
 class Snapshot:
-    """Weights, optimizer state and random state, to be put back after the warm-up."""
+    """Weights, optimizer state and random state, to be put back after the warm-up.
+
+    They wait on the host: the GPU's memory shall suffice for the step alone.
+    """
 
     def __init__(self, step: Any) -> None:
         self.step = step
-        self.weights = [p.detach().clone() for p in step.parameters]
+        self.weights = [p.detach().to("cpu", copy=True) for p in step.parameters]
         self.state = {
-            p: {name: value.clone() for name, value in values.items()}
+            p: {name: value.to("cpu", copy=True) for name, value in values.items()}
             for p, values in step.optimizer.state.items()
         }
         self.random = torch.cuda.get_rng_state(step.device)

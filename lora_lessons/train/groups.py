@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layer import Linear
-from .fused import can_be_fused
+from .fused import can_be_fused, lora_product
 from .joined import NarrowProduct, WideProduct
 
 # children of one module that read the same x, in the order in which they are asked
@@ -35,11 +35,13 @@ class Group:
     other, O the sum of their outputs; `b` (O,) likewise. `A` (R, in) and `B` (O, R), with blocks on
     the diagonal and times its scaling, are set before each forward. A bias that is trained is one
     more column of B, and `constant` (R,) makes x A' 1 there: so its gradient comes with B's, not by
-    a sum over all rows.
+    a sum over all rows. Where the blocks are compiled `W` is (O, in) and the formula is the plain
+    one, which the compiler joins by itself; the code that it made of `joined` read outside of its
+    memory on a GPU.
     """
 
-    def __init__(self, layers: Sequence[Linear], dtype: torch.dtype) -> None:
-        self.layers = list(layers)
+    def __init__(self, layers: Sequence[Linear], dtype: torch.dtype, compiled: bool) -> None:
+        self.layers, self.compiled = list(layers), compiled
         self.name = layers[0].active_adapters[0]
         self.dropout = getattr(layers[0].adapter(self.name).dropout, "p", 0.0)
         self.outs = [layer.out_features for layer in layers]
@@ -60,6 +62,7 @@ class Group:
     def _joined(self, dtype: torch.dtype) -> Tensor:
         """W one below the other with room for B or A; where no dtype changes, in W's place."""
         out, in_, R = sum(self.outs), self.layers[0].in_features, self.columns
+        R = 0 if self.compiled else R
         shape = (out, in_ + R) if self.wide else (out + R, in_)
         joined = self.layers[0].weight.detach().new_zeros(shape, dtype=dtype)
         for layer, rows in zip(self.layers, joined[:out, :in_].split(self.outs), strict=True):
@@ -70,6 +73,8 @@ class Group:
 
     def renew(self) -> None:
         """Copy B or A to where it is joined with W, after each update."""
+        if self.compiled:
+            return
         if self.wide:
             self.W[:, self.layers[0].in_features :].copy_(self.B.detach())
         else:
@@ -86,6 +91,10 @@ class Group:
 
     def _product(self, x: Tensor) -> Sequence[Tensor]:
         p = self.dropout if self.layers[0].training else 0.0
+        if self.compiled:
+            x = x.to(self.W.dtype)
+            h = lora_product(x, self.W, self.b, self.A, self.B, 1.0, p, self.constant)  # (..., O)
+            return h.split(self.outs, dim=-1)
         rows = x.reshape(-1, x.shape[-1]).to(self.W.dtype)  # (N, in)
         product = WideProduct if self.wide else NarrowProduct
         h = product.apply(rows, self.A, self.B, self.W, self.b, self.constant, p)  # (N, O)
