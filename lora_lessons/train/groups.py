@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from ..layer import Linear
 from .fused import can_be_fused, lora_product
-from .joined import NarrowProduct, WideProduct
 
 # children of one module that read the same x, in the order in which they are asked
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"), ("query", "key", "value"))
@@ -31,54 +30,38 @@ MULTIPLE = 8
 class Group:
     """LoRA layers that read the same x. The first to be asked computes for all.
 
-    `W` is WB (O, in + R) or WA (O + R, in) of `joined`, where the layers' own W lie one below the
-    other, O the sum of their outputs; `b` (O,) likewise. `A` (R, in) and `B` (O, R), with blocks on
-    the diagonal and times its scaling, are set before each forward. A bias that is trained is one
-    more column of B, and `constant` (R,) makes x A' 1 there: so its gradient comes with B's, not by
-    a sum over all rows. Where the blocks are compiled `W` is (O, in) and the formula is the plain
-    one, which the compiler joins by itself; the code that it made of `joined` read outside of its
-    memory on a GPU.
+    `W` (O, in) and `b` (O,) hold the layers' own one below the other, O the sum of their outputs.
+    `A` (R, in) and `B` (O, R), with blocks on the diagonal and times its scaling, are set before
+    each forward. A bias that is trained is one more column of B, and `constant` (R,) makes x A' 1
+    there: so its gradient comes with B's, not by a sum over all rows.
     """
 
-    def __init__(self, layers: Sequence[Linear], dtype: torch.dtype, compiled: bool) -> None:
-        self.layers, self.compiled = list(layers), compiled
+    def __init__(self, layers: Sequence[Linear], dtype: torch.dtype) -> None:
+        self.layers = list(layers)
         self.name = layers[0].active_adapters[0]
         self.dropout = getattr(layers[0].adapter(self.name).dropout, "p", 0.0)
         self.outs = [layer.out_features for layer in layers]
         self.ranks = [layer.r[self.name] for layer in layers]
         self.bias_is_trained = layers[0].bias is not None and layers[0].bias.requires_grad
         self.columns = rounded_up(sum(self.ranks) + self.bias_is_trained)  # R
-        self.wide = sum(self.outs) >= layers[0].in_features
         self.A: Tensor | None = None
         self.B: Tensor | None = None
         self.constant: Tensor | None = None
         self.in_place = layers[0].weight.dtype == dtype
-        self.W = self._joined(dtype)
+        self.W = self._stacked(dtype)
         biases = [] if layers[0].bias is None or self.bias_is_trained else [m.bias for m in layers]
         self.b = torch.cat(biases).detach().to(dtype) if biases else None
         self._x: Tensor | None = None
         self._results: Sequence[Tensor] = ()
 
-    def _joined(self, dtype: torch.dtype) -> Tensor:
-        """W one below the other with room for B or A; where no dtype changes, in W's place."""
-        out, in_, R = sum(self.outs), self.layers[0].in_features, self.columns
-        R = 0 if self.compiled else R
-        shape = (out, in_ + R) if self.wide else (out + R, in_)
-        joined = self.layers[0].weight.detach().new_zeros(shape, dtype=dtype)
-        for layer, rows in zip(self.layers, joined[:out, :in_].split(self.outs), strict=True):
-            rows.copy_(layer.weight.detach())
-            if self.in_place:
+    @torch.no_grad()
+    def _stacked(self, dtype: torch.dtype) -> Tensor:
+        """W one below the other; where no dtype changes, in W's place."""
+        W = torch.cat([layer.weight.detach() for layer in self.layers]).to(dtype)
+        if self.in_place:
+            for layer, rows in zip(self.layers, W.split(self.outs), strict=True):
                 layer.weight.data = rows  # so that W is in memory once
-        return joined
-
-    def renew(self) -> None:
-        """Copy B or A to where it is joined with W, after each update."""
-        if self.compiled:
-            return
-        if self.wide:
-            self.W[:, self.layers[0].in_features :].copy_(self.B.detach())
-        else:
-            self.W[sum(self.outs) :].copy_(self.A.detach())
+        return W
 
     def output(self, place: int, x: Tensor) -> Tensor:
         """h of the layer at `place`, for x (..., in): (..., out)."""
@@ -91,14 +74,9 @@ class Group:
 
     def _product(self, x: Tensor) -> Sequence[Tensor]:
         p = self.dropout if self.layers[0].training else 0.0
-        if self.compiled:
-            x = x.to(self.W.dtype)
-            h = lora_product(x, self.W, self.b, self.A, self.B, 1.0, p, self.constant)  # (..., O)
-            return h.split(self.outs, dim=-1)
-        rows = x.reshape(-1, x.shape[-1]).to(self.W.dtype)  # (N, in)
-        product = WideProduct if self.wide else NarrowProduct
-        h = product.apply(rows, self.A, self.B, self.W, self.b, self.constant, p)  # (N, O)
-        return h.view(*x.shape[:-1], -1).split(self.outs, dim=-1)
+        x = x.to(self.W.dtype)
+        h = lora_product(x, self.W, self.b, self.A, self.B, 1.0, p, self.constant)  # (..., O)
+        return h.split(self.outs, dim=-1)
 
     def takes(self, x: Tensor) -> bool:
         """Whether the layers' products are of W's dtype here, be it by autocast."""
@@ -109,7 +87,7 @@ class Group:
         self._x, self._results = None, ()
         if self.in_place:
             for layer in self.layers:
-                layer.weight.data = layer.weight.data.clone(memory_format=torch.contiguous_format)
+                layer.weight.data = layer.weight.data.clone()
 
 
 class GroupedLinear(Linear):

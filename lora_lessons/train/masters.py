@@ -112,7 +112,7 @@ def master_weights(
 ) -> Iterator[MasterWeights | PackedAdapters | None]:
     """The model computes with bf16 copies inside, if that is wanted; None if it is not."""
     if wants_packing(model, parameters, precision, compiled):
-        masters = PackedAdapters(parameters, groups_of(model), compiled)
+        masters = PackedAdapters(parameters, groups_of(model))
     elif wants_masters(model, parameters, precision):
         masters = MasterWeights(parameters)
     else:

@@ -20,14 +20,12 @@ from .groups import Group, GroupedLinear
 class PackedAdapters:
     """Trainable parameters of grouped LoRA layers, which become views of `flat` until `restore`."""
 
-    def __init__(
-        self, parameters: list[nn.Parameter], groups: list[list[Linear]], compiled: bool = False
-    ) -> None:
+    def __init__(self, parameters: list[nn.Parameter], groups: list[list[Linear]]) -> None:
         self.own = parameters
         self.flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in parameters]))
         self.masters = [self.flat]  # (P,)
         self.needs_autocast = groups[0][0].weight.dtype != torch.bfloat16
-        self.groups = [Group(layers, torch.bfloat16, compiled) for layers in groups]
+        self.groups = [Group(layers, torch.bfloat16) for layers in groups]
         pieces = self.flat.detach().split([p.numel() for p in parameters])
         self.weights = [piece.view_as(p) for p, piece in zip(parameters, pieces, strict=True)]
         pairs = list(zip(parameters, self.weights, strict=True))
@@ -92,8 +90,6 @@ class PackedAdapters:
         """Round the float32 weights to `packed`, after each update."""
         self.packed.index_copy_(0, self.index, (self.flat * self.scaling).to(self.packed.dtype))
         self.begin()
-        for group in self.groups:
-            group.renew()
         if self.rounded:
             torch._foreach_copy_(*map(list, zip(*self.rounded, strict=True)))
 
