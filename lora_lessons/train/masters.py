@@ -74,14 +74,11 @@ def wants_masters(model: nn.Module, parameters: list[nn.Parameter], precision: s
     return frozen_dtypes(model) == {torch.bfloat16} and dtypes(parameters) == {torch.float32}
 
 
-def wants_packing(
-    model: nn.Module, parameters: list[nn.Parameter], precision: str, compiled: bool = False
-) -> bool:
+def wants_packing(model: nn.Module, parameters: list[nn.Parameter], precision: str) -> bool:
     """Whether products are in bf16, and float32 A and B of plain LoRA layers are what is trained.
 
     Their biases may be trained too, and be of the base's dtype. The base may be float32: the
-    products' W are then bf16 copies, as autocast makes in each step. A compiled float32 base is
-    left to autocast: its tests failed on a GPU when it was packed.
+    products' W are then bf16 copies, as autocast makes in each step.
     """
     if not uses_bf16(parameters[0].device, precision):
         return False
@@ -90,8 +87,7 @@ def wants_packing(
     factors = [factor.weight for one in adapters for factor in (one.A, one.B)]
     biases = [m.bias for m in layers if m.bias is not None and m.bias.requires_grad]
     base = frozen_dtypes(model) | dtypes(biases)
-    allowed = ({torch.bfloat16},) if compiled else ({torch.bfloat16}, {torch.float32})
-    if dtypes(factors) != {torch.float32} or base not in allowed:
+    if dtypes(factors) != {torch.float32} or base not in ({torch.bfloat16}, {torch.float32}):
         return False
     return {id(p) for p in factors + biases} == {id(p) for p in parameters}
 
@@ -108,10 +104,10 @@ def frozen_dtypes(model: nn.Module) -> set[torch.dtype]:
 
 @contextlib.contextmanager
 def master_weights(
-    model: nn.Module, parameters: list[nn.Parameter], precision: str, compiled: bool = False
+    model: nn.Module, parameters: list[nn.Parameter], precision: str
 ) -> Iterator[MasterWeights | PackedAdapters | None]:
     """The model computes with bf16 copies inside, if that is wanted; None if it is not."""
-    if wants_packing(model, parameters, precision, compiled):
+    if wants_packing(model, parameters, precision):
         masters = PackedAdapters(parameters, groups_of(model))
     elif wants_masters(model, parameters, precision):
         masters = MasterWeights(parameters)

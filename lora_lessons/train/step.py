@@ -143,11 +143,11 @@ def training_step(
     with contextlib.ExitStack() as stack:
         # several processes lay out their messages for the parameters as they are: float32
         split = precision if processes.count == 1 else "fp32"
-        why_not = RECOMPUTED if recompute else SHARDED if is_sharded(model) else ""
-        blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))
-        masters = stack.enter_context(master_weights(model, parameters, split, blocks.compiled))
+        masters = stack.enter_context(master_weights(model, parameters, split))
         stack.enter_context(fused_layers(model))
         trained = masters.masters if masters else parameters
+        why_not = RECOMPUTED if recompute else SHARDED if is_sharded(model) else ""
+        blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))
         stack.enter_context(recomputed_blocks(model, recompute))
         optimizer = adamw(trained, lr, weight_decay)
         eager = TrainStep(

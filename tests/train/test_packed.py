@@ -172,10 +172,3 @@ def test_a_model_with_more_or_less_to_train_is_not_packed(change):
     change(model)
     assert not masters.wants_packing(model, trained(model), "bf16")
     assert masters.wants_packing(lora(torch.float32), trained(lora(torch.float32)), "bf16") is False
-
-
-def test_a_float32_base_is_packed_only_where_it_is_not_compiled():
-    for dtype, when_compiled in ((torch.float32, False), (torch.bfloat16, True)):
-        model = lora(dtype)
-        assert masters.wants_packing(model, trained(model), "bf16")
-        assert masters.wants_packing(model, trained(model), "bf16", True) is when_compiled
