@@ -30,7 +30,7 @@ from .task import as_loss
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
-    "small": {"steps": 50, "batch": 8, "length": 32, "blocks": 64, "seeds": (0, 1, 2)},
+    "small": {"steps": 40, "batch": 16, "length": 32, "blocks": 128, "seeds": (0, 1, 2)},
     "full": {"steps": 200, "batch": 8, "length": 64, "blocks": 128, "seeds": (0, 1, 2, 3, 4)},
 }
 """The size of the notebook's live runs for each preset (`ll.preset()`)."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson06 as explorer
 from lora_lessons.course.figures import lesson06 as figures
+from lora_lessons.course.ledger import load_claims
 from lora_lessons.experiments import key_bias, masked_words
 from lora_lessons.experiments import lesson06 as experiment
 from lora_lessons.experiments.lesson05 import toy_models
 from lora_lessons.train.loss import IGNORED
 
+PAGE = Path(__file__).resolve().parents[2] / "solutions" / "06_bias_modes.py"
 ALT = re.compile(r'<img alt="([^"]+)"')
 TINY = {"steps": 4, "batch_size": 2, "length": 16, "valid_blocks": 4, "dtype": "float64"}
 SIZES = {"batch_size": 2, "length": 16, "valid_blocks": 4}
@@ -185,7 +189,9 @@ def test_arms_are_compared_seed_by_seed():
     assert gap == pytest.approx(0.02)
     assert half == pytest.approx(0, abs=1e-9), "the seeds differ by 0.5, the pairs do not"
     assert figures.losses(made, "none") == [4.0, 4.5]
-    assert figures.winner(made) == "none"
+    assert figures.winner(made) == "none", "0.01 apart with each seed"
+    made["runs"][-1]["best"] += 0.5  # one seed of "all" is far off
+    assert figures.winner(made) == 'none (2 seeds cannot tell it from "all")'
     assert [row[0] for row in figures.table(made)] == ["none", "lora_only", "all"]
 
 
@@ -197,6 +203,31 @@ def test_every_arm_and_kind_is_drawn():
     assert len(figures.kinds(made).axes[0].patches) == 1
     gradients = figures.gradients({"a": {"x.bias": 1e-3}, "b": {"self_attn.k_proj": 1e-9}})
     assert [axis.get_yticklabels()[0].get_text() for axis in gradients.axes] == ["x.bias", "k"]
+
+
+# --- what the page says of the recorded runs ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "arm", "other"),
+    [
+        ("encoder", "lora_only", "none"),
+        ("encoder", "all", "none"),
+        ("encoder", "none, wider", "none"),
+        ("encoder", "all", "none, wider"),
+        ("decoder", "lora_only", "none"),
+        ("decoder", "all", "none"),
+        ("decoder", "all", "lora_only"),
+    ],
+)
+def test_the_differences_on_the_page_and_in_the_claims_are_the_recorded_ones(model, arm, other):
+    gap, half = figures.against(recorded.load(f"06_bias_modes_{model}").data, arm, other)
+    assert gap < 0
+    said = f"{-gap:.4f} ± {half:.4f}"
+    assert said in re.sub(r"\s+(# +)?", " ", PAGE.read_text("utf-8"))
+    if other == "none":
+        claims = [claim.decoder for claim in load_claims() if claim.lesson == "06"]
+        assert said in " ".join(claims)
 
 
 # --- the explorers -----------------------------------------------------------------------------

@@ -120,8 +120,12 @@ def print_gaps(result: Run, other: str = "none") -> None:
 
 
 def winner(result: Run, arms: Sequence[str] = MODES) -> str:
-    """The arm with the lowest mean best loss."""
-    return min(arms, key=lambda arm: mean(losses(result, arm)))
+    """The arm with the lowest mean best loss, and the arms that its seeds cannot tell from it."""
+    first = min(arms, key=lambda arm: mean(losses(result, arm)))
+    gaps = {arm: against(result, arm, first) for arm in arms if arm != first}
+    tied = [f'"{arm}"' for arm, (gap, half) in gaps.items() if gap < half]
+    seeds = len(losses(result, first))
+    return f"{first} ({seeds} seeds cannot tell it from {' or '.join(tied)})" if tied else first
 
 
 def modes(results: Mapping[str, Run]) -> Figure:
