@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +14,13 @@ import lora_lessons as ll
 from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.explorers import lesson07 as explorer
 from lora_lessons.course.figures import lesson07 as figures
+from lora_lessons.course.ledger import claims_table
 from lora_lessons.course.lessons import lesson07 as exercises
+from lora_lessons.course.recorded import load
 from lora_lessons.experiments import lesson07 as experiment
-from lora_lessons.experiments import random_head, spelling
+from lora_lessons.experiments import letter_order, random_head, spelling
 from lora_lessons.task_models import TASK_CLASSES
-from lora_lessons.tasks.spelling import scores
+from lora_lessons.tasks.spelling import edit_distance, scores, split, spread_out
 from lora_lessons.train.loss import summed_loss
 
 # --- what counts in a loss ---------------------------------------------------------------------
@@ -209,6 +213,106 @@ def test_the_step_of_an_encoder_decoder_is_captured(tiny_t5, t5):
     _, eager = spelling.train_spelling(tiny_t5, device="cuda", capture=False, **how)
     assert captured.captured and not eager.captured
     assert captured.losses == pytest.approx(eager.losses, rel=0.02)
+
+
+# --- does the base know the order of its letters? ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def base():
+    return ll.load_base("encoder_decoder")
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    return spread_out(split()[1], 1024)  # the words of the recorded run
+
+
+def test_the_bases_encoder_hardly_knows_the_order_and_its_decoder_does(base, unseen):
+    seven = [entry.word for entry in unseen if len(entry.word) == 7]
+    before = letter_order.order_bias(base[0]).detach().clone()
+    replaced, turned, mixed, blind, decoder = letter_order.order_table(*base, seven).values()
+    assert torch.equal(letter_order.order_bias(base[0]), before)
+    assert replaced == pytest.approx(0.286, abs=5e-4) and decoder == pytest.approx(0.746, abs=5e-4)
+    assert turned == pytest.approx(0.008, abs=5e-4) and mixed == pytest.approx(0.007, abs=5e-4)
+    assert blind < 1e-5 and len(seven) == 217
+
+
+def test_an_encoder_that_knows_the_order_is_not_found_blind(base):
+    """The test of the page finds something where there is something to find."""
+    model, tokenizer = base
+    words = ["kitchen", "whalers"]
+    table = letter_order.order_bias(model)
+    kept = table.detach().clone()
+    try:
+        with torch.no_grad():
+            table.copy_(5 * torch.randn(table.shape, generator=torch.Generator().manual_seed(0)))
+        _, turned, mixed, blind, _ = letter_order.order_table(model, tokenizer, words).values()
+    finally:
+        with torch.no_grad():
+            table.copy_(kept)
+    assert min(turned, mixed) > 0.1 and blind < 1e-5
+
+
+def test_an_adapter_on_all_linear_layers_leaves_the_table_frozen(tiny_t5):
+    model, _ = ll.load_base(tiny_t5)
+    adapted = ll.get_peft_model(model, spelling.spelling_config(2))
+    tables = [n for n, _ in adapted.named_parameters() if "relative_attention_bias" in n]
+    assert len(tables) == 2 and not any("lora_" in name for name in tables)
+    assert not letter_order.order_bias(model).requires_grad
+
+
+def test_words_of_two_lengths_are_refused(base):
+    with pytest.raises(ValueError, match="must have one length"):
+        letter_order.letter_states(*base, ["whale", "kitchen"])
+
+
+def test_the_right_sounds_in_random_order_score_little_worse_than_the_trained_models(unseen):
+    """The yardstick of the page: no sound is wrong, and 72 to 73 % of the places are."""
+    said = letter_order.in_random_order(unseen)
+    for entry, text in zip(unseen, said, strict=True):
+        assert sorted(text.split()) == sorted(entry.sounds[0].split())
+    found = scores(said, unseen)
+    assert found["sound error rate"] == pytest.approx(0.725, abs=0.01)
+    assert found["exact match"] < 0.021
+
+
+def test_the_recorded_answers_have_right_sounds_in_another_order():
+    words = load("07_spelling").data["words"]
+    right = [text.split() for text in words["sounds"]]
+    for arm in ("LoRA", "full"):
+        said = [text.split() for text in words[arm]]
+        gains = []
+        for answers in (said, said[-1:] + said[:-1]):
+            ordered, free = (
+                sum(map(edit_distance, map(kind, answers), map(kind, right)))
+                for kind in (list, sorted)
+            )
+            gains.append((ordered - free) / sum(map(len, right)))
+        assert gains[0] > 0.15 > 0.1 > gains[1]
+
+
+def of(arm: str, key: str) -> str:
+    """A measure of the recorded spelling runs as the page writes it."""
+    mean, half = figures.measured(load("07_spelling").data, arm, key)
+    if key == "loss":
+        return f"{mean:.3f} ± {half:.3f}"
+    return f"{100 * mean:.1f} % ± {100 * half:.1f} %"
+
+
+def test_the_page_and_its_claims_say_what_was_recorded():
+    source = Path(__file__).resolve().parents[2] / "solutions" / "07_task_types.py"
+    page = re.sub(r"\s+", " ", source.read_text("utf-8").replace("\n# ", " "))
+    claims = " ".join(claim.decoder for claim in claims_table("07").claims)
+    for arm in ("LoRA", "full"):
+        for key in ("loss", "exact match", "sound error rate"):
+            assert of(arm, key) in page and of(arm, key) in claims
+    heads = load("07_head").data
+    for arm in ("no task_type", "SEQ_CLS"):
+        for key in ("trained", "loaded"):
+            values = [row[key] for row in heads if row["arm"] == arm]
+            number = f"{sum(values) / len(values):.1%}".replace("%", " %")
+            assert page.count(number) >= 2 and number in claims  # once in the model's answer
 
 
 # --- the style ---------------------------------------------------------------------------------

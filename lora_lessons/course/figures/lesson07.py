@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LOSSES = (0.6, 0.8, 1, 2, 3, 4, 5)  # ticks
 MARKERS = "osD^v"  # each group has its own, so colour is never the only sign
 
 
@@ -56,6 +57,9 @@ def spelling(result: dict[str, Any]) -> Figure:
         _band(axes[0], runs[0]["steps"], [run["losses"] for run in runs], i, arm)
     axes[0].set_xlabel("step")
     axes[0].set_ylabel("loss on unseen words (nats per byte)")
+    axes[0].set_yscale("log")  # from 5.2 to 0.6: on a linear scale the two arms are one line
+    axes[0].set_yticks(LOSSES, map(str, LOSSES))
+    axes[0].minorticks_off()
     axes[0].legend()
     _scores(axes[1], result)
     return figure

@@ -310,4 +310,9 @@ CARDS = [
         "Both. Exact match is what a user sees; the edit distance still moves where hardly a word "
         "is right as a whole.",
     ),
+    Card(
+        "The loss fell to an eighth, and hardly an answer is right. What first?",
+        "Read some answers. Then change the input so that the answer must change, and see whether "
+        "the base's states do. An adapter can only build on what its base can tell apart.",
+    ),
 ]
