@@ -39,13 +39,13 @@ def order_bias(model: nn.Module, part: str = "encoder") -> nn.Parameter:
 
 
 @contextmanager
-def without_order(model: nn.Module) -> Iterator[None]:
-    """The encoder's table at zero: its attention cannot know which letter comes first."""
+def table_times(model: nn.Module, factor: float) -> Iterator[None]:
+    """The encoder's table larger; at 0 its attention cannot know which letter comes first."""
     table = order_bias(model)
     kept = table.detach().clone()
     try:
         with torch.no_grad():
-            table.zero_()
+            table.mul_(factor)
         yield
     finally:
         with torch.no_grad():
@@ -78,16 +78,18 @@ def order_table(model: nn.Module, tokenizer: Any, words: Sequence[str]) -> dict[
     turned, mixed = list(places)[::-1], [*places[::2], *places[1::2]]
     other = [word[:-1] + ("a" if word[-1] == "e" else "e") for word in words]
     states, replaced = (letter_states(model, tokenizer, some)[:, :-1] for some in (words, other))
-    with without_order(model):
-        blind = order_change(model, tokenizer, words, turned, "encoder")
+
+    def change(order: Sequence[int], factor: float = 1, part: str = "encoder") -> float:
+        with table_times(model, factor):
+            return order_change(model, tokenizer, words, order, part)
+
     return {
         "last letter replaced, the others' states": relative_change(states, replaced),
-        "turned round": order_change(model, tokenizer, words, turned, "encoder"),
-        "every second letter first": order_change(model, tokenizer, words, mixed, "encoder"),
-        "turned round, the table at zero": blind,
-        "turned round, read by the decoder": order_change(
-            model, tokenizer, words, turned, "decoder"
-        ),
+        "turned round": change(turned),
+        "every second letter first": change(mixed),
+        "turned round, the table at zero": change(turned, 0),
+        "turned round, ten times the table": change(turned, 10),
+        "turned round, read by the decoder": change(turned, part="decoder"),
     }
 
 
