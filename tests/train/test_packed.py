@@ -172,3 +172,25 @@ def test_a_model_with_more_or_less_to_train_is_not_packed(change):
     change(model)
     assert not masters.wants_packing(model, trained(model), "bf16")
     assert masters.wants_packing(lora(torch.float32), trained(lora(torch.float32)), "bf16") is False
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_gradient_handed_back_to_attention_is_contiguous(precision):
+    """cuDNN's attention keeps its backward plan by the layouts of q, k and v alone (torch 2.11).
+
+    A gradient in another layout, as a slice of a wider product is, was read with the first one's
+    strides: silently wrong at best, outside of its memory at worst.
+    """
+    strides = []
+
+    def look(_module, inputs):
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(lambda g: strides.append(g.is_contiguous()))
+
+    model = lora(torch.bfloat16 if precision == "bf16" else torch.float32, lora_dropout=0.1)
+    hooks = [m.register_forward_pre_hook(look) for n, m in model.named_modules()
+             if n.endswith("o_proj")]  # fmt: skip
+    run(model, steps=2, precision=precision)
+    for hook in hooks:
+        hook.remove()
+    assert len(strides) == 4 and all(strides)  # two blocks, two steps
