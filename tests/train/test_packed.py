@@ -187,7 +187,7 @@ def test_the_gradient_handed_back_to_attention_is_contiguous(precision):
         if inputs[0].requires_grad:
             inputs[0].register_hook(lambda g: strides.append(g.is_contiguous()))
 
-    model = lora(torch.bfloat16 if precision == "bf16" else torch.float32, lora_dropout=0.1)
+    model = lora(torch.bfloat16 if precision == "bf16" else torch.float32)
     hooks = [m.register_forward_pre_hook(look) for n, m in model.named_modules()
              if n.endswith("o_proj")]  # fmt: skip
     run(model, steps=2, precision=precision)
