@@ -8,8 +8,10 @@ all T x T weights; fake tensors of the CPU take the fast one, as a GPU does.)
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 
 from . import cross_entropy
+from .compiled_memory import compiled_for_memory
 from .four_bit import quantize
 from .meter import MemoryMeter, storage_bytes
 from .modes import unchanged_random_state
@@ -25,6 +28,9 @@ from .step import TrainStep, training_step
 
 BASES = ("float32", "bfloat16", "float16", "4bit")
 MIB, GIB = 2**20, 2**30
+# The warm-up before a capture has a stream of its own, and cuBLAS keeps a workspace for each, on
+# Hopper of 64 MiB. Captured less eager was 64, 65 and 81 MiB at three shapes on an H200.
+CAPTURE_BYTES = 64 * MIB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +85,8 @@ def predict_memory(
     base: str = "bfloat16",
     precision: str = "bf16",
     recompute: bool = False,
+    compile: bool = False,
+    capture: bool = False,
     device: str = "cuda",
 ) -> MemoryEstimate:
     """The memory of a step of `fit` with AdamW, for a causal language model of transformers.
@@ -89,22 +97,56 @@ def predict_memory(
         base: dtype of the model's weights, or "4bit": QLoRA, double quantization included.
         precision: of the products, "bf16" or "fp32", as `fit` takes it.
         recompute: whether the blocks' activations are computed again in the backward pass.
+        compile: whether the repeated block is compiled. Tracing it takes some seconds; where it
+            fails a RuntimeError says why.
+        capture: whether the step is the first of the process to be captured, which adds what cuBLAS
+            keeps for the warm-up to the peak: 64 MiB, as on an H100 or H200.
         device: "cuda" or "cpu": the loss takes its logits in larger pieces on a GPU.
 
+    `fit` decides about compiling and capturing by itself; say here what it does.
     Not counted: the CUDA context and what kernels take while they run (about 0.5 GiB together,
     outside of `torch.cuda.max_memory_allocated` for the most part).
     """
+    refuse_what_fit_does_not(base, lora_config, recompute, compile, capture, device)
+    model = shapes_of(model_or_config, lora_config, base)
+    kind = "full" if lora_config is None else "QLoRA" if base == "4bit" else "LoRA"
+    name = f"{kind}, {base} base, {precision}, {batch_size} x {length}"
+    name += ", compiled" * compile + ", captured" * capture
+    how = {"precision": precision, "recompute": recompute, "compile": compile}
+    # the fake tensors are the CPU's; the pieces of logits shall be the device's
+    budget = {"cpu": cross_entropy.CHUNK_ELEMENTS[device]}
+    with mock.patch.dict(cross_entropy.CHUNK_ELEMENTS, budget), failure_named(compile):
+        found = measure_fake_step(model, batch_size, length, name, **how)
+    return dataclasses.replace(found, peak=found.peak + capture * CAPTURE_BYTES)
+
+
+def refuse_what_fit_does_not(
+    base: str, lora_config: Any, recompute: bool, compile: bool, capture: bool, device: str
+) -> None:
+    """Raise for a step that `fit` never takes."""
     one_of("base", base, BASES)
     one_of("device", device, tuple(cross_entropy.CHUNK_ELEMENTS))
     if base == "4bit" and lora_config is None:
         raise ValueError("base='4bit' cannot be trained itself: give a lora_config")
-    model = shapes_of(model_or_config, lora_config, base)
-    kind = "full" if lora_config is None else "QLoRA" if base == "4bit" else "LoRA"
-    name = f"{kind}, {base} base, {precision}, {batch_size} x {length}"
-    # the fake tensors are the CPU's; the pieces of logits shall be the device's
-    budget = {"cpu": cross_entropy.CHUNK_ELEMENTS[device]}
-    with mock.patch.dict(cross_entropy.CHUNK_ELEMENTS, budget):
-        return measure_fake_step(model, batch_size, length, precision, recompute, name)
+    if recompute and (compile or capture):
+        raise ValueError("fit neither compiles nor captures a step with recompute=True")
+    if capture and device != "cuda":
+        raise ValueError(f"capture=True is for device='cuda', not {device!r}: only CUDA captures")
+
+
+@contextlib.contextmanager
+def failure_named(compile: bool) -> Iterator[None]:
+    """Where a step cannot be compiled, say why, and what can be predicted instead."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not compile:
+            raise
+        reason = " ".join(str(error.__context__ or error).split("\n")[:2])  # the compiler's own
+        raise RuntimeError(
+            f"the compiled step cannot be predicted: {reason}. "
+            "With compile=False the step as written is, which as a rule takes more"
+        ) from error
 
 
 def shapes_of(model_or_config: Any, lora_config: Any, base: str) -> nn.Module:
@@ -133,18 +175,20 @@ def shapes_of(model_or_config: Any, lora_config: Any, base: str) -> nn.Module:
 
 
 def measure_fake_step(
-    model: nn.Module, batch_size: int, length: int, precision: str, recompute: bool, name: str
+    model: nn.Module, batch_size: int, length: int, name: str, **how: Any
 ) -> MemoryEstimate:
-    """Run two steps on fake tensors; the second has its optimizer state, as all later ones."""
+    """Run two steps on fake tensors; the second has its optimizer state, as all later ones.
+
+    `how`: settings of `training_step`. RuntimeError: a step that is to be compiled cannot be.
+    """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     meter = MemoryMeter(classes=model.config.vocab_size)
-    with FakeTensorMode(), meter:
+    with FakeTensorMode(), meter, compiled_for_memory(meter):
         from_meta_to_fake(model.train())
         ids = torch.zeros(batch_size, length, dtype=torch.long)
         batches = [{"input_ids": ids, "labels": ids}]
-        how = {"precision": precision, "recompute": recompute, "capture": False, "compile": False}
-        with training_step(model, steps=2, lr=1e-3, **how) as step:
+        with training_step(model, steps=2, lr=1e-3, capture=False, **how) as step:
             step(batches)
             meter.restart()
             return estimate(step.step, batches, meter, name)

@@ -59,6 +59,15 @@ class MemoryMeter(TorchDispatchMode):
             self.logits_now += sign * size
             self.logits_peak = max(self.logits_peak, self.logits_now)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, operations are not followed: PyTorch's compiler does not work while they are."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     def restart(self) -> None:
         """Forget the peaks so far."""
         self.peak, self.logits_peak = self.now, self.logits_now

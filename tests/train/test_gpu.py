@@ -407,24 +407,35 @@ def test_a_captured_run_resumes_bit_for_bit_when_deterministic(tmp_path):
     assert torch.equal(weights(resumed), weights(whole))
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("kind", ["ours", "full"])
-def test_memory_is_predicted_within_a_tenth_or_64_mb(kind, recompute):
+PREDICTED = {
+    "ours": ("ours", {}),
+    "full": ("full", {}),
+    "ours, recomputed": ("ours", {"recompute": True}),
+    "full, recomputed": ("full", {"recompute": True}),
+    "ours, captured": ("ours", {"capture": True}),
+    "ours, compiled and captured": ("ours", {"compile": True, "capture": True}),
+}
+
+
+@pytest.mark.parametrize("case", PREDICTED)
+def test_memory_is_predicted_within_a_tenth_or_64_mb(case):
     from lora_lessons.config import LoraConfig
     from lora_lessons.train.memory import predict_memory
 
     sizes = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8}
     sizes |= {"max_position_embeddings": 512, "vocab_size": 8192}
+    kind, changes = PREDICTED[case]
     model = model_of(kind, dtype=torch.bfloat16, **sizes)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear") if kind == "ours" else None
-    how = {"base": "bfloat16", "recompute": recompute, "batch_size": 16, "length": 256}
-    predicted = predict_memory(model.config, config, **how).peak
+    how = {"capture": False, "compile": False, "recompute": False, **changes}
+    step = {name: how[name] for name in ("compile", "recompute")}
+    predicted = predict_memory(model.config, config, batch_size=16, length=256, **step).peak
     one = [next(TokenBatches(IDS, 16, 256, seed=0, device="cuda"))]
-    run(model, steps=1, batches=one, capture=False)  # cuBLAS takes its workspace once
+    run(model, steps=1, batches=one, capture=how["capture"])  # cuBLAS takes its workspaces once
     held = sum(p.numel() * p.element_size() for p in model.parameters())
     before = torch.cuda.memory_allocated() - held
     torch.cuda.reset_peak_memory_stats()
-    run(model, steps=3, batches=one, capture=False, recompute=recompute)
+    run(model, steps=3, batches=one, **how)
     measured = torch.cuda.max_memory_allocated() - before
-    print(f"{kind}: predicted {predicted / 2**20:.0f} MiB, measured {measured / 2**20:.0f} MiB")
+    print(f"{case}: predicted {predicted / 2**20:.0f} MiB, measured {measured / 2**20:.0f} MiB")
     assert abs(predicted - measured) <= max(0.1 * measured, 64e6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -10,6 +11,8 @@ from models import VOCABULARY, batch, tiny_decoder
 
 from lora_lessons.config import LoraConfig
 from lora_lessons.model import get_peft_model
+from lora_lessons.train import blocks, capture, compiled_memory
+from lora_lessons.train.compiled_memory import MemoryOfGraph
 from lora_lessons.train.memory import estimate, in_units, predict_memory
 from lora_lessons.train.meter import MemoryMeter, storage_bytes
 from lora_lessons.train.step import training_step
@@ -119,6 +122,111 @@ def test_recomputing_keeps_less():
     assert again.gradients == kept.gradients
 
 
+PLAIN = LoraConfig(r=4, target_modules="all-linear")
+
+
+@contextlib.contextmanager
+def little_room():
+    """For the first block, whose input needs no gradient, for all others, and for the loss.
+
+    So predictions that the compiler kept, and blocks that did not share a version, are an error.
+    """
+    from torch._dynamo import config
+
+    with blocks.compiler_settings(), config.patch(recompile_limit=3):
+        yield
+
+
+@pytest.mark.parametrize("config", [PLAIN, None])
+def test_a_compiled_step_takes_less_than_the_one_as_written_and_more_with_more_rows(
+    config, monkeypatch
+):
+    monkeypatch.setattr(capture, "compiler_settings", little_room)
+    size = {"length": 32, "device": "cpu"}
+    few = predict_memory(tiny_decoder(), config, batch_size=4, compile=True, **size)
+    more = predict_memory(tiny_decoder(), config, batch_size=8, compile=True, **size)
+    written = predict_memory(tiny_decoder(), config, batch_size=8, **size)
+    for part in ("trained", "gradients", "optimizer", "frozen_count", "trained_count"):
+        assert getattr(more, part) == getattr(written, part), part
+    for part in ("activations", "logits", "peak"):
+        assert getattr(few, part) < getattr(more, part) <= getattr(written, part), part
+    assert more.activations == pytest.approx(2 * few.activations, rel=0.02)
+    assert more.activations < 0.9 * written.activations
+    assert ", compiled: " in repr(more)
+
+
+@pytest.mark.nightly  # inductor compiles for some ten seconds
+@pytest.mark.parametrize(
+    ("config", "base", "precision"),
+    [(PLAIN, "bfloat16", "bf16"), (LORA, "float32", "fp32"), (BIASED, "float32", "fp32")],
+)
+def test_a_compiled_block_keeps_what_inductors_block_keeps(config, base, precision):
+    how = {"base": base, "precision": precision, "compile": True}
+    predicted = predict_memory(tiny_decoder(), config, **SIZE, **how)
+    meter = MemoryMeter()
+    batches = [batch(ROWS, LENGTH)]
+    batches[0]["labels"] = batches[0]["input_ids"]
+    model = adapted(config, getattr(torch, base)).train()
+    how = {"precision": precision, "capture": False, "compile": True}
+    with training_step(model, steps=2, lr=1e-3, **how) as step:
+        step(batches)
+        masters = step.step.masters
+        known = [*model.parameters(), *model.buffers(), *batches[0].values()]
+        known += [*masters.held, *masters.frozen_copies] if masters else []
+        with meter.saving(known):
+            step(batches)
+    assert meter.saved == predicted.activations
+
+
+def traced(function, *shapes):
+    """A function's graph, as the compiler sees it."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    return make_fx(function, tracing_mode="fake")(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_elementwise_results_are_in_memory_only_for_what_must_read_them_there():
+    def function(x, w):
+        y = (x.exp() + 1).clone()  # (256, 16), 16 KiB: read by the product, so in memory once
+        h = torch.mm(y, w.t())  # (256, 4), 4 KiB; y can go
+        total = (h.sigmoid() * h).sum(1)  # (256,), 1 KiB; h and what is made of it never
+        return total, h.view(-1), None
+
+    graph = MemoryOfGraph(traced(function, (256, 16), (4, 16)))
+    arguments = [torch.zeros(256, 16), torch.zeros(4, 16)]
+    with MemoryMeter() as meter:
+        total, h, none = graph(arguments)
+    assert (total.shape, h.shape, none) == ((256,), (1024,), None)
+    assert arguments == []  # so that the inputs could be freed
+    assert (meter.now, meter.peak) == (5 * 1024, 20 * 1024)
+
+
+def test_results_of_one_operation_are_told_apart_and_unknown_operations_counted_in_full():
+    def function(x):
+        places = torch.sort(x + 1)[1]  # x + 1 is read in memory: nobody knows how sort reads
+        return (places.flatten(),)
+
+    graph = MemoryOfGraph(traced(function, (128, 2)))
+    with MemoryMeter() as meter:
+        (places,) = graph([torch.zeros(128, 2)])
+    assert places.dtype == torch.int64
+    assert (meter.now, meter.peak) == (2048, 1024 + 1024 + 2048)
+
+
+def test_what_cannot_be_compiled_is_named(monkeypatch):
+    with pytest.raises(RuntimeError, match=r"predicted: the model cannot be .* no repeated block"):
+        predict_memory(tiny_decoder(num_hidden_layers=1), PLAIN, compile=True, **SIZE)
+    monkeypatch.setattr(compiled_memory, "MemoryOfGraph", lambda _: {}["an operation"])
+    with pytest.raises(RuntimeError, match=r"KeyError: 'an operation'\. With compile=False"):
+        predict_memory(tiny_decoder(), PLAIN, compile=True, **SIZE)
+
+
+def test_a_captured_step_takes_a_workspace_more():
+    how = {**SIZE, "device": "cuda"}
+    eager, captured = (predict_memory(tiny_decoder(), LORA, capture=c, **how) for c in (0, 1))
+    assert captured.peak - eager.peak == 64 * 2**20
+
+
 def test_the_model_and_the_random_state_are_left_alone():
     model = tiny_decoder()
     before = [p.clone() for p in model.parameters()]
@@ -136,6 +244,11 @@ def test_bad_input_is_named():
         predict_memory(tiny_decoder(), LORA, base="4bits", **SIZE)
     with pytest.raises(ValueError, match="give a lora_config"):
         predict_memory(tiny_decoder(), base="4bit", **SIZE)
+    for other in ("compile", "capture"):
+        with pytest.raises(ValueError, match="neither compiles nor captures"):
+            predict_memory(tiny_decoder(), LORA, recompute=True, **{other: True}, **SIZE)
+    with pytest.raises(ValueError, match="only CUDA captures"):
+        predict_memory(tiny_decoder(), LORA, capture=True, **SIZE)
     with pytest.raises(TypeError, match="got Linear"):
         predict_memory(torch.nn.Linear(2, 2), LORA, **SIZE)
 
