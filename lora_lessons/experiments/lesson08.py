@@ -25,19 +25,21 @@ from ..train.history import History
 from ..train.loop import fit
 from .heads import TASKS
 
+_FEW = {"punctuation": 50, "definitions": 30, "spans": 200, "neighbours": 30}
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"steps": 4, "batch": 4, "train": 64, "valid": 40},
-    "small": {"steps": 120, "batch": 16, "train": 4000, "valid": 300},
-    "full": {"steps": 300, "batch": 32, "train": 12_000, "valid": 1000},
+    "quick": {"steps": dict.fromkeys(TASKS, 4), "batch": 4, "train": 64, "valid": 40},
+    "small": {"steps": _FEW, "batch": 16, "train": 4000, "valid": 200},
+    "full": {"steps": dict.fromkeys(TASKS, 300), "batch": 32, "train": 12_000, "valid": 1000},
 }
-"""The size of the notebook's live runs for each preset (`ll.preset()`)."""
+"""The size of the notebook's live runs for each preset (`ll.preset()`); steps by task."""
 LIVE_ROWS: dict[str, dict[str, int]] = {
     "punctuation": {"length": 56, "words": 32},
-    "definitions": {"length": 32},
+    "definitions": {"length": 24},
     "spans": {"length": 96, "entries": 2},
-    "neighbours": {"length": 32},
+    "neighbours": {"length": 24},
 }
-"""Rows for the live runs: on the nano encoder, and for the punctuation on the encoder."""
+"""Rows for the live runs: on the encoder, which learns in some dozens of steps, but for the spans,
+which take far more, on the nano encoder. A third of the definitions is longer and is cut."""
 
 TARGETS = ["query", "key", "value", "intermediate.dense", "output.dense"]
 """All linear layers of the encoder's blocks; "all-linear" would take a new head's layers too."""
@@ -259,7 +261,7 @@ def _recording(
     task: str,
     rows: dict[str, int],
     *arms: str,
-    tiny_rows: dict[str, int] | None = None,
+    tiny_rows: dict[str, int],
     **change: int,
 ) -> tuple:
     """head_sweep at full size, and tiny for the fingerprint: one rate for each arm."""
@@ -290,28 +292,34 @@ RECORDINGS = {
         steps=600,
         batch_size=64,
     ),
-    "08_definitions": _recording("definitions", {"length": 40}, LORA, HEAD_ONLY, FULL, RANDOM),
+    "08_definitions": _recording(
+        "definitions",
+        {"length": 40},
+        *(LORA, HEAD_ONLY, FULL, RANDOM),
+        tiny_rows={"length": 32},
+    ),
     "08_spans": _recording(
         "spans",
         {"length": 112, "entries": 4},
         *(LORA, HEAD_ONLY, FULL),
+        tiny_rows={"length": 96, "entries": 2},
         train_rows=40_000,
         steps=1200,
         batch_size=64,
     ),
-    "08_neighbours": _recording("neighbours", {"length": 32}, LORA, FULL),
+    "08_neighbours": _recording("neighbours", {"length": 32}, LORA, FULL, tiny_rows={"length": 32}),
     "08_definitions_minilm": _on_minilm("definitions", {"length": 40}),
     "08_neighbours_minilm": _on_minilm("neighbours", {"length": 32}),
     "08_neighbours_among_500": (  # our encoder on MiniLM's rows, not trained
         head_sweep,
         {"task": "neighbours", "arms": {}, "rows": {"length": 32}, "base": "encoder"}
         | {"train_rows": 1, "valid_rows": 500, "device": "cpu"},
-        {"task": "neighbours", "arms": {}, **_TINY},
+        {"task": "neighbours", "arms": {}, "rows": {"length": 32}, **_TINY},
     ),
     "08_reload": (
         reload_table,
         {"rows": {"length": 40}, "lr": 3e-3, **_FULL_SIZE},
-        {**_TINY, "lr": 3e-3},
+        {**_TINY, "rows": {"length": 32}, "lr": 3e-3},
     ),
 }
 """Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course import recorded
 from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.explorers import lesson08 as explorer
 from lora_lessons.course.figures import lesson08 as figures
@@ -17,6 +19,7 @@ from lora_lessons.experiments import lesson08 as experiment
 from lora_lessons.tasks import punctuation
 from lora_lessons.tasks.rows import first
 
+ROOT = Path(__file__).resolve().parents[2]
 ALT = re.compile(r'<img alt="([^"]+)"')
 TINY = {"train_rows": 40, "valid_rows": 24, "steps": 2, "batch_size": 4, "r": 2, "dtype": "float64"}
 each_task = pytest.mark.parametrize("task", heads.TASKS)
@@ -186,8 +189,15 @@ def same_logits_after_a_reload(choice, batch) -> bool:
 def result(task, arms=("LoRA", "full fine-tuning")):
     """A made-up result: the first arm's seeds score 0.5 and 0.6, the next ones 0.1 more."""
     names = [*(mark for mark in punctuation.MARKS if mark), "capitals", heads.TASKS[task].metric]
+    tried = ((1e-3, 0.1), (1e-2, 0.2))
     return {
+        "untrained": dict.fromkeys(names, 0.3),
         "baseline": dict.fromkeys(names, 0.25),
+        "tuning": [
+            {"arm": arm, "lr": lr, **dict.fromkeys(names, score)}
+            for arm in arms
+            for lr, score in tried
+        ],
         "arms": {arm: {"parameters": 1000, "lr": 1e-3} for arm in arms},
         "runs": [
             {"arm": arm, "seed": seed, **dict.fromkeys(names, 0.5 + 0.1 * (i + seed))}
@@ -207,9 +217,17 @@ def test_the_table_has_the_mean_and_its_interval(capsys):
     assert capsys.readouterr().out.count("0.550") == 6
 
 
+def test_the_rates_are_printed_with_a_star_at_the_one_taken(capsys):
+    figures.print_rates(result("spans"), "exact match")
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.split() == ["LoRA", "1e-03:", "0.100*", "1e-02:", "0.200"]
+
+
 def test_every_seed_is_drawn():
     figure = figures.heads({task: result(task) for task in heads.TASKS})
     assert len(figure.axes) == 4
+    dotted = [any(line.get_linestyle() == ":" for line in axis.lines) for axis in figure.axes]
+    assert dotted == [known.head is None for known in heads.TASKS.values()]
     for axis in figure.axes:
         assert [len(line.get_xdata()) for line in axis.lines].count(2) >= 3  # two arms, baseline
 
@@ -245,3 +263,65 @@ def test_a_word_has_one_label_or_all_of_its_pieces_have_it(base, rule):
     counted = sum(label is not None for label in labels)
     assert counted == (len(pieces) - 2 if rule == "every piece" else words)
     assert labels[0] is None and labels[-1] is None
+
+
+# --- the page against the recordings -----------------------------------------------------------
+
+SWEEPS = [*heads.TASKS, "definitions_minilm", "neighbours_minilm"]
+EARLIER_ENCODER = ("0.088", "0.007")  # recall@1, recorded with the encoder before this one
+
+
+def of_a_recording(name: str) -> set[tuple[str, str]]:
+    """Each (mean, half of its interval) of a recorded sweep, as the page writes them."""
+    run = recorded.load(f"08_{name}").data
+    scores = [key for key in run["runs"][0] if key not in ("arm", "lr", "seed")]
+    return {
+        (f"{mean:.3f}", f"{half:.3f}")
+        for score in scores
+        for *_, mean, half in figures.table(run, score)
+    }
+
+
+@pytest.mark.parametrize("place", ["solutions/08_task_heads.py", "lora_lessons/claims.yml"])
+def test_each_mean_with_an_interval_is_one_of_a_recording(place):
+    text = (ROOT / place).read_text(encoding="utf-8")
+    if place.endswith(".yml"):
+        text = text[text.index("id: task_token_cls") :].split("- id:")[0]
+    written = set(re.findall(r"(0\.\d{3}) ± (0\.\d{3})", text)) - {EARLIER_ENCODER}
+    assert written
+    assert written <= set.union(*map(of_a_recording, SWEEPS))
+
+
+def test_the_page_names_each_rate_that_is_the_last_of_those_tried():
+    at_an_end = set()
+    for task in heads.TASKS:
+        run = recorded.load(f"08_{task}")
+        for arm, rates in run.provenance["config"]["arms"].items():
+            if run.data["arms"][arm]["lr"] in (min(rates), max(rates)):
+                at_an_end.add((task, arm))
+    assert at_an_end == {
+        ("punctuation", experiment.HEAD_ONLY),
+        ("punctuation", experiment.FULL),
+        ("definitions", experiment.HEAD_ONLY),
+        ("neighbours", experiment.FULL),
+    }
+
+
+def test_the_verdicts_of_the_page_are_those_of_the_recordings():
+    spans = recorded.load("08_spans").data
+    found = {arm: mean for arm, _, _, mean, _ in figures.table(spans, "exact match")}
+    assert found["head only"] < spans["baseline"]["exact match"] < 0.9 < found["LoRA"]
+    for task, known in heads.TASKS.items():
+        run = recorded.load(f"08_{task}").data
+        tried = {row["lr"]: row[known.metric] for row in run["tuning"] if row["arm"] == "LoRA"}
+        assert tried[1e-2] < 0.1 * max(tried.values())  # it diverges
+        of = {
+            arm: (mean - half, mean + half)
+            for arm, *_, mean, half in figures.table(run, known.metric)
+        }
+        assert of["LoRA"][1] >= of["full fine-tuning"][0]  # the intervals overlap
+        assert of["full fine-tuning"][1] >= of["LoRA"][0]
+    marks = recorded.load("08_punctuation").data
+    for mark in (",", ".", "capitals"):
+        of = {arm: (mean - half, mean + half) for arm, *_, mean, half in figures.table(marks, mark)}
+        assert of["head only"][1] < of["LoRA"][0] < of["LoRA"][1] < of["full fine-tuning"][0]

@@ -59,6 +59,20 @@ def print_table(result: Result, metric: str) -> None:
     print(f"{'without a model':23s} {'0':>10s} numbers          : {result['baseline'][metric]:.3f}")
 
 
+def print_rates(result: Result, metric: str) -> None:
+    """One line for each arm: one score at every rate tried, with one seed; * marks the one taken.
+
+    The rate is taken by the task's own metric, which another score need not agree with.
+    """
+    for arm, about in result["arms"].items():
+        tried = [row for row in result["tuning"] if row["arm"] == arm]
+        cells = (
+            f"{row['lr']:.0e}: {row[metric]:.3f}{'*' if row['lr'] == about['lr'] else ' '}"
+            for row in tried
+        )
+        print(f"{arm:23s}", "  ".join(cells))
+
+
 def print_marks(result: Result, arms: Sequence[str]) -> None:
     """F1 of each mark and of capitals, the mean over the seeds, for some arms."""
     names = [*(mark for mark in punctuation.MARKS if mark), "capitals"]
@@ -85,9 +99,15 @@ def reloads(rows: Sequence[Result]) -> dict[str, tuple[float, float]]:
 
 
 def heads(results: Mapping[str, Result]) -> Figure:
-    """Each task's score by arm: every seed a dot, the mean with its 95 % interval."""
+    """Each task's score by arm: every seed a dot, the mean with its 95 % interval.
+
+    A line is the score without a model, and where there is no new head, that before training.
+    """
     figure, axes = new_figure(2, 2)
     for axis, (task, result) in zip(axes, results.items(), strict=True):
+        if TASKS[task].head is None:  # nothing is new: the body alone has a score
+            before = result["untrained"][TASKS[task].metric]
+            axis.axvline(before, color=PALETTE[-1], linestyle=":", label="before training")
         _arms(axis, result, TASKS[task].metric)
         axis.set_title(f"{task}: {TASKS[task].task_type.value}")
     return figure
@@ -104,7 +124,7 @@ def _arms(axis: Axes, result: Result, metric: str) -> None:
         result["baseline"][metric], color=PALETTE[-1], linestyle="--", label="without a model"
     )
     axis.set_yticks(range(len(arms)), arms)
-    axis.margins(y=0.3)  # room for the legend above the first arm
+    axis.margins(y=0.3 if len(arms) > 2 else 0.7)  # room for the legend above the first arm
     axis.invert_yaxis()
     axis.set_xlabel({"mean": "mean F1 of marks and capitals"}.get(metric, metric))
     axis.legend()

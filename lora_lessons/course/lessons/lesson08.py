@@ -125,6 +125,17 @@ CARDS = [
         "sum of their logits.",
     ),
     Card(
+        "A new head on a frozen body finds 4 % of the spans, LoRA 95 %. Why?",
+        "A linear head reads each token's state by itself. What was asked is not in the state of "
+        "the answer's tokens until the body is adapted.",
+    ),
+    Card(
+        "Each page has two entries, and the loss of finding spans stops at ln 2. What does the "
+        "model know, and what not?",
+        "Where an answer may begin and end, but not which entry was asked for: its exact match is "
+        "no better than that of picking one at random.",
+    ),
+    Card(
         "What goes wrong with a plain mean over the tokens of a padded batch?",
         "Padding is in it: the embedding of a text depends on the longest text beside it.",
     ),
