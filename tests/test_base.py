@@ -7,16 +7,16 @@ import json
 import random
 import shutil
 import socket
-from dataclasses import asdict
 
 import pytest
 import torch
 
 from lora_lessons import base, model_packages
 from lora_lessons.base import generate, is_available, load_base
-from lora_lessons.pretrain import RECIPES
+from lora_lessons.pretrain import RECIPES, Recipe
 from lora_lessons.pretrain.loss import measure
 from lora_lessons.pretrain.objectives import OBJECTIVES
+from lora_lessons.pretrain.order import order_gain
 from lora_lessons.seeding import generator
 from lora_lessons.text import load_text
 from lora_lessons.tokens import blocks
@@ -77,7 +77,7 @@ def test_shipped_models_load_without_the_network(name, no_network, monkeypatch, 
 def test_shipped_weights_have_the_loss_on_their_card(name):
     model, tokenizer = load_base(name)
     report = json.loads((base.MODELS / name / "training.json").read_text())
-    recipe = RECIPES[name]
+    recipe = Recipe(**report["recipe"])
     objective = OBJECTIVES[recipe.objective](recipe, tokenizer)
     ids = objective.encode(load_text("pretraining").valid)
     windows = blocks(ids, objective.window)[:32]
@@ -90,11 +90,30 @@ def test_shipped_weights_have_the_loss_on_their_card(name):
     assert f"{measured:.4f} nats" in (base.MODELS / name / "README.md").read_text()
 
 
+# Their recipe is newer than they are: they wait for a GPU. A model that was trained again leaves.
+OLDER_THAN_THEIR_RECIPE = {"encoder_decoder"}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_shipped_models_were_made_by_the_recipe(name):
     recorded = json.loads((base.MODELS / name / "training.json").read_text())["recipe"]
-    now = asdict(RECIPES[name])
-    assert {key: now[key] for key in recorded} == recorded
+    is_current = Recipe(**recorded) == RECIPES[name]
+    assert is_current == (name not in OLDER_THAN_THEIR_RECIPE)
+
+
+@pytest.mark.xfail(
+    condition="encoder_decoder" in OLDER_THAN_THEIR_RECIPE,
+    reason="the shipped encoder-decoder is the one on the plateau: its decoder does not listen",
+    strict=True,
+)
+def test_the_encoder_decoder_reads_the_order_of_its_input():
+    model, tokenizer = load_base("encoder_decoder")
+    report = json.loads((base.MODELS / "encoder_decoder" / "training.json").read_text())
+    objective = OBJECTIVES["span_corruption"](Recipe(**report["recipe"]), tokenizer)
+    ids = objective.encode(load_text("pretraining").valid)
+    batch = objective.batch(blocks(ids, objective.window)[:16], generator(0))
+    fixed = objective.is_mark(batch["input_ids"])
+    assert order_gain(objective, model, batch, fixed, generator(0)) > 0.1
 
 
 def test_dtype_and_device_are_as_asked(nano_folder):

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--deterministic", action="store_true", help="exact resume on a GPU")
     for field, kind in (("steps", int), ("lr", float), ("weight_decay", float),
                         ("dropout", float), ("batch_size", int), ("warmup", int),
-                        ("length", int), ("eval_every", int)):  # fmt: skip
+                        ("length", int), ("eval_every", int), ("span", float)):  # fmt: skip
         parser.add_argument(f"--{field.replace('_', '-')}", type=kind)
     args = parser.parse_args(argv)
     if args.deterministic:

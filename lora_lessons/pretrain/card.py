@@ -89,9 +89,10 @@ fixed choice; they are not the loss of a language model, and compare with no los
 The architecture is T5, so `AutoModelForSeq2SeqLM` and PEFT load this folder. Its configuration has no dropout.""",
         """| validation loss (State of the Union addresses left out of training) | {valid_nats_per_target_byte:.4f} nats per target byte |
 | the least that a guess without the context can reach, on the same | {valid_nats_without_context:.4f} nats per target byte |
+| how much the loss rises when the bytes around the holes are shuffled, on the same | {valid_nats_for_order:.4f} nats per target byte |
 | target bytes whose best guess is right, given those before, on the same | {valid_accuracy:.1%} |
 | loss on Moby Dick's validation chapters (never trained on) | {moby_dick_nats_per_target_byte:.4f} nats per target byte |""",
-        """The losses are means over the target: the bytes of hidden spans (15 % of the text, about 20 bytes each: Raffel et al. 2020,
+        """The losses are means over the target: the bytes of hidden spans (15 % of the text, about {span:g} bytes each: Raffel et al. 2020,
 Xue et al. 2022), the marks before them and the end, on one fixed choice of spans. The rest of the text is given, so
 they are not the loss of a language model.""",
         "fills gaps with letters that look like English",

@@ -131,7 +131,7 @@ class Masked:
 class SpanCorruption:
     """Hidden spans given the rest of the text (Raffel et al. 2020): the encoder-decoder.
 
-    The tokens are bytes and the spans 20 bytes long in the mean, as in ByT5 (Xue et al. 2022).
+    The tokens are bytes, as in ByT5 (Xue et al. 2022), whose spans are 20 bytes long in the mean.
     """
 
     unit = "target byte"
@@ -139,7 +139,7 @@ class SpanCorruption:
     def __init__(self, recipe: Recipe, tokenizer: Any) -> None:
         self.recipe, self.tokenizer = recipe, tokenizer
         self.window = recipe.length
-        self.hidden, spans = span_sizes(recipe.length)
+        self.hidden, spans = span_sizes(recipe.length, mean=recipe.span)
         names = [f"<extra_id_{i}>" for i in range(spans)]
         self.sentinels = torch.tensor(tokenizer.convert_tokens_to_ids(names))
 
@@ -161,6 +161,11 @@ class SpanCorruption:
         start = labels.new_full((len(labels), 1), self.tokenizer.pad_token_id)
         shifted = torch.cat([start, labels[:, :-1]], dim=1)
         return {"input_ids": inputs, "decoder_input_ids": shifted, "labels": labels}
+
+    def is_mark(self, ids: torch.Tensor) -> torch.Tensor:
+        """Which of the ids, (B, T), are sentinels or the end, not bytes of the text."""
+        end = self.sentinels.new_tensor([self.tokenizer.eos_token_id])
+        return torch.isin(ids, torch.cat([self.sentinels, end]).to(ids.device))
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         ids, target = batch["input_ids"], batch["decoder_input_ids"]

@@ -20,7 +20,8 @@ from .card import write_card
 from .checkpoint import checkpoint_path, resume, save_checkpoint
 from .loss import context_free_loss, measure, token_loss
 from .models import add_dropout
-from .objectives import OBJECTIVES, Batch, NextToken, Objective
+from .objectives import OBJECTIVES, Batch, NextToken, Objective, SpanCorruption
+from .order import order_gain
 from .recipes import Recipe
 from .step import TrainStep, fastest_step
 
@@ -36,12 +37,17 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with decay on matrices only, not on biases and norms."""
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
+    """AdamW (Loshchilov and Hutter 2019) with decay on matrices only, not on biases and norms.
+
+    T5's bias of attention, (buckets, heads), is a bias too.
+    """
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        is_bias = "relative_attention_bias" in name or parameter.dim() < 2
+        (others if is_bias else matrices).append(parameter)
     groups = [
         {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0},
     ]
     # the learning rate is a tensor, so that a captured step reads what it is filled with
     lr = torch.tensor(recipe.lr, device=device)
@@ -166,6 +172,11 @@ class Run:
         found["valid_nats_without_context"] = context_free_loss(self.valid["labels"])
         if isinstance(self.objective, NextToken):  # the others see part of the text they predict
             found["valid_bits_per_byte"] = nats / math.log(2) / self.bytes_per_token
+        if isinstance(self.objective, SpanCorruption):
+            fixed = self.objective.is_mark(self.valid["input_ids"])
+            noise = generator(VALIDATION_SEED)
+            gain = order_gain(self.objective, self.model, self.valid, fixed, noise)
+            found["valid_nats_for_order"] = gain
         found[f"moby_dick_nats_per_{unit}"] = novel
         return {key: round(value, 4) for key, value in found.items()}
 

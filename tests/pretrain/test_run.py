@@ -55,6 +55,15 @@ def test_decay_spares_biases_and_norms(corpus):
     assert all(p.dim() == 1 for p in spared["params"])
 
 
+def test_decay_spares_the_bias_of_attention(short, tmp_path):
+    run = Run(TINY["tiny_encoder_decoder"], short, tmp_path, 0, "cpu")
+    _, spared = run.optimizer.param_groups
+    stacks = (run.model.encoder, run.model.decoder)
+    biases = [s.block[0].layer[0].SelfAttention.relative_attention_bias.weight for s in stacks]
+    assert [p.dim() for p in spared["params"] if p.dim() > 1] == [2, 2]
+    assert all(any(p is bias for p in spared["params"]) for bias in biases)
+
+
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, corpus, short, name):
     whole = pretrain(name, TINY[name], corpus, tmp_path / "whole", show=False)
     (tmp_path / "stopped").mkdir()
