@@ -526,11 +526,18 @@ def nearest(model, text, count=3):
     return [known[i].first for i in order[:count].tolist()]
 
 
+@torch.no_grad()
+def measure(model, rows, valid):
+    """The scores, and the loss of the first 64 training pairs: a batch's own differs too much."""
+    scores, loss = TASKS["neighbours"].scores, TASKS["neighbours"].loss
+    return {**scores(model, valid), "loss": loss(model, first(rows, 64)).item()}
+
+
 TEXT = "a fish that lives in rivers"
 rows, valid = rows_of("neighbours", tokenizer)
-before, near_before = TASKS["neighbours"].scores(model, valid), nearest(model, TEXT)
-history = experiment.train("neighbours", model.to(DEVICE), rows, lr=2e-3, **how("neighbours"))
-after, near_after = TASKS["neighbours"].scores(model, valid), nearest(model, TEXT)
+near_before, before = nearest(model, TEXT), measure(model, rows, valid)
+experiment.train("neighbours", model.to(DEVICE), rows, lr=2e-3, **how("neighbours"))
+near_after, after = nearest(model, TEXT), measure(model, rows, valid)
 for name in before:
     print(f"{name}: {before[name]:.3f} before, {after[name]:.3f} after")
 for when, found in {"before": near_before, "after": near_after}.items():
@@ -538,7 +545,7 @@ for when, found in {"before": near_before, "after": near_after}.items():
 
 # %%
 assert len(near_before) == len(near_after) == 3
-assert history.losses[-1] < history.losses[0]
+assert after["loss"] < before["loss"]
 print("the loss fell")
 
 # %% [markdown]
