@@ -70,7 +70,7 @@ def rows_of(task, tokenizer):
 # ## 1. One body, four heads (*core*)
 #
 # The body here is an encoder in BERT's form, pretrained on masked words, with 5.9 M parameters. Live we
-# train it for 30 to 50 steps on three of the tasks; on a GPU it is 300. The spans of section 4 take far
+# train it for 25 to 50 steps on three of the tasks; on a GPU it is 300. The spans of section 4 take far
 # more, so there we train the nano encoder of 0.15 M, and see how far that goes. Section 6 has the four
 # tasks at full length, recorded. Where you have more time, try MiniLM (`load_base("minilm")`, 22.7 M,
 # once `lora-lessons models add minilm` has fetched it), which is larger and longer trained: the code is
@@ -454,13 +454,14 @@ print("the loss fell")
 
 # %% [markdown]
 # Look at the answers. Nearly all are a whole word or a whole definition, as the question wants, so the
-# model has learnt much. But the entry is the wrong one as often as not: exact match is a little below
-# the 1/2 of a random pick. The loss says the same. It began near $\ln 96 = 4.6$, any place in the row,
-# and has come near $\ln 2 = 0.69$: the loss of a model that knows the two places where an answer may begin,
-# and the two where it may end, and not which entry was asked for. (A little below 1/2, since start and end
-# have a logit each, and nothing ties the two to one entry.) A loss that falls from 4.6 to 0.8 looks like
-# success, and the task is undone. **Compare a score with the simplest program's, and a loss with the loss
-# of guessing.** (After the four steps of the quick preset nothing is learnt yet.)
+# model has learnt much. But the entry is the wrong one as often as not: exact match is about the 1/2 of a
+# random pick, or a little below. The loss says the same. It began near $\ln 96 = 4.6$, any place in the
+# row, and has come near $\ln 2 = 0.69$: the loss of a model that knows the two places where an answer may
+# begin, and the two where it may end, and not which entry was asked for. (Exact match is then below 1/2,
+# where start and end fall into different entries: they have a logit each, and nothing ties the two.) A
+# loss that falls from 4.6 to 0.8 looks like success, and the task is undone. **Compare a score with the
+# simplest program's, and a loss with the loss of guessing.** (After the four steps of the quick preset
+# nothing is learnt yet.)
 #
 # More of the same does not soon help: with 600 steps exact match was 0.46, and the encoder in place of
 # the nano one, 300 steps, came to 0.49 (both on a CPU, with one seed). Section 6 has what does.

@@ -25,7 +25,7 @@ from ..train.history import History
 from ..train.loop import fit
 from .heads import TASKS
 
-_FEW = {"punctuation": 50, "definitions": 30, "spans": 200, "neighbours": 30}
+_FEW = {"punctuation": 50, "definitions": 25, "spans": 200, "neighbours": 30}
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": dict.fromkeys(TASKS, 4), "batch": 4, "train": 64, "valid": 40},
     "small": {"steps": _FEW, "batch": 16, "train": 4000, "valid": 200},
