@@ -370,7 +370,8 @@ def test_the_encoders_take_adapters_where_peft_puts_them(name, library):
     ("text", "word"),
     [
         ("the [MASK] states of america", "united"),
-        ("whale: a very large [MASK] that lives in the sea", "animal"),
+        ("the [MASK] of the navy has submitted his report", "secretary"),
+        ("oak: a large [MASK] with hard wood", "tree"),
     ],
 )
 def test_the_encoder_fills_a_gap_with_a_likely_word(text, word):
