@@ -1,4 +1,4 @@
-"""Does an encoder read its input in order, and does the decoder listen? Two measures of it.
+"""Does an encoder read its input in order, and does the decoder listen?
 
 Without positions, attention is blind to order: shuffled tokens get the same states, shuffled. An
 encoder-decoder can stay near that for its whole training, because its decoder predicts well from
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .loss import measure
-from .objectives import Batch, Objective, all_seen
+from .objectives import Batch, Objective
 
 
 def shuffle(ids: Tensor, fixed: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -23,29 +23,6 @@ def shuffle(ids: Tensor, fixed: Tensor, generator: torch.Generator) -> tuple[Ten
     free_first = fixed.int().argsort(dim=1, stable=True)  # the free places in order, the fixed ones
     places = torch.empty_like(ids).scatter_(1, free_first, draw.argsort(dim=1, stable=True))
     return ids.gather(1, places), places
-
-
-@torch.no_grad()
-def order_sensitivity(
-    model: nn.Module, ids: Tensor, fixed: Tensor, generator: torch.Generator
-) -> float:
-    """How much of the encoder's states, of ids (B, T), depends on the order of its input.
-
-    With E the states and P a shuffle of the places that are not `fixed`, the root mean square of
-    E(P ids) - P E(ids), over that of E(ids) - mean E(ids). It is 0 for an encoder that is blind to
-    order. The model is put in evaluation mode meanwhile.
-    """
-    was_training = model.training
-    model.eval()
-    shuffled, places = shuffle(ids, fixed, generator)
-    states, after = (
-        model.encoder(input_ids=x, attention_mask=all_seen(x)).last_hidden_state
-        for x in (ids, shuffled)
-    )  # (B, T, hidden) each
-    model.train(was_training)
-    before = states.gather(1, places[..., None].expand_as(states))
-    spread = states - states.mean((0, 1))
-    return float((after - before).pow(2).mean().sqrt() / spread.pow(2).mean().sqrt())
 
 
 def order_gain(

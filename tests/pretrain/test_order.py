@@ -14,11 +14,12 @@ from lora_lessons.pretrain import RECIPES
 from lora_lessons.pretrain.batches import Batches
 from lora_lessons.pretrain.loss import token_loss
 from lora_lessons.pretrain.models import look_at_neighbours
-from lora_lessons.pretrain.objectives import OBJECTIVES, SpanCorruption
-from lora_lessons.pretrain.order import order_gain, order_sensitivity, shuffle
+from lora_lessons.pretrain.objectives import OBJECTIVES, SpanCorruption, all_seen
+from lora_lessons.pretrain.order import order_gain, shuffle
 from lora_lessons.pretrain.run import make_optimizer
 from lora_lessons.pretrain.step import TrainStep
 from lora_lessons.seeding import generator, seed_everything
+from lora_lessons.train.modes import evaluation_mode
 
 RECIPE = replace(
     RECIPES["tiny_encoder_decoder"],
@@ -43,6 +44,26 @@ def chain(length: int, seed: int, jump: float = 0.02) -> torch.Tensor:
     jumps = torch.rand(length, generator=noise) < jump
     steps = torch.where(jumps, torch.randint(26, (length,), generator=noise), 1)
     return cycle[steps.cumsum(0) % 26]
+
+
+def order_sensitivity(
+    model: torch.nn.Module, ids: torch.Tensor, fixed: torch.Tensor, noise: torch.Generator
+) -> float:
+    """How much of the encoder's states, of ids (B, T), depends on the order of its input.
+
+    With E the states and P a shuffle of the places that are not `fixed`, the root mean square of
+    E(P ids) - P E(ids), over that of E(ids) - mean E(ids). It is 0 for an encoder that is blind to
+    order.
+    """
+    shuffled, places = shuffle(ids, fixed, noise)
+    with evaluation_mode(model):
+        states, after = (
+            model.encoder(input_ids=x, attention_mask=all_seen(x)).last_hidden_state
+            for x in (ids, shuffled)
+        )  # (B, T, hidden) each
+    before = states.gather(1, places[..., None].expand_as(states))
+    spread = states - states.mean((0, 1))
+    return float((after - before).pow(2).mean().sqrt() / spread.pow(2).mean().sqrt())
 
 
 def fixed_batch(objective: SpanCorruption, rows: int = 64):
