@@ -121,12 +121,26 @@ def left_out(name: str, shape: Shape) -> bool:
 
 
 @contextlib.contextmanager
-def contestant(name: str, shape: Shape):
+def modeling_as_it_was(model: nn.Module):
+    """The code of the model's family is put back: Liger changes it for all models made later."""
+    code = vars(sys.modules[type(model).__module__])
+    kept = dict(code)
+    try:
+        yield
+    finally:
+        code.update(kept)
+
+
+@contextlib.contextmanager
+def contestant(name: str, shape: Shape, device: str = "cuda"):
     """The contestant's step as a function of the step's number."""
     wrap, how = CONTESTANTS[name]
-    model = wrap(shape.build("cuda", torch.bfloat16)).train()
-    batches = shape.batches("cuda")
-    with training_step(model, steps=10**6, lr=LR, **how) as step:
+    base = shape.build(device, torch.bfloat16)
+    batches = shape.batches(device)
+    with (
+        modeling_as_it_was(base),
+        training_step(wrap(base).train(), steps=10**6, lr=LR, **how) as step,
+    ):
 
         def take(i: int) -> torch.Tensor:
             return step([batches[i % len(batches)]])

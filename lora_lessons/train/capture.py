@@ -96,7 +96,9 @@ class CapturedStep:
                 self._capture()
             except RuntimeError as error:
                 self.graph = None
-                self.why_not = f"capturing failed: {first_line(error)}"
+                # what ends the capture speaks of an error before it: that one says why
+                self.why_not = f"capturing failed: {first_line(error.__context__ or error)}"
+                leave_capture(self.device)
                 before.restore()
         if self.why_not:
             self._batches = []
@@ -120,8 +122,11 @@ class CapturedStep:
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()
-        # thread_local: another thread of the notebook may use CUDA meanwhile
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.stream(torch.cuda.current_stream(self.device)),  # to come back to
+            # thread_local: another thread of the notebook may use CUDA meanwhile
+            torch.cuda.graph(graph, capture_error_mode="thread_local"),
+        ):
             self._losses = self.step(self._batches)
         self.graph = graph
         self._signature = signature(self.step.model)
@@ -145,6 +150,17 @@ class CapturedStep:
             self.graph.reset()
             self.graph = None
             torch.cuda.empty_cache()
+
+
+def leave_capture(device: torch.device) -> None:
+    """Let random numbers be drawn again after a failed capture.
+
+    PyTorch (2.11) leaves the generator's state as one that is being captured, and every draw would
+    raise. Its copy, with the same seed and offset, is not.
+    """
+    index = torch.cuda.current_device() if device.index is None else device.index
+    generator = torch.cuda.default_generators[index]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 @functools.cache

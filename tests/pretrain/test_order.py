@@ -147,7 +147,8 @@ def bias_gradients(objective: SpanCorruption, model: torch.nn.Module, device: st
     loss.backward()
     stacks = (model.encoder, model.decoder)
     biases = [s.block[0].layer[0].SelfAttention.relative_attention_bias.weight for s in stacks]
-    return [bias.grad.cpu().double() for bias in biases]
+    # copies: moving the model to another device moves the gradients that it holds
+    return [bias.grad.to("cpu", torch.float64, copy=True) for bias in biases]
 
 
 CUDA = pytest.param(

@@ -48,6 +48,24 @@ def test_the_gpu_benchmark_predicts_its_memory():
     assert "+51.2 MiB (+5.3%)" in near and far.endswith("too far")
 
 
+def test_a_contestant_that_changes_the_models_code_changes_no_other(monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    from benchmarks import gpu
+
+    def like_liger(model):
+        modeling_llama.LlamaRMSNorm = modeling_llama.LlamaMLP = object
+        return model.requires_grad_(True)
+
+    classes = modeling_llama.LlamaRMSNorm, modeling_llama.LlamaMLP
+    monkeypatch.setitem(gpu.CONTESTANTS, "Liger", (like_liger, gpu.PLAIN))
+    shape = common.Shape("tiny", "Llama", 16, 2, 2, 1, 32, 64, batch=2, length=8)
+    with gpu.contestant("Liger", shape, "cpu") as take:
+        assert modeling_llama.LlamaMLP is object
+        assert take(0) > 0
+    assert (modeling_llama.LlamaRMSNorm, modeling_llama.LlamaMLP) == classes
+
+
 # GiB of 'ours, compiled and captured': an H200, 28 November 2026, torch 2.11; 1B an H100, the 24th.
 # Each capture's warm-up had a stream of its own then, for which cuBLAS took 64 MiB.
 MEASURED = {"5M 16x128": 0.221, "135M 8x128": 1.236, "135M 32x256": 5.143, "1B 8x2048": 23.313}

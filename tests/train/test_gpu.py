@@ -250,6 +250,29 @@ def test_a_model_that_waits_for_the_gpu_stays_eager_and_trains_the_same():
     assert a.losses == pytest.approx(b.losses, rel=1e-5)
 
 
+def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
+    def waits(model, batch):
+        torch.cuda.current_stream().synchronize()  # the warm-up cannot see it, capturing fails
+        return model(**batch).loss
+
+    def does_not(model, batch):
+        return model(**batch).loss
+
+    settings = {"precision": "fp32", "seed": 3}
+    stream = torch.cuda.current_stream()
+    a = run(model_of("ours", dropout=0.2), loss_fn=waits, **settings)
+    assert torch.cuda.current_stream() == stream
+    b = run(model_of("ours", dropout=0.2), loss_fn=does_not, capture=False, **settings)
+    assert not a.captured
+    assert "capturing failed" in a.why_not_captured
+    assert "previous error" not in a.why_not_captured  # it names the first
+    assert a.losses == pytest.approx(b.losses, rel=1e-5)
+    again = run(model_of("ours", dropout=0.2), capture=True, **settings)
+    assert again.captured and fell(again)
+    with pytest.raises(RuntimeError, match="cannot be captured"):
+        run(model_of("ours"), loss_fn=waits, capture=True)
+
+
 def test_gradient_checkpointing_stays_eager():
     model = model_of("full")
     model.gradient_checkpointing_enable()
