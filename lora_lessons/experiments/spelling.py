@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..base import load_base, quiet_transformers
 from ..config import LoraConfig
+from ..errors import nearest_and_known
 from ..model import get_peft_model
 from ..seeding import seed_everything
 from ..tasks.rows import RowBatches, Rows
@@ -20,15 +21,41 @@ from ..train.loop import fit
 from ..train.loss import summed_loss, unwrap
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
+from .letter_order import order_bias
 from .task import as_loss
 
 AT_ONCE = 1024  # words in one pass without gradients
 WARMUP = 20  # steps
 
+TABLE = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"
+"""The encoder's table of distances by its full name: the decoder has one of the same last name."""
 
-def spelling_config(r: int = 16) -> LoraConfig:
+ARMS: dict[str, list[str] | None] = {"LoRA": [], "LoRA + table": [TABLE], "full": None}
+"""Arm -> what its adapter saves beside A and B; None is no adapter: the whole model trains."""
+
+
+def spelling_config(r: int = 16, modules_to_save: Sequence[str] = ()) -> LoraConfig:
     """All linear layers of encoder and decoder, alpha = 2r."""
-    return LoraConfig(r=r, lora_alpha=2 * r, target_modules="all-linear", task_type="SEQ_2_SEQ_LM")
+    return LoraConfig(
+        r=r,
+        lora_alpha=2 * r,
+        target_modules="all-linear",
+        modules_to_save=list(modules_to_save) or None,
+        task_type="SEQ_2_SEQ_LM",
+    )
+
+
+def fresh_base(
+    base: str, order: bool = True, device: str = "cpu", dtype: str = "float32"
+) -> tuple[nn.Module, Any]:
+    """(model, tokenizer); without `order` the encoder's table of distances is zero.
+
+    The table is the one way for the order of the letters into T5's encoder.
+    """
+    model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
+    if not order:
+        nn.init.zeros_(order_bias(model))
+    return model, tokenizer
 
 
 def spelling_rows(
@@ -98,7 +125,9 @@ def train_spelling(
     steps: int,
     rows: Rows,
     valid: Rows,
-    r: int | None = 16,
+    r: int = 16,
+    arm: str = "LoRA",
+    order: bool = True,
     batch_size: int = 256,
     eval_every: int = 0,
     capture: str | bool = "auto",
@@ -106,13 +135,20 @@ def train_spelling(
     dtype: str = "float32",
     progress: bool = False,
 ) -> tuple[nn.Module, History]:
-    """A new adapter of rank r on a fresh base, trained; with r None the whole model trains.
+    """One of the `ARMS` on a fresh base, trained: an adapter of rank r, or the whole model.
 
-    The learning rate rises over 20 steps and falls to zero at the end.
+    The learning rate rises over 20 steps and falls to zero at the end. For `order` see
+    `fresh_base`. Raises ValueError for an arm that is not known.
     """
-    model, _ = load_base(base, dtype=getattr(torch, dtype), device=device)
+    if arm not in ARMS:
+        raise ValueError(f"no arm {arm!r}{nearest_and_known(arm, ARMS)}")
+    model, _ = fresh_base(base, order, device, dtype)
     seed_everything(seed)
-    model = get_peft_model(model, spelling_config(r)) if r else model.requires_grad_(True)
+    saved = ARMS[arm]
+    if saved is None:
+        model.requires_grad_(True)
+    else:
+        model = get_peft_model(model, spelling_config(r, saved))
     history = fit(
         model,
         RowBatches(rows, batch_size, seed),
@@ -179,6 +215,7 @@ def spelling_runs(
     train_words: int | None = None,
     valid_words: int = 1024,
     shown: int = 12,
+    order: bool = True,
     capture: str | bool = "auto",
     device: str = "cpu",
     dtype: str = "float32",
@@ -186,22 +223,23 @@ def spelling_runs(
 ) -> dict[str, Any]:
     """Teach the base to say words: each arm at the best of its rates, over the seeds.
 
-    `arms` maps "LoRA" and "full" to the learning rates that are tried, with one other seed and
-    `tune_steps` steps each. Returns the measures before training, the tuning, one row a run, and
+    `arms` maps names of `ARMS` to the learning rates that are tried, with one other seed and
+    `tune_steps` steps each. Without `order` each run starts from a base whose encoder is blind to
+    the order of the letters. Returns the measures before training, the tuning, one row a run, and
     what the base and each arm's first run say to some words.
     """
     arms = {"LoRA": (2e-3,)} if arms is None else arms
-    model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
+    model, tokenizer = fresh_base(base, order, device, dtype)
     rows, valid, entries = spelling_rows(tokenizer, train_words, valid_words)
     before = measure(model, tokenizer, valid, entries)
     heard, words = _heard(entries, valid, shown)
     words |= {"base": say(model, tokenizer, heard)}
     how = {"rows": rows, "valid": valid, "batch_size": batch_size, "capture": capture}
-    how |= {"device": device, "dtype": dtype, "progress": progress}
+    how |= {"r": r, "order": order, "device": device, "dtype": dtype, "progress": progress}
     tuning, runs = [], []
     for arm, lrs in arms.items():
-        how["r"] = r if arm == "LoRA" else None
-        tried = [_tuning_row(base, arm, lr, tune_seed, tune_steps, how) for lr in lrs]
+        how["arm"] = arm
+        tried = [_tuning_row(base, lr, tune_seed, tune_steps, how) for lr in lrs]
         best = min(tried, key=lambda row: as_loss(row["loss"]))["lr"]
         tuning += tried
         for seed in seeds:
@@ -212,11 +250,9 @@ def spelling_runs(
     return {"before": before, "tuning": tuning, "runs": runs, "words": words}
 
 
-def _tuning_row(
-    base: str, arm: str, lr: float, seed: int, steps: int, how: dict[str, Any]
-) -> dict[str, Any]:
+def _tuning_row(base: str, lr: float, seed: int, steps: int, how: dict[str, Any]) -> dict[str, Any]:
     _, history = train_spelling(base, lr, seed, steps, **how)
-    return {"arm": arm, "lr": lr, "loss": history.last}
+    return {"arm": how["arm"], "lr": lr, "loss": history.last}
 
 
 def _run_row(model: nn.Module, history: History) -> dict[str, Any]:

@@ -22,6 +22,9 @@ The share is the neighbour's of a head's attention at the start. With 33 % (span
 letters of which each tells the next (8 x 64, span 4), 160 steps bring 0.54 at 6e-4, 0.74 at 1e-3
 and 0.00 at 2e-3. On the text with 4 + 4 layers (hidden 128, 24 x 64, span 4), 500 steps bring 0.12
 at 6e-4 and 0.19 at 1e-3.
+
+The recipe below in full (256 x 128, rate 1e-3, 12,000 steps, 198 s on an H200) brings 2.46: the
+shipped encoder-decoder's loss is 0.731 nats with the bytes around the holes in order.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ SOUND_BYTES = 31  # "K AE T" has 6; with the end token 32 bytes
 SHORTEST = 3  # letters
 BEGINNING = 3  # letters that no training and validation word share
 LEFT_OUT = 20  # every 20th beginning validates
+VOWELS = frozenset(
+    ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+)  # of the 39 phones; the other 24 are consonants
 IGNORED = -100  # a label that no loss counts
 
 _DIGITS = str.maketrans("", "", "0123456789")
@@ -94,6 +97,16 @@ def encode(tokenizer: PreTrainedTokenizerBase, entries: Sequence[Entry]) -> Rows
         "attention_mask": words["attention_mask"],
         "labels": labels.to(torch.long),
     }
+
+
+def vowels(text: str) -> list[str]:
+    """The vowels among the sounds "K AE T"."""
+    return [sound for sound in text.split() if sound in VOWELS]
+
+
+def consonants(text: str) -> list[str]:
+    """The consonants among the sounds "K AE T"."""
+    return [sound for sound in text.split() if sound not in VOWELS]
 
 
 def edit_distance(guess: Sequence[str], target: Sequence[str]) -> int:

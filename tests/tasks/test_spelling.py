@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
+import re
 
 import pytest
 import torch
@@ -43,6 +45,12 @@ def test_the_sounds_are_39():
         sound for entry in spelling.dictionary() for way in entry.sounds for sound in way.split()
     }
     assert len(sounds) == 39
+
+
+def test_the_vowels_are_the_sounds_that_carry_a_mark_of_stress():
+    text = lzma.decompress((DATA / "cmudict.txt.xz").read_bytes()).decode("utf-8")
+    sounds = " ".join(line.split("  ")[1] for line in text.splitlines())
+    assert set(re.findall(r"([A-Z]+)[012]", sounds)) == spelling.VOWELS
 
 
 def test_the_licence_is_beside_the_dictionary():

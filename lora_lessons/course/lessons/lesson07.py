@@ -311,8 +311,8 @@ CARDS = [
         "is right as a whole.",
     ),
     Card(
-        "The loss fell to an eighth, and hardly an answer is right. What first?",
-        "Read some answers. Then change the input so that the answer must change, and see whether "
-        "the base's states do. An adapter can only build on what its base can tell apart.",
+        "An adapter on all linear layers does not learn what the base lacks. Raise r?",
+        "First ask whether the targets reach it. An embedding or a norm is no linear layer: name "
+        "it in modules_to_save, and it is trained and saved whole.",
     ),
 ]
