@@ -8,9 +8,10 @@ rates and losses live in tensors that stay where they are and are filled or copi
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class CapturedStep:
     def _try_compiler(self, batches: Sequence[Batch]) -> None:
         """Compile by one forward and backward pass, which changes nothing but gradients."""
         self._compiler_tried = True
-        with unchanged_random_state(self.device), compiler_settings():
+        with unchanged_random_state(self.device), compiler_settings(), self._aside():
             try:
                 self.step.gradients(batches)
             except torch.OutOfMemoryError:
@@ -109,16 +110,30 @@ class CapturedStep:
         All but the first raise if the host waits for the GPU (`.item()` in a model): a wait cannot
         be captured, and an error here, unlike one while capturing, does no harm.
         """
-        side = warm_up_stream(self.device)
-        side.wait_stream(torch.cuda.current_stream(self.device))
-        try:
-            with torch.cuda.stream(side):
+        with self._aside():
+            try:
                 for i in range(WARMUP_STEPS):
                     forbid_waiting(i > 0)
                     self.step(self._batches)
+            finally:
+                forbid_waiting(False)
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Inside, work goes to the warm-up's stream, if this step may be captured.
+
+        What autograd keeps of work on the current stream could not become part of a graph.
+        """
+        if self.why_not:
+            yield
+            return
+        side, current = warm_up_stream(self.device), torch.cuda.current_stream(self.device)
+        side.wait_stream(current)
+        try:
+            with torch.cuda.stream(side):
+                yield
         finally:
-            forbid_waiting(False)
-            torch.cuda.current_stream(self.device).wait_stream(side)
+            current.wait_stream(side)
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -27,6 +27,7 @@ from .meter import MemoryMeter
 INLINED = {
     *("aten::arange", "aten::cat", "aten::constant_pad_nd", "aten::full", "aten::gather"),
     *("aten::rand", "aten::scalar_tensor", "aten::slice_scatter", "prims::iota"),
+    *("prims::inductor_lookup_seed", "prims::inductor_random"),
 }
 # their results are in memory, but elementwise operations before them are part of the kernel
 REDUCTIONS = {
@@ -149,11 +150,20 @@ def backend_for(meter: MemoryMeter) -> Callable[..., Any]:
         # as PyTorch's backend "aot_eager_decomp_partition"; the compiler takes seconds to import
         from functorch.compile import min_cut_rematerialization_partition
         from torch._dynamo.backends.common import aot_autograd
+        from torch._guards import detect_fake_mode
         from torch._inductor.decomposition import select_decomp_table
+        from torch._inductor.fx_passes.joint_graph import joint_graph_passes
+        from torch._inductor.virtualized import V
+
+        def partition(joint: fx.GraphModule, inputs: Any, **settings: Any) -> Any:
+            # as inductor does: random numbers by their seeds, so that they can be made again
+            with V.set_fake_mode(detect_fake_mode(inputs)):
+                joint_graph_passes(joint)
+            return min_cut_rematerialization_partition(joint, inputs, **settings)
 
         return aot_autograd(
             fw_compiler=compiler,
-            partition_fn=min_cut_rematerialization_partition,
+            partition_fn=partition,
             decompositions=select_decomp_table(),
         )(module, inputs)
 

@@ -4,6 +4,9 @@ Written out, h = W x + s B A x makes two large tensors and adds them, and the ba
 makes and adds two more. Here the thin product x A' carries the scaling, and the second product is
 added to the first one's result in place. Kept for the backward pass are x and s x A' alone, and
 with dropout one byte for each number of x: which are kept.
+
+A compiler would write the second product too, and then add: it takes a product as it comes. So the
+addition in place is an operation of its own, `add_product_`, which it calls and does not look into.
 """
 
 from __future__ import annotations
@@ -16,6 +19,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layer import Linear
+
+
+@torch.library.custom_op("lora_lessons::add_product_", mutates_args=("h",))
+def add_product_(h: Tensor, x: Tensor, W: Tensor) -> None:
+    """h (N, out) += x W for x (N, r), W (r, out), in place; for compiled code."""
+    h.addmm_(x, W)
+
+
+@add_product_.register_fake
+def _(h: Tensor, x: Tensor, W: Tensor) -> None:
+    """Shapes alone: nothing is made."""
+
+
+def add_product(h: Tensor, x: Tensor, W: Tensor) -> Tensor:
+    """h + x W, written over h."""
+    if not torch.compiler.is_compiling():
+        return h.addmm_(x, W)
+    add_product_(h, x, W)
+    return h
 
 
 class LoraProduct(torch.autograd.Function):
@@ -31,20 +53,21 @@ class LoraProduct(torch.autograd.Function):
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
         thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
         result = F.linear(x, W, b)  # (N, out)
-        ctx.save_for_backward(x, mask, thin, W, A, B)
+        ctx.save_for_backward(x, thin, W, A, B, *([] if mask is None else [mask]))
         ctx.scaling, ctx.p = scaling, p
-        return result.addmm_(thin, B.t())
+        return add_product(result, thin, B.t())
 
     @staticmethod
     def backward(ctx, g):
-        x, mask, thin, W, A, B = ctx.saved_tensors
+        x, thin, W, A, B, *rest = ctx.saved_tensors
+        mask = rest[0] if rest else None
         for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
         u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
         dx = dA = None
         if for_A:
             dA = torch.mm(u.t(), x if mask is None else x * mask / (1 - ctx.p))  # (r, in)
         if for_x and mask is None:
-            dx = torch.mm(g, W).addmm_(u, A)  # (N, in)
+            dx = add_product(torch.mm(g, W), u, A)  # (N, in)
         elif for_x:
             dx = torch.mm(g, W).add_(torch.mm(u, A).mul_(mask), alpha=1 / (1 - ctx.p))
         dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
@@ -68,10 +91,10 @@ def lora_product(
 ) -> Tensor:
     """x W' + b + scaling (dropout(x, p) A' + c) B' for x (..., in): (..., out). W is frozen.
 
-    A compiler joins these operations by itself, so it is given the plain formula; its scaling
-    stands at the thin product too, since the wide one would be scaled (N, out) in both directions.
+    With dropout a compiler is given the plain formula: it makes the mask again where it needs it.
+    The scaling stands at the thin product too: the wide one would be (N, out) in both directions.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and p > 0:
         thin = scaled(F.linear(F.dropout(x, p), A, c), scaling)  # (..., r)
         return F.linear(x, W, b) + F.linear(thin, B)
     rows = x.reshape(-1, x.shape[-1])

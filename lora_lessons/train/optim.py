@@ -105,9 +105,19 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def adamw_rows(rows: Sequence[nn.Parameter], jobs: Sequence[Job]) -> torch.optim.AdamW:
-    """One AdamW with a group for each adapter: its own learning rate and weight decay."""
-    optimizer = adamw(rows[:1], jobs[0].lr, jobs[0].weight_decay)
-    for row, job in zip(rows[1:], jobs[1:], strict=True):
-        lr = learning_rate(job.lr, row.device)
-        optimizer.add_param_group({"params": [row], "lr": lr, "weight_decay": job.weight_decay})
+    """One AdamW with a group for each learning rate and weight decay, since each costs a kernel.
+
+    A group keeps its adapters' own rate as "base_lr".
+    """
+    together: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for row, job in zip(rows, jobs, strict=True):
+        together.setdefault((job.lr, job.weight_decay), []).append(row)
+    optimizer = None
+    for (lr, decay), group in together.items():
+        if optimizer is None:
+            optimizer = adamw(group, lr, decay)
+        else:
+            rate = learning_rate(lr, group[0].device)
+            optimizer.add_param_group({"params": group, "lr": rate, "weight_decay": decay})
+        optimizer.param_groups[-1]["base_lr"] = lr
     return optimizer

@@ -127,11 +127,11 @@ class ManyStep:
         return losses.view(len(self.jobs), -1).sum(1) / count
 
     def set_learning_rate(self, factor: float) -> None:
-        for group, job in zip(self.optimizer.param_groups, self.jobs, strict=True):
+        for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(job.lr * factor)
+                group["lr"].fill_(group["base_lr"] * factor)
             else:
-                group["lr"] = job.lr * factor
+                group["lr"] = group["base_lr"] * factor
 
     def evaluate(self, blocks: torch.Tensor) -> list[float]:
         """Mean loss of each adapter over `blocks` (n, T), all adapters in one pass."""

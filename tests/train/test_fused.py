@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lora_lessons.config import LoraConfig
 from lora_lessons.layer import Linear
 from lora_lessons.model import get_peft_model
+from lora_lessons.train.blocks import compiler_settings
 from lora_lessons.train.fused import FusedLinear, LoraProduct, fused_layers, lora_product
 
 
@@ -37,6 +38,30 @@ def test_value_and_gradients_are_those_of_the_formula(bias):
     expected = torch.autograd.grad((wanted * weights).sum(), trained)
     for a, b in zip(torch.autograd.grad((got * weights).sum(), trained), expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_compiled_code_adds_the_thin_product_in_place_and_has_the_same_gradients(bias):
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+
+    operations = []
+
+    def compiler(graph, _):
+        operations.extend(str(node.target) for node in graph.graph.nodes)
+        return make_boxed_func(graph.forward)
+
+    given = tensors(bias)
+    compiled = torch.compile(lora_product, backend=aot_autograd(fw_compiler=compiler))
+    trained = [t for t in given[:5] if t is not None and t.requires_grad]
+    with compiler_settings():
+        wanted, got = lora_product(*given), compiled(*given)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+    expected = torch.autograd.grad(wanted.square().sum(), trained)
+    for a, b in zip(torch.autograd.grad(got.square().sum(), trained), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert sum("auto_functionalized" in name for name in operations) == 2  # h, and dL/dx
+    assert not any("add.Tensor" in name for name in operations)
 
 
 def test_dropout_acts_on_the_adapters_input_alone_and_backward_sees_the_same_mask():

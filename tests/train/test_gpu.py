@@ -251,8 +251,8 @@ def test_a_model_that_waits_for_the_gpu_stays_eager_and_trains_the_same():
 
 
 def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
-    def waits(model, batch):
-        torch.cuda.current_stream().synchronize()  # the warm-up cannot see it, capturing fails
+    def asks_the_default_stream(model, batch):  # the warm-up can, a capture cannot
+        torch.cuda.default_stream().wait_stream(torch.cuda.current_stream())
         return model(**batch).loss
 
     def does_not(model, batch):
@@ -260,7 +260,7 @@ def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
 
     settings = {"precision": "fp32", "seed": 3}
     stream = torch.cuda.current_stream()
-    a = run(model_of("ours", dropout=0.2), loss_fn=waits, **settings)
+    a = run(model_of("ours", dropout=0.2), loss_fn=asks_the_default_stream, **settings)
     assert torch.cuda.current_stream() == stream
     b = run(model_of("ours", dropout=0.2), loss_fn=does_not, capture=False, **settings)
     assert not a.captured
@@ -270,7 +270,7 @@ def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
     again = run(model_of("ours", dropout=0.2), capture=True, **settings)
     assert again.captured and fell(again)
     with pytest.raises(RuntimeError, match="cannot be captured"):
-        run(model_of("ours"), loss_fn=waits, capture=True)
+        run(model_of("ours"), loss_fn=asks_the_default_stream, capture=True)
 
 
 def test_gradient_checkpointing_stays_eager():

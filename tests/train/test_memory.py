@@ -155,6 +155,22 @@ def test_a_compiled_step_takes_less_than_the_one_as_written_and_more_with_more_r
     assert ", compiled: " in repr(more)
 
 
+def test_a_compiled_block_computes_the_inputs_of_products_again(monkeypatch):
+    from torch._functorch import config
+
+    @contextlib.contextmanager
+    def keeping_them():
+        with blocks.compiler_settings(), config.patch(ban_recompute_materialized_backward=True):
+            yield
+
+    again = predict_memory(tiny_decoder(), PLAIN, compile=True, **SIZE)
+    monkeypatch.setattr(capture, "compiler_settings", keeping_them)
+    kept = predict_memory(tiny_decoder(), PLAIN, compile=True, **SIZE)
+    wide = ROWS * LENGTH * 48 * 4  # silu(gate) * up of a block, in float32
+    assert kept.activations - again.activations >= 2 * wide
+    assert kept.gradients == again.gradients
+
+
 @pytest.mark.nightly  # inductor compiles for some ten seconds
 @pytest.mark.parametrize(
     ("config", "base", "precision"),

@@ -53,6 +53,16 @@ def test_layers_that_read_the_same_x_are_grouped():
     assert sorted(map(len, groups_of(lora(target_modules=["q_proj", "v_proj"])))) == [2, 2]
 
 
+def test_layers_much_wider_than_their_input_stay_alone():
+    def groups(wide):
+        base = tiny_decoder(intermediate_size=wide)  # of hidden size 32
+        model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear"))
+        return sorted(map(len, groups_of(model)))
+
+    assert groups(96) == [1, 1, 1, 1, 2, 2, 3, 3]
+    assert groups(104) == [1, 1, 1, 1, 1, 1, 1, 1, 3, 3]  # gate and up by themselves
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_every_number_has_its_place_and_the_rest_is_zero(options):
     model = lora(init=False, **options)

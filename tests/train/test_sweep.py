@@ -10,6 +10,7 @@ from lora_lessons.config import LoraConfig
 from lora_lessons.model import get_peft_model
 from lora_lessons.tokens import TokenBatches, blocks
 from lora_lessons.train.loop import fit
+from lora_lessons.train.optim import adamw_rows
 from lora_lessons.train.stack import AdapterStack
 from lora_lessons.train.sweep import Job, initial_adapters, train_many
 
@@ -100,6 +101,18 @@ def test_padding_stays_exactly_zero():
     assert [len(r.factors) for r in results] == [14, 4, 14, 2]
     counts = [sum(t.numel() for t in r.adapter_state_dict().values()) for r in results]
     assert mask.sum(1).tolist() == counts
+
+
+def test_adapters_of_one_rate_and_decay_are_updated_in_one_group():
+    configs = [(1e-2, 0.0), (1e-3, 0.0), (1e-2, 0.0), (1e-3, 0.1)]
+    jobs = [Job(LoraConfig(r=2), lr, weight_decay=decay) for lr, decay in configs]
+    rows = [torch.nn.Parameter(torch.ones(3)) for _ in jobs]
+    groups = adamw_rows(rows, jobs).param_groups
+    assert [len(group["params"]) for group in groups] == [2, 1, 1]
+    assert [(group["base_lr"], group["weight_decay"]) for group in groups] == sorted(
+        set(configs), key=configs.index
+    )
+    assert groups[0]["params"][1] is rows[2]
 
 
 def test_one_diverging_adapter_leaves_the_others_alone():
