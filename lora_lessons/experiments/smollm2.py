@@ -10,6 +10,8 @@ from typing import Any
 
 from .lesson00 import noise_floor
 from .lesson01 import rank_sweep
+from .lesson03 import alpha_sweep
+from .lesson04 import dropout_sweep
 from .lesson05 import SMOLLM2_ARMS, target_sweep
 from .lesson09 import merge_rounding
 
@@ -22,6 +24,12 @@ _COMMON: dict[str, Any] = {
     "device": "cuda",
 }
 _SWEEP: dict[str, Any] = {**_COMMON, "valid_blocks": 48, "jobs_at_once": 36}
+_DROPOUT: dict[str, Any] = {
+    **_COMMON,
+    "ps": [0.0, 0.05, 0.1, 0.3, 0.6, 0.9],
+    "r": 8,
+    "valid_blocks": 48,
+}
 
 RECORDINGS = {
     "00_noise_floor_smollm2": (
@@ -37,6 +45,42 @@ RECORDINGS = {
             "lrs": [3e-4, 1e-3, 3e-3],
             "alpha_rules": ["alpha = 2r"],
             "eval_every": 40,
+        },
+        None,
+    ),
+    "03_alpha_sweep_smollm2": (
+        alpha_sweep,
+        {
+            **_SWEEP,
+            "alphas": [1, 4, 16, 32, 64, 256],
+            "lrs": [3e-4, 1e-3, 3e-3, 1e-2],
+            "eval_every": 30,
+            "jobs_at_once": 38,
+        },
+        None,
+    ),
+    "04_dropout_little_data_smollm2": (
+        dropout_sweep,
+        {
+            **_DROPOUT,
+            "decays": [1.0],
+            "lrs": [1e-4, 3e-4, 1e-3],
+            "steps": 240,
+            "batch_size": 4,
+            "eval_every": 20,
+            "jobs_at_once": 63,
+            "train_tokens": 12_000,
+        },
+        None,
+    ),
+    "04_dropout_full_data_smollm2": (
+        dropout_sweep,
+        {
+            **_DROPOUT,
+            "lrs": [3e-4, 1e-3, 3e-3],
+            "eval_every": 20,
+            "jobs_at_once": 27,
+            "train_tokens": None,
         },
         None,
     ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -12,6 +15,8 @@ import lora_lessons as ll
 from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson03 as explorer
 from lora_lessons.course.figures import lesson03 as figures
+from lora_lessons.course.figures.statistics import half_width95
+from lora_lessons.course.ledger import claims_table
 from lora_lessons.experiments import alpha_algebra as algebra
 from lora_lessons.experiments import lesson03 as experiment
 from lora_lessons.experiments.lesson03 import outcome
@@ -263,6 +268,102 @@ def test_the_recorded_sweep_bears_the_verdicts_of_the_page():
     best = {alpha: loss for alpha, _, loss, _ in figures.best_by_alpha(rows)}
     assert max(best[a] for a in (1, 4, 16, 64, 256)) < best[32] + 0.02 < best[0.25] < best[1024]
     assert max(best[4], best[64]) < best[16]  # the typical range is nothing special
+
+
+PAGE = Path(__file__).resolve().parents[2] / "solutions" / "03_alpha_scaling.py"
+PROSE = re.sub(r"\s+(# +)?", " ", PAGE.read_text("utf-8"))
+SAID = " ".join(claim.smollm2 for claim in claims_table("03").claims)
+
+
+def cells(run: str, lr: float | None = None) -> dict[float, list[dict]]:
+    """Each alpha's runs, by seeds, at one rate or else at the rate with its lowest best loss."""
+    rows = recorded.load(run).data
+    table = figures.best_by_alpha([row for row in rows if lr is None or row["lr"] == lr])
+    return {alpha: figures._cell(rows, alpha, rate) for alpha, rate, *_ in table}
+
+
+def last(runs: list[dict]) -> str:
+    return f"{mean(row['last'] for row in runs):.3f}"
+
+
+def lead(runs: list[dict], others: list[dict], key: str = "last") -> tuple[float, float]:
+    """The others' loss less that of the runs, seed by seed: mean and half of its interval."""
+    gaps = [other[key] - row[key] for row, other in zip(runs, others, strict=True)]
+    return mean(gaps), half_width95(gaps)
+
+
+def test_smollm2_breaks_where_the_page_and_the_claims_say():
+    rates = (3e-4, 1e-3, 3e-3, 1e-2)
+    broken = {
+        lr: [sum(row["outcome"] != "stable" for row in runs) for runs in at.values()]
+        for lr, at in ((lr, cells("03_alpha_sweep_smollm2", lr)) for lr in rates)
+    }
+    assert broken == {  # of three seeds, at alpha = 1, 4, 16, 32, 64, 256
+        3e-4: [0] * 6, 1e-3: [0] * 6, 3e-3: [0] * 5 + [3], 1e-2: [0, 1, 3, 3, 3, 3],
+    }  # fmt: skip
+    said = "at alpha = 256 at 0.003, and at 0.01 one of three at alpha = 4 and all from 16 on"
+    assert said in PROSE
+    assert "at rate 0.01, 0 % at alpha 1, 33 % at 4 and 100 % from 16 to 256" in SAID
+
+
+def test_the_update_of_smollm2_grows_as_the_page_and_the_claims_say():
+    for lr in (3e-4, 1e-3, 3e-3, 1e-2):
+        at = cells("03_alpha_sweep_smollm2", lr).values()
+        updates = [mean(row["update"] for row in runs) for runs in at]
+        assert updates == sorted(updates)
+        if lr == 1e-3:
+            low, middle, high = (100 * updates[i] for i in (0, 2, -1))
+    said = f"from {low:.2f} % at alpha = 1 to {high:.1f} % at 256"
+    assert said in PROSE and said in SAID
+    assert f"has an update of {low:.2f} % and" in SAID and f"has {middle:.1f} % and" in SAID
+
+
+def test_the_tuned_alphas_of_smollm2_lie_as_near_as_the_page_and_the_claims_say():
+    table = figures.best_by_alpha(recorded.load("03_alpha_sweep_smollm2").data)
+    losses = [f"{loss:.3f}" for *_, loss, _ in table]
+    assert f"lie between {min(losses)} and {max(losses)}" in PROSE
+    numbers = ", ".join(
+        f"{loss} at {alpha}" for (alpha, *_), loss in zip(table, losses, strict=True)
+    )
+    assert numbers.replace("at 1,", "at alpha = 1,") in SAID
+    assert max(half for *_, half in table) <= 0.053
+    at = cells("03_alpha_sweep_smollm2")
+    gaps = {pair: lead(at[pair[1]], at[pair[0]], "best") for pair in itertools.combinations(at, 2)}
+    assert len(gaps) == 15
+    assert [pair for pair, (gap, half) in gaps.items() if abs(gap) > half] == [(1, 16)]
+    gap, half = gaps[1, 16]
+    assert f"1 is worse than 16 by {gap:.3f} ± {half:.3f}" in PROSE
+    assert f"alpha = 1 is worse than it by {gap:.3f} ± {half:.3f}" in SAID
+    assert [lr for _, lr, *_ in table] == [3e-3, 3e-3, 1e-3, 1e-3, 3e-4, 3e-4]
+    power = algebra.exponent([line[0] for line in table], [line[1] for line in table])
+    assert f"as alpha to the power {power:.2f}. At the rate" in PROSE
+
+
+def test_a_low_alpha_has_the_higher_loss_at_low_rates_only():
+    """Hence "too low, weak updates" holds in part: on neither model at every rate."""
+    decoder = {lr: cells("03_alpha_sweep", lr) for lr in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+    larger = {lr: cells("03_alpha_sweep_smollm2", lr) for lr in (3e-4, 1e-3, 3e-3, 1e-2)}
+    found = {}
+    for name, rates in (("decoder", decoder), ("SmolLM2", larger)):
+        for lr, at in rates.items():
+            gap, half = found[name, lr] = lead(at[16], at[1])
+            assert abs(gap) > half
+    assert [lr for (name, lr), (gap, _) in found.items() if gap < 0] == [1e-2, 3e-2, 3e-3, 1e-2]
+    for name, lr, word in (
+        ("SmolLM2", 1e-3, "alpha = 1 loses to 16, by {}."),
+        ("SmolLM2", 3e-3, "loses by {};"),
+        ("decoder", 3e-3, "wins there, by {}."),
+    ):
+        gap, half = found[name, lr]
+        assert word.format(f"{abs(gap):.3f} ± {half:.3f}") in PROSE
+    assert (
+        f"its best, {last(decoder[1e-2][1])}, and alpha = 16 ends at {last(decoder[1e-2][16])}"
+        in (PROSE)
+    )
+    low, high = larger[1e-3], larger[3e-3]
+    assert f"a loss of {last(low[1])}," in SAID and f"and {last(low[16])} (4.444" in SAID
+    assert f"{low[1][0]['before']:.3f}" == "4.444"
+    assert f"{last(high[1])} against {last(high[16])} at 0.003" in SAID
 
 
 def test_lesson_01_bears_what_this_page_says_of_it():
