@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -201,7 +203,7 @@ def recorded(name):
 
 
 def runs(data, p, lr):
-    """The five seeds of one p at one rate, without weight decay."""
+    """The seeds of one p at one rate, without weight decay."""
     mine = [row for row in data["rows"] if (row["p"], row["lr"], row["decay"]) == (p, lr, 0)]
     return sorted(mine, key=lambda row: row["seed"])
 
@@ -236,6 +238,91 @@ def test_a_delay_is_shown_from_six_tenths_on():
     assert shown == {("train", 0.6), ("valid", 0.6), ("valid", 0.9)}
     rounded = {p: tuple(map(round, delays["valid", p])) for p in (0.3, 0.6, 0.9)}
     assert rounded == {0.3: (4, 7), 0.6: (10, 9), 0.9: (66, 21)}
+
+
+PAGE = Path(__file__).resolve().parents[2] / "solutions" / "04_dropout.py"
+PROSE = re.sub(r"\s+(# +)?", " ", PAGE.read_text("utf-8"))
+SAID = " ".join(claim.smollm2 for claim in claims_table("04").claims)
+PS = (0.0, 0.05, 0.1, 0.3, 0.6, 0.9)
+
+
+def spelt(values):
+    """Mean and half of the 95 % interval, as the page writes them."""
+    return f"{mean(values):.3f} ± {half_width95(values):.3f}"
+
+
+def costs(rows):
+    """What going on to the end costs each seed: last minus best validation loss."""
+    return [row["last"] - row["best"] for row in rows]
+
+
+def gain(rows, others, key="best"):
+    """By how much the others' loss is higher, seed by seed."""
+    return [other[key] - row[key] for row, other in zip(rows, others, strict=True)]
+
+
+def test_on_smollm2_a_high_p_costs_less_at_the_end_as_the_page_and_the_claims_say():
+    little = recorded("little_data_smollm2")
+    cost = {p: costs(runs(little, p, 1e-3)) for p in PS}
+    assert spelt(cost[0.0]) == "1.017 ± 0.192" and spelt(cost[0.9]) == "0.232 ± 0.040"
+    middle = [f"{mean(cost[p]):.3f}" for p in (0.05, 0.1, 0.6)]
+    assert middle == ["1.044", "0.967", "0.666"]
+    assert (
+        "1.017 ± 0.192 at $p = 0$ to 0.967 at 0.1, 0.666 at 0.6 and 0.232 ± 0.040 at 0.9" in PROSE
+    )
+    assert "from 1.017 ± 0.192 (p = 0) to 0.967 (0.1), 0.666 (0.6) and 0.232 (0.9)" in SAID
+    more = [zero - low for zero, low in zip(cost[0.0], cost[0.1], strict=True)]
+    assert f"{spelt(cost[0.1])} at 0.1: seed by seed {spelt(more)} more" in SAID
+    free = spelt(costs(runs(little, 0.0, 1e-4)))
+    assert f"without dropout going on costs {free}" in PROSE
+    assert f"going on costs {free} without dropout too" in SAID
+    none, some, high = (spelt(costs(runs(little, p, 3e-4))) for p in (0.0, 0.1, 0.9))
+    assert f"it costs {none} at p = 0, {some} at 0.1 and {high} at 0.9" in SAID
+
+
+def test_on_smollm2_no_p_lowers_the_best_loss_as_the_page_and_the_claims_say():
+    little = recorded("little_data_smollm2")
+    arms = {arm.p: arm for arm in figures.arms(little) if not arm.decay}
+    assert [arms[p].lr for p in PS] == [1e-4] * 5 + [3e-4]
+    best = {p: [row["best"] for row in runs(little, p, arms[p].lr)] for p in PS}
+    worse = gain(runs(little, 0.0, 1e-4), runs(little, 0.9, 3e-4))
+    assert mean(worse) > half_width95(worse)
+    lowest, highest = (f"{edge(mean(best[p]) for p in PS[:5]):.3f}" for edge in (min, max))
+    assert (
+        f"{spelt(best[0.0])} at $p = 0$, {lowest} to {highest} up to 0.6, and {spelt(best[0.9])} "
+        f"at 0.9: *worse* by {spelt(worse)}"
+    ) in PROSE
+    assert f"{lowest} to {highest} up to 0.6; at 0.9 it is higher by {spelt(worse)}" in SAID
+    assert f"nothing is lost: {spelt(best[0.0])} and {spelt(best[0.1])}" in SAID
+    assert figures.winner(little) == 0.3 and f"the best is {spelt(best[0.3])} at 0.3" in SAID
+    low, card = (f"{mean(best[p]):.3f}" for p in (0.05, 0.1))
+    assert f"12,000 tokens: {low} and {card}" in SAID
+    every = little["eval_every"]
+    at = {every * row["valid"].index(row["best"]) for p in PS[:5] for row in runs(little, p, 1e-4)}
+    assert (min(at), max(at)) == (200, 240)
+
+
+def test_on_smollm2_a_high_p_slows_as_the_page_and_the_claims_say():
+    full = recorded("full_data_smollm2")
+    arms = figures.arms(full)
+    assert {arm.lr for arm in arms} == {1e-3} and figures.winner(full) == 0
+    for key, target, steps in (
+        ("train", "4.265", [40, 40, 40, 40, 40, 60]),
+        ("valid", "4.020", [20, 20, 20, 20, 33, 40]),
+    ):
+        goal = figures.target_loss(full, key)
+        needed = {p: n for p, lr, n in figures.steps_to(full, key, goal) if lr == 1e-3}
+        assert f"{goal:.3f}" == target and [round(mean(needed[p])) for p in PS] == steps
+    said = (
+        "40 steps to training loss 4.265 up to p = 0.6, 60 at 0.9; to validation loss 4.020: 20 up"
+    )
+    assert said in SAID and "at 4.020 after 20 steps up to $p = 0.3$, 33 at 0.6 and 40" in PROSE
+    low, middle, high = (gain(runs(full, 0.0, 1e-3), runs(full, p, 1e-3)) for p in (0.1, 0.6, 0.9))
+    assert f"by {spelt(middle)} at 0.6 and by {spelt(high)} at 0.9, and even at 0.1 by" in PROSE
+    assert f"even at 0.1 by {spelt(low)}." in PROSE
+    assert f"at 0.9 is higher by {spelt(high)}" in SAID
+    zero, light, card = (arm.best for arm in arms[:3])
+    assert f"{light:.3f} and {card:.3f} at 0.05 and 0.1, the best is {zero:.3f}" in SAID
 
 
 def test_a_definition_that_was_changed_after_the_numbers_says_so():
