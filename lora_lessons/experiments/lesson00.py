@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 import time
+import warnings
 from typing import Any
 
 import torch
@@ -129,6 +131,53 @@ def noise_floor(
         progress=progress,
     )
     return [result.history.last for result in results]
+
+
+def read_by_peft(
+    base: str = "nano",
+    steps: int = 3,
+    lr: float = 1e-3,
+    batch_size: int = 4,
+    length: int = 64,
+    seed: int = 0,
+    valid_blocks: int = 2,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> dict[str, float]:
+    """Save the card's adapter after a few steps, and let PEFT build the model from the folder.
+
+    Two largest differences of logits on held-out text: moved, of the adapted model from its base,
+    which is zero as long as B is; apart, of PEFT's model from ours.
+    """
+    precision = getattr(torch, dtype)
+    model, _, train, valid = _moby_dick(base, length, device, precision, valid_blocks)
+    ids = valid.to(device)
+    before = _logits(model, ids)
+    seed_everything(seed)
+    adapted = get_peft_model(model, card_config())
+    batches = TokenBatches(train, batch_size, length, seed=seed, device=device)
+    fit(adapted, batches, steps=steps, lr=lr, seed=seed, progress=False)
+    theirs = _in_peft(adapted, load_base(base, dtype=precision, device=device)[0])
+    ours = _logits(adapted, ids)
+    moved, apart = (ours - other for other in (before, _logits(theirs, ids)))
+    return {"moved": moved.abs().max().item(), "apart": apart.abs().max().item()}
+
+
+def _in_peft(adapted: PeftModel, base: nn.Module) -> nn.Module:
+    """PEFT's model on a fresh base, from nothing but the folder that ours saves."""
+    import peft  # nothing else in this module needs it
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # PEFT asks a model for something by its old name, of which transformers warns
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is dep", FutureWarning)
+        adapted.save_pretrained(folder)
+        return peft.PeftModel.from_pretrained(base, folder)
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, ids: Tensor) -> Tensor:
+    """The logits (blocks, T, V) for blocks of tokens, without dropout."""
+    return model.eval()(input_ids=ids).logits
 
 
 PIRATE_EXAMPLES = [
