@@ -66,19 +66,18 @@ def test_a_contestant_that_changes_the_models_code_changes_no_other(monkeypatch)
     assert (modeling_llama.LlamaRMSNorm, modeling_llama.LlamaMLP) == classes
 
 
-# GiB of 'ours, compiled and captured': an H200, 28 November 2026, torch 2.11; 1B an H100, the 24th.
-# Each capture's warm-up had a stream of its own then, for which cuBLAS took 64 MiB.
-MEASURED = {"5M 16x128": 0.221, "135M 8x128": 1.236, "135M 32x256": 5.143, "1B 8x2048": 23.313}
+# GiB of 'ours, compiled and captured' on an H200, 28 November 2026, torch 2.11, commit d96292d
+# (135M 8x128: a trial of the same code). What cuBLAS keeps was taken before.
+MEASURED = {"5M 16x128": 0.202, "135M 8x128": 0.969, "135M 32x256": 3.859, "1B 8x2048": 17.481}
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", MEASURED)
 def test_the_memory_of_a_compiled_step_is_predicted_as_it_was_measured(name):
     from benchmarks import gpu
-    from lora_lessons.train.memory import CAPTURE_BYTES
 
-    predicted = gpu.predicted_gib(common.SHAPES[name], compile=True) + CAPTURE_BYTES / 2**30
-    assert abs(predicted - MEASURED[name]) <= max(0.1 * MEASURED[name], 64e6 / 2**30)
+    predicted = gpu.predicted_gib(common.SHAPES[name], compile=True)
+    assert predicted == pytest.approx(MEASURED[name], rel=0.1)
 
 
 @pytest.mark.nightly
