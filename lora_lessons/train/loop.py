@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from torch import nn
 from .capture import CapturedStep
 from .checkpoint import Checkpoint, run_settings
 from .data import BatchStream, to_device
-from .distributed import join
+from .distributed import Processes, join
 from .history import History
 from .loss import (
     Batch,
@@ -30,7 +31,7 @@ from .modes import (
     training_mode,
     unchanged_random_state,
 )
-from .optim import schedule_factor, trainable_parameters
+from .optim import device_of, schedule_factor, trainable_parameters
 from .settings import check_settings, require_unmerged, require_whole
 from .step import training_step
 
@@ -109,23 +110,6 @@ def fit(
         require_whole("checkpoint_every", checkpoint_every, least=1)
         source.require_place()
 
-    def draw() -> list[Batch]:
-        first = source.drawn == 0
-        group = [source.draw() for _ in range(accumulate)]
-        if loss_fn is None:
-            require_labels(group[0])
-        if loss_fn is None and first:
-            require_targets(group)
-        if first:
-            processes.require_same(group[0])
-        return [to_device(processes.share(batch), device) for batch in group]
-
-    def measure() -> list[float]:
-        if not callable(valid):
-            return [evaluate(model, valid, precision=precision)]
-        with evaluation_mode(model), unchanged_random_state(device):
-            return [float(valid(model))]
-
     settings = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
     how = {"capture": capture, "compile": compile, "recompute": recompute}
     how |= {"loss_fn": loss_fn or summed_loss, "processes": processes}
@@ -144,17 +128,45 @@ def fit(
             history = kept.resume()
         run(
             step,
-            draw,
+            partial(next_batches, source, accumulate, loss_fn is None, processes, device),
             steps=steps,
             factor=lambda i: schedule_factor(i, steps, warmup, schedule),
             histories=[history],
-            measure=None if valid is None else measure,
+            measure=None if valid is None else partial(validation_loss, model, valid, precision),
             eval_every=eval_every,
             progress=progress and processes.rank == 0,
             save=None if kept is None else lambda: kept.save(history),
             save_every=checkpoint_every,
         )
     return history
+
+
+def next_batches(
+    source: BatchStream, count: int, own_loss: bool, processes: Processes, device: torch.device
+) -> list[Batch]:
+    """The micro-batches of one step on the device; of several processes', this one's rows.
+
+    own_loss: the loss is the model's own, which needs labels.
+    """
+    first = source.drawn == 0
+    group = [source.draw() for _ in range(count)]
+    if own_loss:
+        require_labels(group[0])
+    if own_loss and first:
+        require_targets(group)
+    if first:
+        processes.require_same(group[0])
+    return [to_device(processes.share(batch), device) for batch in group]
+
+
+def validation_loss(
+    model: nn.Module, valid: torch.Tensor | Callable[[nn.Module], float], precision: str
+) -> list[float]:
+    """The loss on `fit`'s `valid`, as the list of one that `run` takes."""
+    if not callable(valid):
+        return [evaluate(model, valid, precision=precision)]
+    with evaluation_mode(model), unchanged_random_state(device_of(model)):
+        return [float(valid(model))]
 
 
 def run(
