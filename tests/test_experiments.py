@@ -9,6 +9,8 @@ from pathlib import Path
 import peft
 import pytest
 
+from lora_lessons.course import recorded
+from lora_lessons.course.ledger import claims_table
 from lora_lessons.experiments.lesson00 import read_by_peft
 from lora_lessons.experiments.lesson02 import _best_rate
 from lora_lessons.experiments.lesson04 import stopping_report
@@ -51,3 +53,11 @@ def test_a_folder_that_says_something_else_is_seen(monkeypatch):
     monkeypatch.setattr(peft.PeftModel, "from_pretrained", changed)
     found = read_by_peft(**TINY)  # half the scaling: about half of the way
     assert found["apart"] == pytest.approx(found["moved"] / 2, rel=0.1)
+
+
+def test_the_claim_says_what_peft_read_on_smollm2():
+    (claim,) = (claim for claim in claims_table("00").claims if claim.id == "config_defines")
+    found = recorded.load("00_read_by_peft_smollm2").data
+    assert found["apart"] < 1e-4
+    assert f"changes the logits by up to {found['moved']:.1f}." in claim.smollm2
+    assert f"and ours is {found['apart']:g} (float32" in claim.smollm2

@@ -271,5 +271,10 @@ RECORDINGS = {
     ),
     # On a CPU, as the learner runs it; a fingerprint would need SmolLM2 as well.
     "00_smollm2": (smollm2_pirate, {"steps": 30, "lr": 1e-3, "seed": 0, "device": "cpu"}, None),
+    "00_read_by_peft_smollm2": (
+        read_by_peft,
+        {"base": "smollm2", "steps": 3, "lr": 1e-3, "seed": 0, "device": "cpu"},
+        {"base": "nano", "steps": 2, "batch_size": 2, "length": 16, "dtype": "float64"},
+    ),
 }
 """Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""
