@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,26 @@ WRONG_ANSWERS = [
     for number, name in EXERCISES
     for wrong in wrong_answers(number).get(name, [])
 ]
+
+
+SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
+
+
+def stand_ins() -> Iterator:
+    """The piece of the package that `lesson.use(name, answer, piece)` goes on with."""
+    for path in sorted(SOLUTIONS.glob("[0-9][0-9]_*.py")):
+        tree, scope = ast.parse(path.read_text(encoding="utf-8")), {}
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom) and "lora_lessons" in ast.unparse(
+                node
+            ):
+                exec(ast.unparse(node), scope)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "lesson.use":
+                name, piece = node.args[0].value, ast.unparse(node.args[2])
+                yield pytest.param(
+                    path.name[:2], name, eval(piece, scope), id=f"{path.name[:2]}-{name}"
+                )
 
 
 def define(source: str, name: str):
@@ -111,6 +133,16 @@ def test_the_packages_own_piece_is_refused(number, name):
         ll.LoraLinear,
         lambda *args, **kwargs: lora_math.truncate(torch.ones(3, 3), 1),
     ):
+        verdict = check(handed_in)
+        assert verdict.outcome == WRONG
+        assert "Write it yourself" in verdict.message
+
+
+@pytest.mark.parametrize(("number", "name", "piece"), list(stand_ins()))
+def test_the_piece_that_the_lesson_goes_on_with_is_refused(number, name, piece):
+    """Its name stands on the page, so it is the first that a learner would hand in."""
+    check = getattr(ll.lesson(number).check, name)
+    for handed_in in (piece, lambda *args, **kwargs: piece(*args, **kwargs)):
         verdict = check(handed_in)
         assert verdict.outcome == WRONG
         assert "Write it yourself" in verdict.message

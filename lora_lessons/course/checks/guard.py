@@ -2,7 +2,8 @@
 
 While the learner's object runs, `sys.setprofile` sees every Python frame that starts. A frame of
 `lora_lessons` (the checks aside) or of `peft` refuses the answer. Lambdas, wrappers and subclasses
-are caught. Source that was pasted in is out of scope: it is the learner's text then.
+are caught, and so are the pieces of `course` with which a lesson goes on. Source that was pasted in
+is out of scope: it is the learner's text then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from torch import nn
 
 FORBIDDEN = ("lora_lessons", "peft")
-CHECKS = "lora_lessons.course"
+# where checks live: what they hand to an answer, such as lesson 02's `make`, may run inside it
+CHECKS = ("lora_lessons.course.checks", "lora_lessons.course.lessons")
 
 
 class Forbidden(BaseException):
