@@ -12,6 +12,7 @@ from notebook_source import lesson_sources
 
 from lora_lessons import cli
 
+WRITTEN = re.compile(r'\[markdown\] nbgrader=.*"grade_id": "(\w+)".*"points": (\d+)')
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]
 
 
@@ -105,3 +106,18 @@ def test_make_passes_the_build_of_torch_on(root, tmp_path, build):
     )
     assert f"install_torch.py --build {build}" in done.stdout
     assert done.stdout.strip().endswith("lora-lessons lab")
+
+
+def test_predictions_and_every_written_answer_have_a_rubric(root):
+    """With as many points as nbgrader gives for it."""
+    guide = (root / "docs" / "teaching.md").read_text("utf-8")
+    assert "### Rubric for predictions" in guide
+    sources = {path.name[:2]: path.read_text("utf-8") for path in lesson_sources()}
+    written = {number: WRITTEN.findall(text) for number, text in sources.items()}
+    assert [number for number, found in written.items() if len(found) != 1] == ["00"]
+    for number, found in written.items():
+        for name, points in found:
+            heading = f"### Rubric for lesson {number}'s written answer `{name}` ({points} points)"
+            _, _, rubric = guide.partition(heading)
+            rows = re.findall(r"(?m)^\| (\d) \| ", rubric.partition("\n### ")[0])
+            assert sum(map(int, rows)) == int(points), heading
