@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ import torch
 import lora_lessons as ll
 from lora_lessons.course.explorers import lesson05 as explorer
 from lora_lessons.course.figures import lesson05 as figures
+from lora_lessons.course.figures.statistics import half_width95
+from lora_lessons.course.ledger import claims_table
 from lora_lessons.experiments import lesson05 as experiment
 from lora_lessons.experiments.lesson05 import trained_parameters as trained
 from lora_lessons.inject import plan_injection
@@ -169,6 +173,59 @@ def test_the_page_weighs_the_targets_against_rate_and_alpha():
     arms = {name: arm for choices in experiment.ARMS.values() for name, arm in choices.items()}
     assert [name for name, arm in arms.items() if arm.alpha is not None] == ["alpha = 32"]
     assert arms["q, v"].config().lora_alpha == 2 * arms["q, v"].r
+
+
+PAGE = re.sub(
+    r"\s+(# +)?",
+    " ",
+    (Path(__file__).resolve().parents[2] / "solutions" / "05_target_modules.py").read_text("utf-8"),
+)
+
+
+def with_interval(data, arm):
+    """An arm's mean best loss with its 95 % interval, as the page writes it."""
+    losses = figures.losses(data, arm)
+    return f"{mean(losses):.3f} ± {half_width95(losses):.3f}"
+
+
+def ahead(data, arm, other):
+    """How much lower an arm's loss is than another's, seed by seed."""
+    gaps = [
+        b - a for a, b in zip(figures.losses(data, arm), figures.losses(data, other), strict=True)
+    ]
+    return f"{mean(gaps):.3f} ± {half_width95(gaps):.3f}"
+
+
+def test_the_page_and_its_claims_have_the_recorded_losses():
+    decoder = ll.lesson("05").recorded("05_targets").data
+    smollm2 = ll.lesson("05").recorded("05_targets_smollm2").data
+    for arm in figures.COMMON:
+        assert with_interval(decoder, arm) in PAGE
+    for place, data in (("decoder", decoder), ("smollm2", smollm2)):
+        claims = " ".join(getattr(claim, place) for claim in claims_table("05").claims)
+        for arm in ("q, v", "q, k, v, o"):
+            assert with_interval(data, arm) in claims
+    four = "q, k, v, o"
+    for gap in (
+        ahead(decoder, four, "q, v"),
+        ahead(decoder, "o", "q, v"),
+        ahead(smollm2, "MLP", four),
+        ahead(smollm2, four, "q, v"),
+    ):
+        assert gap in PAGE
+    assert ahead(decoder, four, "q, v") in " ".join(c.decoder for c in claims_table("05").claims)
+
+
+def test_the_page_says_how_far_each_argument_moves_the_loss():
+    data = ll.lesson("05").recorded("05_targets").data
+    four, nine, r, alpha, dropout = (f"{figures.spread(data, name):.3f}" for name in figures.RANGES)
+    assert f"four common choices move the loss by {four}, all nine by {nine}" in PAGE
+    assert f"r from 4 to 16 by {r}, alpha by {alpha}, dropout by {dropout}" in PAGE
+    claims = " ".join(claim.decoder for claim in claims_table("05").claims)
+    assert (
+        f"by {four}, nine by {nine}; r 4 to 16 by {r}, alpha by {alpha}, dropout by {dropout}"
+        in (claims)
+    )
 
 
 def test_the_stand_ins_are_the_engines(bases):

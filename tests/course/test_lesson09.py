@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from statistics import mean
+
 import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson09 as explorer
 from lora_lessons.course.figures import lesson09 as figures
 from lora_lessons.experiments import lesson09 as experiment
@@ -146,3 +151,62 @@ def test_every_control_of_the_explorer_changes_the_picture():
     for name, control in panel.controls.items():
         shown = {seen[name, value] for value in control.probes()}
         assert len(shown) == 3 and all('<img alt="' in html for html in shown)
+
+
+# --- what the page says of the recorded runs ---------------------------------------------------
+
+PAGE = re.sub(
+    r"\s+(# +)?",
+    " ",
+    (Path(__file__).resolve().parents[2] / "solutions" / "09_save_merge_switch.py").read_text(
+        "utf-8"
+    ),
+)
+
+
+def of_run(name):
+    """{(dtype, factor): point} of a recorded run, and its rows."""
+    rows = recorded.load(name).data["rows"]
+    keys = dict.fromkeys((row["dtype"], row["factor"]) for row in rows)
+    return dict(zip(keys, figures.points(rows), strict=True)), rows
+
+
+def test_the_page_says_what_merging_the_decoders_adapters_lost():
+    points, rows = of_run("09_merge_rounding")
+    hundredth, three = points["bfloat16", 0.01], points["bfloat16", 0.03]
+    for words in (
+        f"are {points['bfloat16', 1.0].update:.0%} of its weights",
+        f"three hundredths of that, {three.unchanged:.0%} of the weights do not move",
+        f"and {100 * three.kept:.1f} ± {100 * three.kept_half:.1f}% of the gain is left",
+        f"{hundredth.unchanged:.0%} do not move and the update is off by {hundredth.error:.0%}",
+        f"Yet {100 * hundredth.kept:.1f} ± {100 * hundredth.kept_half:.1f}% of the gain is left",
+    ):
+        assert words.replace("%", " %") in PAGE
+    assert min(point.kept for key, point in points.items() if key[0] == "float16") >= 0.999
+    whole, small = (
+        mean(row["base"] - row["separate"] for row in rows if row["factor"] == factor)
+        for factor in (1.0, 0.01)
+    )
+    assert f"whole gain is {small:.3f} nats a token, of {whole:.2f}" in PAGE
+
+
+def test_the_page_says_that_smollm2_loses_more():
+    points, _ = of_run("09_merge_rounding_smollm2")
+    whole, tenth, hundredth = (points["bfloat16", factor] for factor in (1.0, 0.1, 0.01))
+    for words in (
+        f"are only {whole.update:.1%} of its weights",
+        f"bfloat16 leaves {whole.unchanged:.0%} of the weights unchanged",
+        f"a tenth of that update keeps {tenth.kept:.0%} of its gain",
+        f"a hundredth {hundredth.kept:.0%}, and {points['float16', 0.01].kept:.0%} in float16",
+    ):
+        assert words.replace("%", " %") in PAGE
+    assert whole.kept + whole.kept_half > 1  # "still costs nothing"
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("09_merge_rounding", 0.04), ("09_merge_rounding_smollm2", 0.065)]
+)
+def test_the_measured_shares_lie_as_near_to_the_curves_as_the_page_says(name, most):
+    for (dtype, _), point in of_run(name)[0].items():
+        above = point.unchanged - experiment.normal_loss(dtype, point.update)["unchanged"]
+        assert -0.005 < above < most + 0.005
