@@ -379,6 +379,9 @@ def test_the_page_and_its_claims_say_what_was_recorded():
     assert f"{points(match)} points of exact match" in page and match[0] < -match[1]
     assert f"{points(error)} points of the error rate" in page and error[0] > error[1]
     assert f"{points(error)} points" in claims
+    tried = {run["lr"]: run["loss"] for run in recorded["tuning"] if run["arm"] == "LoRA"}
+    low, best, high = (f"{tried[lr]:.3f}" for lr in (1e-3, 3e-3, 1e-2))
+    assert f"0.003 ended at a loss of {best}, 0.001 at {low}, and 0.01 failed, at {high}" in page
     for arm in figures.arms(blinded):
         assert of(arm, "sound error rate", "07_spelling_no_order") in page
     alone, table = map(without_the_order, ("LoRA", "LoRA + table"))
