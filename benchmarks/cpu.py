@@ -5,13 +5,16 @@
 
 Every contestant trains the course's own model on the same batches with AdamW, in float32. They take
 turns step by step, so that a busy machine slows all of them: a ratio is the median over the rounds
-of one step's time divided by the reference's in the same round.
+of one step's time divided by the reference's in the same round. The first step's time counts from
+the model as loaded to the step's end; the peak is of all tensors that a step makes, beside weights
+and the optimizer's state.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import statistics
 import sys
@@ -27,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.common import RESULTS, load, provenance, save
 from lora_lessons.base import load_base
+from lora_lessons.train.meter import MemoryMeter
 from lora_lessons.train.step import training_step
 
 ROWS, LENGTH, LR, CLIP, WARM_UP = 16, 128, 1e-3, 1.0, 2
@@ -104,25 +108,39 @@ def random_batches(classes: int, count: int = 4) -> list[dict[str, torch.Tensor]
 
 def compare(name: str, steps: int) -> dict[str, dict[str, Any]]:
     """Rounds of one step of every contestant; wall and processor seconds, losses."""
+    for library in ("peft", "lora_lessons.model"):
+        importlib.import_module(library)  # which is no part of a first step
     wall: dict[str, list[float]] = {one: [] for one in CONTESTANTS}
     processor: dict[str, list[float]] = {one: [] for one in CONTESTANTS}
     losses: dict[str, list[float]] = {one: [] for one in CONTESTANTS}
     with contextlib.ExitStack() as stack:
-        takes = {}
+        takes, first = {}, {}
         for one, (wrap, loop) in CONTESTANTS.items():
-            model = wrap(load_base(name)[0]).train()
-            takes[one] = stack.enter_context(loop(model))
-            batches = random_batches(model.config.vocab_size)
-        for i in range(WARM_UP + steps):
+            base = load_base(name)[0]
+            batches = random_batches(base.config.vocab_size)
+            started = time.perf_counter()
+            takes[one] = stack.enter_context(loop(wrap(base).train()))
+            losses[one].append(takes[one](batches[0]))
+            first[one] = time.perf_counter() - started
+        for i in range(1, WARM_UP + steps):
             for one, take in takes.items():
                 started, used = time.perf_counter(), time.process_time()
                 losses[one].append(take(batches[i % len(batches)]))
                 if i >= WARM_UP:
                     wall[one].append(time.perf_counter() - started)
                     processor[one].append(time.process_time() - used)
+        peak = {one: step_peak(take, batches[0]) for one, take in takes.items()}
     for one in (SAME_LOOP, OURS):
         require_equal(one, losses[one], losses[REFERENCE])
-    return {one: row(wall, processor, losses, one) for one in CONTESTANTS}
+    more = {one: {"first": first[one], "peak_mib": peak[one] / 2**20} for one in CONTESTANTS}
+    return {one: row(wall, processor, losses, one) | more[one] for one in CONTESTANTS}
+
+
+def step_peak(take: Take, batch: dict[str, torch.Tensor]) -> int:
+    """Bytes of the tensors that one more step makes, as many as live at once."""
+    with MemoryMeter() as meter:
+        take(batch)
+    return meter.peak
 
 
 def require_equal(name: str, losses: list[float], reference: list[float]) -> None:
@@ -154,13 +172,19 @@ def paired_ratio(times: list[float], reference: list[float]) -> float:
 
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
-    """Rows as text: milliseconds and ratios to the reference, on the wall and of the processor."""
-    lines = [f"{title:22} {'ms':>8} {'ratio':>6} {'cpu ms':>8} {'ratio':>6} {'loss':>8}"]
+    """Rows as text: milliseconds and ratios to the reference, on the wall and of the processor.
+
+    Then the loss, the peak of a step, and the time to the first step.
+    """
+    lines = [
+        f"{title:22} {'ms':>8} {'ratio':>6} {'cpu ms':>8} {'ratio':>6} {'loss':>8} {'MiB':>7}"
+        f" {'first s':>7}"
+    ]
     for name, one in rows.items():
         lines.append(
             f"  {name:20} {one['seconds'] * 1e3:8.1f} {one['ratio']:6.3f}"
             f" {one['processor_seconds'] * 1e3:8.1f} {one['processor_ratio']:6.3f}"
-            f" {one['loss']:8.4f}"
+            f" {one['loss']:8.4f} {one['peak_mib']:7.1f} {one['first']:7.2f}"
         )
     return "\n".join(lines)
 

@@ -25,6 +25,7 @@ def test_losses_that_differ_are_refused():
 
 def test_a_table_has_a_row_for_each_contestant():
     times = {"seconds": 0.5, "ratio": 0.9, "processor_seconds": 0.4, "processor_ratio": 0.8}
+    times |= {"peak_mib": 12.0, "first": 1.5}
     text = cpu.table("nano", {name: {**times, "loss": 3.0} for name in cpu.CONTESTANTS})
     assert len(text.splitlines()) == 1 + len(cpu.CONTESTANTS)
     assert "500.0  0.900" in text
@@ -125,4 +126,6 @@ def test_the_memory_of_a_compiled_step_is_predicted_as_it_was_measured(name):
 def test_the_cpu_benchmark_runs_and_its_losses_agree():
     rows = cpu.compare("nano", steps=1)
     assert set(rows) == set(cpu.CONTESTANTS)
-    assert all(one["seconds"] > 0 for one in rows.values())
+    assert all(one["seconds"] > 0 and one["first"] > 0 for one in rows.values())
+    peak = {name: one["peak_mib"] for name, one in rows.items()}
+    assert peak["frozen floor"] < peak[cpu.OURS] < peak[cpu.REFERENCE]
