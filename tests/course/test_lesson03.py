@@ -336,7 +336,7 @@ def test_the_tuned_alphas_of_smollm2_lie_as_near_as_the_page_and_the_claims_say(
     assert f"alpha = 1 is worse than it by {gap:.3f} ± {half:.3f}" in SAID
     assert [lr for _, lr, *_ in table] == [3e-3, 3e-3, 1e-3, 1e-3, 3e-4, 3e-4]
     power = algebra.exponent([line[0] for line in table], [line[1] for line in table])
-    assert f"as alpha to the power {power:.2f}. At the rate" in PROSE
+    assert f"(the lowest tried): as alpha to the power {power:.2f}." in PROSE
 
 
 def test_a_low_alpha_has_the_higher_loss_at_low_rates_only():
@@ -351,7 +351,7 @@ def test_a_low_alpha_has_the_higher_loss_at_low_rates_only():
     assert [lr for (name, lr), (gap, _) in found.items() if gap < 0] == [1e-2, 3e-2, 3e-3, 1e-2]
     for name, lr, word in (
         ("SmolLM2", 1e-3, "alpha = 1 loses to 16, by {}."),
-        ("SmolLM2", 3e-3, "loses by {};"),
+        ("SmolLM2", 3e-3, "loses to 1, by {};"),
         ("decoder", 3e-3, "wins there, by {}."),
     ):
         gap, half = found[name, lr]
