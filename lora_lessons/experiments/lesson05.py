@@ -105,9 +105,18 @@ SMOLLM2_ARMS = {
 }
 """Six choices on SmolLM2-135M at one budget, 2,442,240 trained numbers within 1 %; two of r."""
 
+RANKS = (1, 2, 4, 8, 64)
+RANK_CHOICES = {"q": ["q_proj"], "q, v": QV, "q, k, v, o": ATTENTION}
+RANK_ARMS = {
+    f"{choice}: r = {r}": Arm(targets, r)
+    for r in RANKS  # like ranks stand together, so that adapters of one step need little padding
+    for choice, targets in RANK_CHOICES.items()
+}
+"""The paper's table 6: three choices at five ranks, so not at one budget, as there."""
+
 ARMS = {
-    "nano": NANO_ARMS,
-    "decoder": DECODER_ARMS | OTHER_CHOICES,
+    "nano": NANO_ARMS | RANK_ARMS,
+    "decoder": DECODER_ARMS | OTHER_CHOICES | RANK_ARMS,
     "smollm2": SMOLLM2_ARMS,
 }
 
