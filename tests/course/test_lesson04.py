@@ -265,6 +265,10 @@ def test_on_smollm2_a_high_p_costs_less_at_the_end_as_the_page_and_the_claims_sa
     little = recorded("little_data_smollm2")
     cost = {p: costs(runs(little, p, 1e-3)) for p in PS}
     assert spelt(cost[0.0]) == "1.017 ± 0.192" and spelt(cost[0.9]) == "0.232 ± 0.040"
+    printed = figures.costs_of_going_on(little, 1e-3)
+    assert [(p, f"{cost:.3f} ± {half:.3f}") for p, cost, half in printed] == [
+        (p, spelt(cost[p])) for p in PS
+    ]
     middle = [f"{mean(cost[p]):.3f}" for p in (0.05, 0.1, 0.6)]
     assert middle == ["1.044", "0.967", "0.666"]
     assert (

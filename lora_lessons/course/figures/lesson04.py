@@ -155,6 +155,16 @@ def steps_to(result: dict[str, Any], key: str, target: float) -> list[tuple[floa
     return [(p, lr, needed) for (p, lr), needed in table.items()]
 
 
+def costs_of_going_on(result: dict[str, Any], lr: float) -> list[tuple[float, float, float]]:
+    """(p, mean of last minus best validation loss over the seeds, half of its 95 % interval)."""
+    rows = [row for row in result["rows"] if row["lr"] == lr and not row["decay"]]
+    table = []
+    for p in _distinct(rows, "p"):
+        costs = [row["last"] - row["best"] for row in rows if row["p"] == p]
+        table.append((p, mean(costs), half_width95(costs)))
+    return table
+
+
 def target_loss(result: dict[str, Any], key: str, share: float = 0.8) -> float:
     """The loss after `share` of what p = 0 gains from its first reading to its last.
 
