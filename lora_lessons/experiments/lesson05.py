@@ -219,16 +219,23 @@ CHANGES: dict[str, dict[str, Any]] = {
 """One argument changed at a time, from r=4, alpha=16, no dropout, q and v, bias none, CAUSAL_LM."""
 
 
-def argument_effects(steps: int = 3, lr: float = 1e-2, seed: int = 0) -> list[dict[str, Any]]:
+def argument_effects(
+    base: str = "nano",
+    steps: int = 3,
+    lr: float = 1e-2,
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float64",
+) -> list[dict[str, Any]]:
     """For each change of one argument: the wrapper's class, what trains, the loss after `steps`."""
     rows = []
     for argument, change in CHANGES.items():
-        model, tokenizer = load_base("nano", dtype=torch.float64)
+        model, tokenizer = load_base(base, dtype=getattr(torch, dtype), device=device)
         ids = encode(tokenizer, load_text("moby_dick").train[:2000])
         first = {"r": 4, "lora_alpha": 16, "target_modules": QV, "task_type": "CAUSAL_LM"}
         seed_everything(seed)
         adapted = get_peft_model(model, LoraConfig(**first | change))
-        batch = ids[: 4 * 32].view(4, 32)  # (4, 32) token ids
+        batch = ids[: 4 * 32].view(4, 32).to(device)  # (4, 32) token ids
         batches = [{"input_ids": batch, "labels": batch}] * steps
         history = fit(adapted, batches, steps=steps, lr=lr, seed=seed, progress=False)
         rows.append(

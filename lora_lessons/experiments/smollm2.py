@@ -1,7 +1,7 @@
 """The lessons' experiments on SmolLM2-135M-Instruct, a public model 25 times the decoder's size.
 
-The same functions, fewer arms and seeds. They are recorded where the model is; the fingerprints of
-the decoder's recordings watch the code.
+The same functions, fewer arms and seeds. They are recorded where the model is. A fingerprint is
+that of a small model; where there is none, that of the decoder's recording watches the code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from .lesson00 import noise_floor
 from .lesson01 import rank_sweep
 from .lesson03 import alpha_sweep
 from .lesson04 import dropout_sweep
-from .lesson05 import SMOLLM2_ARMS, target_sweep
+from .lesson05 import SMOLLM2_ARMS, argument_effects, target_sweep
+from .lesson07 import head_after_a_save
 from .lesson09 import merge_rounding
 
 _COMMON: dict[str, Any] = {
@@ -89,10 +90,31 @@ RECORDINGS = {
         {**_SWEEP, "arms": list(SMOLLM2_ARMS), "lrs": [3e-4, 1e-3, 3e-3], "eval_every": 60},
         None,
     ),
+    "05_arguments_smollm2": (
+        argument_effects,
+        {"base": "smollm2", "steps": 3, "lr": 1e-2, "seed": 0, "dtype": "float32"},
+        {"base": "nano", "steps": 2},
+    ),
+    # Three seeds of a classifier, on a CPU: what is lost is the head, whatever its body's size.
+    "07_head_smollm2": (
+        head_after_a_save,
+        {
+            "base": "smollm2",
+            "arms": ["no task_type", "SEQ_CLS"],
+            "seeds": [0, 1, 2],
+            "r": 8,
+            "lr": 1e-3,
+            "steps": 20,
+            "batch_size": 8,
+            "train": 400,
+            "valid": 200,
+        },
+        None,
+    ),
     "09_merge_rounding_smollm2": (
         merge_rounding,
         {**_COMMON, "lr": 1e-3, "valid_blocks": 48},
         None,
     ),
 }
-"""Name -> (experiment, settings of the recorded GPU run, no fingerprint)."""
+"""Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""
