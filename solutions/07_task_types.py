@@ -414,7 +414,7 @@ for arm in ("LoRA", "full"):
 lesson.compare("fault", "mostly vowels")
 
 # %% [markdown]
-# Of the edits, 13 of 15 are of vowels with LoRA, and 8 of 11 with full fine-tuning, though most sounds are consonants.
+# With LoRA 13 of the 15 edits are of vowels, with full fine-tuning 8 of 11, though most sounds are consonants.
 # English spelling says less about its vowels: LoRA says the *i* of *pilaster* as in *pilot*. These are 16 words only, but
 # both models agree.
 #
