@@ -551,6 +551,9 @@ print("each argument changes the wrapper, what trains, or the loss")
 
 # %% [markdown]
 # `task_type` changes the wrapper's class alone: same numbers, same loss. Lesson 07 says what it is for.
+#
+# Recorded on SmolLM2-135M, five of the six do something too. `bias="all"` does nothing there: same wrapper, same
+# numbers, same loss. That model has no biases (lesson 06), so there is nothing that it could train.
 
 # %% [markdown]
 # ### Question 5.7: your choice (written, 5 minutes, 3 points)

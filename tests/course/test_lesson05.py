@@ -320,6 +320,25 @@ def test_smollm2_has_the_names_of_the_card():
     assert counted == {"q, v": (60, 460_800), "k, o": (60, 460_800), "all-linear": (210, 2_442_240)}
 
 
+def test_on_smollm2_all_but_bias_change_something_as_the_page_and_the_claim_say():
+    rows = ll.lesson("05").recorded("05_arguments_smollm2").data
+    assert [row["argument"] for row in rows] == list(experiment.CHANGES)
+    rows = {row.pop("argument"): row for row in rows}
+    first = rows.pop("as it is")
+    assert [argument for argument, row in rows.items() if row == first] == ["bias"]
+    assert 'five of the six do something too. `bias="all"` does nothing there' in PAGE
+    assert rows["task_type"] == first | {"wrapper": "PeftModel"}
+    (claim,) = (claim for claim in claims_table("05").claims if claim.id == "liner_injects")
+    assert f"({first['trained']:,d} to {rows['r']['trained']:,d})" in claim.smollm2
+    losses = [rows[name]["loss"] for name in ("lora_alpha", "lora_dropout", "target_modules")]
+    assert (
+        "from {:.3f} to {:.3f} with another alpha, {:.3f} with dropout, {:.3f} with".format(
+            first["loss"], *losses
+        )
+        in claim.smollm2
+    )
+
+
 def test_the_toy_models_have_names_and_shapes_and_no_numbers():
     for model in experiment.toy_models().values():
         assert all(parameter.device == torch.device("meta") for parameter in model.parameters())

@@ -6,6 +6,7 @@ import importlib
 import re
 import warnings
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import peft
@@ -395,6 +396,16 @@ def test_the_page_and_its_claims_say_what_was_recorded():
             values = [row[key] for row in heads if row["arm"] == arm]
             number = f"{sum(values) / len(values):.1%}".replace("%", " %")
             assert page.count(number) >= 2 and number in claims  # once in the model's answer
+
+
+def test_the_claim_of_a_causal_model_has_the_losses_recorded_on_smollm2():
+    (claim,) = (claim for claim in claims_table("07").claims if claim.id == "task_causal_lm")
+    (example,) = (claim for claim in claims_table("00").claims if claim.id == "example")
+    losses = load("00_noise_floor_smollm2").data
+    after = f"{mean(losses):.3f} ± {figures.half_width95(losses):.3f} in 120 steps, five seeds"
+    before = load("05_targets_smollm2").data["before"]  # the same validation text
+    for said in (claim.smollm2, example.smollm2):
+        assert f"rom {before:.3f} to {after}" in said
 
 
 # --- the style ---------------------------------------------------------------------------------
