@@ -23,7 +23,7 @@
 # 2. say what merging rounds away for a given dtype, before you merge, and undo a merge bit for bit;
 # 3. serve several adapters on one base: switched, mixed in one batch, or summed.
 #
-# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 65 minutes in all. The **core path** takes 30: the sections marked *core*.
 #
 # **You need:** the LoRA layer of lesson 02, the scaling $s = \alpha/r$ of lesson 03, `state_dict`.
 #
@@ -34,6 +34,7 @@
 
 # %%
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -369,8 +370,7 @@ print("\n".join(figures.rounding_table(larger.data["rows"])))
 # %% [markdown]
 # What to do about it: look at the report first. If the error is large, merge into float32 and store that, or
 # keep the adapter apart. Weights of 4 bits have 16 values in all, so merging into them needs a detour through
-# 16 bits, and what was gained may be lost on the way back (lesson 12). And look for **tied weights**. In a model whose
-# input embedding *is* its output layer, a merge into `lm_head` changes both.
+# 16 bits, and what was gained may be lost on the way back (lesson 12). And look for **tied weights**: section 7.
 #
 # ## 4. An exact way back (*core*)
 #
@@ -652,7 +652,115 @@ print("the averaged files make another update in every layer")
 # Its default, `svd`, cuts the sum down to one adapter's rank, and counted the scaling twice in version 0.20. The
 # package's version returns the error of each layer, so that you need not believe a name.
 #
-# ### Question 9.7: your verdict (written, 5 minutes, 3 points)
+# ## 7. One weight under two names (8 minutes)
+#
+# In our models, as in many small ones, the input embedding *is* the output layer: `embed_tokens.weight` and
+# `lm_head.weight` are one Parameter, which saves 512 x 64 numbers here. They are **tied**. An adapter on `lm_head`
+# acts on the logits alone. What if it is merged?
+
+# %%
+_ = ll.seed_everything(0)
+plain, _ = ll.load_base("nano")
+print(plain.lm_head.weight is plain.model.embed_tokens.weight, plain.config.tie_word_embeddings)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    on_head = ll.LoraConfig(r=8, lora_alpha=16, target_modules=["lm_head"], task_type="CAUSAL_LM")
+    apart = ll.get_peft_model(plain, on_head)
+print(said[0].message)
+experiment.train_on_melville(apart)
+update = apart.lora_layers()["lm_head"].get_delta_weight("default").detach()  # (512, 64)
+
+# %% [markdown]
+# It is trained, and reads Moby Dick better than the base. Now add its update to `lm_head.weight`, as for any
+# layer. How does that model read?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "tied",
+    "The loss after the update is merged into the tied weight",
+    options=["as with the adapter apart", "between the adapter and the base", "above the base"],
+)
+
+# %% tags=["nbval-ignore-output"]
+careless, _ = ll.load_base("nano")
+with torch.no_grad():
+    careless.lm_head.weight += update
+heads = {}
+with apart.disable_adapter():
+    heads["the base"] = experiment.loss_table(apart, unread)["melville"]
+heads["adapter apart"] = experiment.loss_table(apart, unread)["melville"]
+heads["merged, tied"] = experiment.loss_table(careless, unread)["melville"]
+for name, loss in heads.items():
+    print(f"{name:14s} {loss:.3f}")
+
+# %%
+assert heads["adapter apart"] < heads["the base"] < heads["merged, tied"]
+print("merged into the tied weight, the adapter is worse than no adapter")
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("tied", "above the base")
+
+# %% [markdown]
+# The update was learnt for the way out. Merged, it moves every token on its way *in* too, and all blocks
+# read other inputs than they were trained on. No error is raised: shapes and dtypes fit.
+#
+# ### Exercise 9.7: untie, then merge (5 minutes)
+#
+# Add `delta`, the update of the output layer, to that layer's weight; the input embedding must keep its
+# values. `model.get_output_embeddings()` and `model.get_input_embeddings()` return the two modules.
+#
+# - If their weights are **one** Parameter, first give the output layer a Parameter of its own, and set
+#   `model.config.tie_word_embeddings` to False: `tie_weights()`, which transformers calls when it resizes the
+#   vocabulary, would tie them again, and the update would be lost.
+# - If they are two, write in place: an optimizer holds that Parameter. Mind that two matrices may be equal and
+#   still be two, and that a config may be wrong.
+#
+# Return nothing.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "merge_into_head", "locked": false, "solution": true, "task": false}
+def merge_into_head(model: torch.nn.Module, delta: torch.Tensor) -> None:
+    """Add delta (vocabulary, hidden) to the output layer's weight, and to no other's."""
+    ### BEGIN SOLUTION
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+    with torch.no_grad():
+        head.weight += delta
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_merge_into_head", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.merge_into_head(merge_into_head)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% tags=["nbval-ignore-output"]
+into_head = lesson.use("merge_into_head", merge_into_head, experiment.package_merge_into_head)
+untied, _ = ll.load_base("nano")
+into_head(untied, update)
+untied.tie_weights()  # ties nothing now: the config says so
+loss = experiment.loss_table(untied, unread)["melville"]
+print(f"merged, untied {loss:.3f}")
+
+# %%
+assert abs(loss - heads["adapter apart"]) < 1e-4
+print("untied first, the merged model reads as the adapter does")
+
+# %% [markdown]
+# The package does not untie for you, because the model becomes larger and is another one on disk. It refuses:
+
+# %%
+try:
+    apart.merge_and_unload()
+except ll.MergeError as error:
+    print(error)
+
+# %% [markdown]
+# ### Question 9.8: your verdict (written, 5 minutes, 3 points)
 #
 # A colleague trains with a very low learning rate, merges into the bfloat16 base, and finds that "the merged model
 # forgot the training". They want to train longer. In at most five sentences: what do you measure first, what
@@ -666,7 +774,7 @@ print("the averaged files make another update in every layer")
 # if the values fit) and store that. Training longer may help only because it makes the update larger.
 
 # %% [markdown]
-# ### Exercise 9.8: a merge of your own (4 minutes)
+# ### Exercise 9.9: a merge of your own (4 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
 # gave it to you; alone, leave it empty.
@@ -698,14 +806,12 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 7. The same in PEFT (*core*)
+# ## 8. The same in PEFT (*core*)
 #
 # Files go both ways. PEFT reads the adapter written above; it writes one, and the package reads it. The logits
 # are equal each time.
 
 # %% tags=["nbval-ignore-output"]
-import warnings
-
 import peft
 
 warnings.simplefilter("ignore")  # transformers' and PEFT's notes on themselves
@@ -771,6 +877,17 @@ except ll.AdapterFileError as error:
 # %% [markdown]
 # (PEFT does warn of missing keys. The cell above silences warnings, as many a log does.)
 #
+# Last, the adapter of section 7. PEFT warns too, and then merges it into both:
+
+# %%
+apart.save_pretrained(FOLDER / "head")
+theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "head").merge_and_unload()
+assert theirs.lm_head.weight is theirs.model.embed_tokens.weight
+loss = experiment.loss_table(theirs.eval(), unread)["melville"]
+assert abs(loss - heads["merged, tied"]) < 1e-4
+print("PEFT's merged model is still tied, and has the loss of the careless merge")
+
+# %% [markdown]
 # ## Summary
 #
 # - An adapter's file holds $A$ and $B$ under `base_model.model.<path>.lora_A.weight`; the scaling is in the json.
@@ -778,6 +895,8 @@ except ll.AdapterFileError as error:
 # - Merging rounds $W + s\,BA$ to $W$'s dtype: once, from float32. In bfloat16 an update of 1 % of the weights leaves
 #   about a fifth of them unchanged, one of 0.1 % about four fifths. Ask the report before you merge.
 # - Subtracting does not undo a merge, in no dtype. A copy does, at the size of the adapted weights.
+# - A merge into a tied weight changes the input embedding and the output layer. Untie first, and say so in the
+#   config.
 # - In one batch the base runs once, and each row adds its own adapter's branch. Nothing is merged there.
 # - Sums of adapters: stack the factors. Averaged files have cross terms that nobody trained.
 #

@@ -103,6 +103,40 @@ def test_the_packages_pieces_pass_the_lessons_checks_contracts(authors):
         experiment.package_load({"a": A}, {"b": A})
 
 
+def on_head():
+    """nano with a trained adapter on its output layer, and the update."""
+    ll.seed_everything(0)
+    config = ll.LoraConfig(r=8, lora_alpha=16, target_modules=["lm_head"], task_type="CAUSAL_LM")
+    with pytest.warns(ll.PeftWarning, match="lm_head shares its weight with model.embed_tokens"):
+        model = ll.get_peft_model(ll.load_base("nano")[0], config)
+    experiment.train_on_melville(model, steps=3, characters=20_000)
+    return model, model.lora_layers()["lm_head"].get_delta_weight("default").detach()
+
+
+def test_a_tied_output_layer_is_merged_into_only_after_it_is_untied():
+    model, update = on_head()
+    assert update.any()
+    base = model.get_base_model()
+    head, embedding = base.lm_head.base_layer, base.model.embed_tokens
+    with torch.no_grad():
+        read, apart = embedding.weight.clone(), model(torch.arange(9)[None]).logits
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(ll.MergeError, match="share one weight, and merging"):
+            merge()
+    assert torch.equal(head.weight, read) and head.weight is embedding.weight
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    base.config.tie_word_embeddings = False
+    merged = model.merge_and_unload()
+    assert torch.equal(merged.model.embed_tokens.weight, read)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(torch.arange(9)[None]).logits, apart)
+    by_hand, _ = ll.load_base("nano")
+    experiment.package_merge_into_head(by_hand, update)
+    by_hand.tie_weights()
+    torch.testing.assert_close(by_hand.lm_head.weight, merged.lm_head.weight)
+    assert torch.equal(by_hand.model.embed_tokens.weight, read)
+
+
 def made_up(seeds):
     """Three dtypes, two factors; the merged model keeps half of the gain, and more by the seed."""
     return [

@@ -151,6 +151,24 @@ def weighted_sum(adapters, weights):
 
 _ROWS = "torch.cat(As)"
 
+
+def _head(
+    tied: str = "head.weight is embedding.weight",
+    own: str = "head.weight = torch.nn.Parameter(head.weight.detach().clone())",
+    flag: str = "model.config.tie_word_embeddings = False",
+    write: str = "head.weight += delta",
+) -> str:
+    return f"""
+def merge_into_head(model, delta):
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if {tied}:
+        {own}
+        {flag}
+    with torch.no_grad():
+        {write}
+"""
+
+
 WRONG = {
     "file_tensors": [
         WrongAnswer(
@@ -532,6 +550,67 @@ def serve_batch(x, linear, adapters, names):
         ),
     ],
 }
+
+WRONG["merge_into_head"] = [
+    WrongAnswer("merges without a look", _head("False"), "it still is the same Parameter"),
+    WrongAnswer(
+        "looks in named_parameters, which lists a shared tensor once",
+        _head("sum(p is head.weight for _, p in model.named_parameters()) > 1"),
+        "lists a shared one once",
+    ),
+    WrongAnswer(
+        "compares the values",
+        _head("torch.equal(head.weight, embedding.weight)"),
+        "are equal and yet not one",
+    ),
+    WrongAnswer("unties what is not tied", _head("True"), "This model is not tied"),
+    WrongAnswer(
+        "asks the config", _head("model.config.tie_word_embeddings"), "This config says False"
+    ),
+    WrongAnswer(
+        "a second Parameter over the same memory",
+        _head(own="head.weight = torch.nn.Parameter(head.weight.detach())"),
+        "over one memory",
+    ),
+    WrongAnswer("leaves the config as it was", _head(flag="pass"), "is still True"),
+    WrongAnswer(
+        "sets the flag on the model",
+        _head(flag="model.tie_word_embeddings = False"),
+        "config.tie_word_embeddings is still True",
+    ),
+    WrongAnswer(
+        "merges into the embedding",
+        _head(write="embedding.weight += delta"),
+        "is in the input embedding",
+    ),
+    WrongAnswer(
+        "merges before it unties",
+        _head(
+            own="head.weight.data += delta; "
+            "head.weight = torch.nn.Parameter(head.weight.detach().clone())",
+            write="pass",
+        ),
+        "Untie first, then add",
+    ),
+    WrongAnswer(
+        "merges into the old weight, by a name kept from before",
+        """
+def merge_into_head(model, delta):
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    merged = head.weight + delta
+    if head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+""",
+        "The output layer is as it was",
+    ),
+    WrongAnswer("subtracts", _head(write="head.weight -= delta"), "delta was subtracted"),
+    WrongAnswer(
+        "delta in place of the weight",
+        _head(write="head.weight.copy_(delta)"),
+        "holds delta alone",
+    ),
+]
 
 # The numbers of self-study.
 WRONG["my_merge"] = wrong_numbers(

@@ -1,6 +1,7 @@
 """Lesson 09, save, merge and switch: exercises with their checks and hints, and the cards.
 
-The checks on one adapter (9.1 to 9.4) are in `checks.lesson09`; those on several follow.
+The checks on one adapter (9.1 to 9.4) are in `checks.lesson09`, that of the tied layer (9.7) in
+`checks.lesson09_tied`; those on several adapters follow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..checks.lesson09 import (
     check_merge_rounded,
     draw,
 )
+from ..checks.lesson09_tied import check_merge_into_head
 from ..mine.lesson09 import MY_MERGE
 
 # --- 9.5 -------------------------------------------------------------------------------------
@@ -288,6 +290,21 @@ EXERCISES = [
         ),
         check=check_weighted_sum,
     ),
+    Exercise(
+        name="merge_into_head",
+        title="9.7 Untie, then merge",
+        points=2,
+        minutes=5,
+        hints=(
+            "One weight under two names: what does `head.weight is embedding.weight` say?",
+            "If they are one, the output layer needs a Parameter over memory of its own: "
+            ".detach().clone() copies, .detach() alone does not. And the config must say so.",
+            "head.weight = torch.nn.Parameter(head.weight.detach().clone()); "
+            "model.config.tie_word_embeddings = False. Then, tied or not, under torch.no_grad(): "
+            "head.weight += delta.",
+        ),
+        check=check_merge_into_head,
+    ),
     MY_MERGE,
 ]
 
@@ -322,5 +339,10 @@ CARDS = [
         "Why is the mean of two As and two Bs not the mean of two adapters?",
         "(B1 + B2)(A1 + A2) holds B1 A2 and B2 A1, which nobody trained. Stack the factors: the "
         "sum is exact, at the sum of the ranks.",
+    ),
+    Card(
+        "A model's input embedding is its output layer too. What does merging into one of them do?",
+        "It changes both, without an error: the loss may end above the base's. Untie first: a "
+        "Parameter of its own for one, and tie_word_embeddings = False in the config.",
     ),
 ]

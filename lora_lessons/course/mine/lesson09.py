@@ -57,7 +57,7 @@ def mistakes(weight: float, update_1: float, update_2: float) -> dict[str, Numbe
 MY_MERGE = own_exercise(
     OwnNumbers(draw, right, mistakes),
     name="my_merge",
-    title="9.8 A merge of your own",
+    title="9.9 A merge of your own",
     points=1,
     minutes=4,
     hints=(
