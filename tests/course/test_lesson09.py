@@ -135,6 +135,9 @@ def test_a_tied_output_layer_is_merged_into_only_after_it_is_untied():
     by_hand.tie_weights()
     torch.testing.assert_close(by_hand.lm_head.weight, merged.lm_head.weight)
     assert torch.equal(by_hand.model.embed_tokens.weight, read)
+    by_hand.config.tie_word_embeddings = True  # as it is where the flag was forgotten
+    by_hand.resize_token_embeddings(520, mean_resizing=False)
+    assert by_hand.lm_head.weight is by_hand.model.embed_tokens.weight
 
 
 def made_up(seeds):
