@@ -22,10 +22,10 @@
 # 2. say what the first step of training does to $A$, to $B$ and to the layer, before you run it;
 # 3. compare what two adapters have learnt, and judge the result against chance.
 #
-# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 70 minutes in all. The **core path** takes 30: the sections marked *core*.
 #
 # **You need:** matrix products, the chain rule, `requires_grad`, and lesson 01's singular vectors for
-# section 6.
+# sections 6 and 7.
 #
 # **How it works:** replace the line in each exercise, run the cell, then run the check below it.
 # `lesson.hint.NAME()` gives three hints, each stronger than the one before.
@@ -39,7 +39,7 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course.figures import lesson02 as figures
-from lora_lessons.experiments import first_step
+from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
 
 lesson = ll.lesson("02")
@@ -613,6 +613,111 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # validation loss to say, with the learning rate tuned for each rank.
 
 # %% [markdown]
+# ## 7. Does the update amplify what $W$ leaves out? (10 minutes)
+#
+# Section 6 compared two adapters. The paper's section 7.3 compares an adapter with $W$ itself. Take the trained
+# update apart, $\Delta W = U S V^\top$ of rank $r$. The columns of $V$ (in, $r$) are the directions that it
+# listens to, those of $U$ (out, $r$) the ones that it writes to. What $W$ does between the same directions is
+# $U^\top W V$, an $r \times r$ matrix. The paper's **amplification factor** is
+#
+# $$\frac{\lVert \Delta W \rVert_F}{\lVert U^\top W V \rVert_F} .$$
+#
+# In GPT-3, for one q layer and $r = 4$, it is $6.91 / 0.32 = 21.5$. The paper concludes that the update amplifies
+# directions that $W$ has and does not emphasise. (Its table 7; appendix H.4 says why $r = 64$ has only about 2.)
+#
+# What would chance give? Each of the $r^2$ entries $u^\top W v$ of random directions has the mean square
+# $\lVert W \rVert_F^2 / (\text{out} \cdot \text{in})$, so
+#
+# $$\lVert U^\top W V \rVert_\text{chance} = \frac{r \, \lVert W \rVert_F}{\sqrt{\text{out} \cdot \text{in}}} .$$
+#
+# It grows with $r$. So the factor falls with $r$ by itself, if $\lVert \Delta W \rVert_F$ does not grow as fast.
+#
+# Predict the factor of the decoder's q layers at $r = 8$:
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "amplification",
+    "Amplification factor, q layers of the decoder, r = 8",
+    low=0,
+    high=40,
+    step=0.5,
+)
+
+# %% [markdown]
+# First live, on the nano model, with ranks 4 and 16:
+
+# %% tags=["nbval-ignore-output"]
+live = amplification.amplification(
+    base="nano",
+    ranks=(4, 16),
+    lrs=(3e-3,),
+    seeds=SIZE["seeds"],
+    steps=SIZE["fit"],
+    batch_size=SIZE["batch"],
+    length=SIZE["length"],
+    valid_blocks=SIZE["blocks"],
+    device=DEVICE,
+)
+figures.print_amplification(figures.amplification_table(live))
+
+# %%
+for row in figures.amplification_table(live):
+    assert abs(row["in_random"] / row["chance"] - 1) < 0.3
+    assert row["in_update"] < row["in_own"]
+print("random directions hold what chance says; the update's hold less of W than W's own")
+
+# %% [markdown]
+# The recorded run: the decoder, 160 steps of 4 x 64 tokens on a CPU, three seeds, each rank at the best of three
+# learning rates by its first seed. All layers of a kind are taken together by the root mean square. Below it is the
+# paper's layer of GPT-3, with what chance gives there.
+
+# %%
+recorded = lesson.recorded("02_amplification")
+recorded
+
+# %%
+figures.print_amplification(figures.amplification_table(recorded.data))
+print()
+figures.print_amplification(figures.paper_table())
+
+# %%
+ll.show(
+    figures.held_norms(recorded.data),
+    alt="Recorded, decoder: norms against r = 4, 8 and 64 on a log scale, for q and for v. W in its own directions "
+    "lies highest. W in the update's directions is ten times lower at r = 4 and rises with r. Random directions lie on "
+    "the dashed line of chance: in q well below the update's, in v just below. The norm of the update itself "
+    "hardly changes with r, so that the update's line crosses it before r = 64.",
+)
+
+# %% tags=["nbval-ignore-output"]
+q_at_8 = next(
+    row
+    for row in figures.amplification_table(recorded.data)
+    if (row["layer"], row["r"]) == ("q_proj", 8)
+)
+lesson.compare("amplification", q_at_8["factor"])
+
+# %% [markdown]
+# ### What came out
+#
+# **The paper's finding holds here in part:**
+#
+# - The update does not repeat what $W$ does most. At $r = 4$ its directions in q hold 0.74 of $W$, and $W$'s own
+#   four hold 8.34. The factor is $7.9 \pm 3.5$ in q and $8.0 \pm 0.3$ in v.
+# - The factor falls with $r$, as in the paper: at $r = 8$ to 5.4 in both, and at $r = 64$ below 1. There the update
+#   is smaller than what $W$ does in the same directions.
+# - But a large factor is no sign of special directions. Random ones would give more: 21 in q and 11 in v at
+#   $r = 4$ (divide the update's norm by chance). And from $r = 4$ to 64, for an update of the same norm, chance alone
+#   makes the factor fall 16 times.
+# - What tells the update's directions from any others is the column *times chance*. The update does prefer
+#   directions in which $W$ does something: in q 2.7 times chance at $r = 4$ and 1.3 times at $r = 64$; in v 1.3
+#   times and 1.05 times, which is hardly anything. The paper's layer has 16 and 6.
+#
+# One caution. $\lVert \Delta W \rVert$ grows with the learning rate and the steps, and the factor with it: these runs
+# are short, and $r = 64$ chose 0.001, the lowest rate tried, where the others chose 0.003. *Times chance*
+# takes only the directions, not the length of the update.
+
+# %% [markdown]
 # ### Exercise 2.8: two gradients of your own (5 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
@@ -645,7 +750,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 7. The same in PEFT (*core*)
+# ## 8. The same in PEFT (*core*)
 #
 # PEFT's layer holds your two matrices under other names. Copy the factors that *you* trained into a
 # PEFT model of the same base, and it computes the same logits.
@@ -691,6 +796,8 @@ lesson.claims()
 #   update is $-\text{lr}\,s^2\,\nabla_W L\,A^\top A$: the full gradient, seen through the rows of $A$.
 # - Only $BA$ has a meaning for the output; how it trains depends on the factors.
 # - An overlap of subspaces means something against chance, $\max(i,j)/d$, and with independent seeds only.
+# - The update is large where $W$ is small: the amplification factor. It falls with $r$ by chance alone, so compare
+#   $\lVert U^\top W V \rVert$ with $r \lVert W \rVert / \sqrt{\text{out} \cdot \text{in}}$.
 #
 # ### Cards for review
 #
@@ -703,7 +810,8 @@ lesson.cards()
 # ### Further reading
 #
 # - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685: section 4.1
-#   for the layer, section 7.2 and appendix G for the overlap of subspaces.
+#   for the layer, section 7.2 and appendix G for the overlap of subspaces, section 7.3 and appendix H.4 for the
+#   amplification.
 # - Hayou and others, *The Impact of Initialization on LoRA Finetuning Dynamics*, 2024, arXiv 2406.08447: which
 #   of $A$ and $B$ should be zero.
 # - Hayou and others, *LoRA+: Efficient Low Rank Adaptation of Large Models*, 2024, arXiv 2402.12354: why $A$ and

@@ -1,7 +1,8 @@
 """The experiments of lesson 02: what is trained, and what the subspaces of two runs share.
 
 The overlap of subspaces (Hu et al. 2021, section 7.2) trains many adapters, small on a CPU and at
-full size on a GPU. The exact algebra of the first step is in `first_step`.
+full size on a GPU. The exact algebra of the first step is in `first_step`, the paper's section 7.3
+in `amplification`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..text import load_text
 from ..tokens import TokenBatches, encode
 from ..train.loop import fit
 from ..train.sweep import Job, JobResult, initial_adapter, train_many
+from .amplification import amplification
 from .first_step import TARGETS, config, lora_layers
 from .task import as_loss, load_task
 
@@ -281,6 +283,28 @@ _TINY = {"base": "nano", "batch_size": 2, "length": 16, "dtype": "float64"}
 _CARD_TINY = {**_TINY, "r": 2, "steps": 3}
 
 RECORDINGS = {
+    "02_amplification": (
+        amplification,
+        {
+            "base": "decoder",
+            "ranks": [4, 8, 64],
+            "lrs": [1e-3, 3e-3, 1e-2],
+            "seeds": [0, 1, 2],
+            "steps": 160,
+            "batch_size": 4,
+            "length": 64,
+            "valid_blocks": 64,
+            "device": "cpu",
+        },
+        {
+            **_TINY,
+            "ranks": [2, 4],
+            "lrs": [2e-3],
+            "seeds": [0, 1],
+            "steps": 4,
+            "valid_blocks": 4,
+        },
+    ),
     "02_subspaces": (
         subspace_overlap,
         {

@@ -13,7 +13,7 @@ from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson02 as explorer
 from lora_lessons.course.figures import lesson02 as figures
 from lora_lessons.course.figures.statistics import half_width95
-from lora_lessons.experiments import first_step
+from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
 from lora_lessons.experiments.lesson02 import chance, right_directions, similarity
 
@@ -185,6 +185,87 @@ def test_no_two_runs_share_a_seed(monkeypatch):
     assert len(seen) == len(set(seen)) == 9
 
 
+# --- W in the directions of the update (the paper's section 7.3) ---------------------------------
+
+
+def test_the_own_directions_hold_the_largest_singular_values():
+    W = normal(13, 9)
+    values = torch.linalg.svdvals(W)
+    for r in (1, 4, 9):
+        expected = values[:r].square().sum().sqrt().item()
+        own = amplification.leading_directions(W, r)
+        assert amplification.held(W, own) == pytest.approx(expected)
+
+
+def test_an_update_that_amplifies_a_part_of_W_three_times_has_the_factor_three():
+    W, gen = normal(13, 9), ll.generator(1)
+    U, V = amplification.random_directions(W, 2, gen)
+    update = 3 * U @ (U.T @ W @ V) @ V.T
+    norms = amplification.layer_norms(W, update, 2, gen)
+    assert norms["update"] / norms["in_update"] == pytest.approx(3)
+    assert norms["in_own"] > norms["in_update"]
+    assert norms["W"] == pytest.approx(W.norm().item())
+
+
+@pytest.mark.parametrize(("shape", "r"), [((20, 12), 3), ((12, 20), 8), ((9, 9), 9)])
+def test_chance_is_the_root_mean_square_over_random_directions(shape, r):
+    W, gen = normal(*shape), ll.generator(0)
+    squares = [
+        amplification.held(W, amplification.random_directions(W, r, gen)) ** 2 for _ in range(400)
+    ]
+    assert mean(squares) ** 0.5 == pytest.approx(amplification.held_by_chance(W, r), rel=0.05)
+
+
+def test_the_papers_random_columns_are_chance_and_its_factors_follow():
+    four, sixty_four = figures.paper_table()
+    for row in (four, sixty_four):
+        assert row["chance"] == pytest.approx(row["in_random"], abs=0.01)
+    assert four["factor"] == pytest.approx(21.5, abs=0.1)  # the paper's 21.5 = 6.91 / 0.32
+    assert sixty_four["factor"] == pytest.approx(2, abs=0.2)  # its appendix H.4: "around 2"
+    assert round(four["over_chance"]) == 16 and round(sixty_four["over_chance"]) == 6
+
+
+def test_every_rank_is_tuned_and_no_two_runs_share_a_seed(monkeypatch):
+    seen, train_many = [], amplification.train_many
+
+    def spy(model, jobs, *args, **kwargs):
+        seen.extend(jobs)
+        return train_many(model, jobs, *args, **kwargs)
+
+    monkeypatch.setattr(amplification, "train_many", spy)
+    data = amplification.amplification(
+        ranks=(2, 4), lrs=(1e-6, 2e-3), seeds=(0, 1), steps=4, batch_size=2, length=16,
+        valid_blocks=4,
+    )  # fmt: skip
+    assert data["lr"] == {"2": 2e-3, "4": 2e-3}  # the other hardly trains
+    assert [(job.config.r, job.lr) for job in seen] == [
+        (2, 1e-6), (2, 2e-3), (4, 1e-6), (4, 2e-3), (2, 2e-3), (4, 2e-3),
+    ]  # fmt: skip
+    assert len({job.seed for job in seen}) == 4  # two ranks, two seeds; both rates share the first
+    assert [(row["r"], row["module"]) for row in data["rows"]] == [
+        (2, "q_proj"), (2, "v_proj"), (4, "q_proj"), (4, "v_proj"),
+    ]  # fmt: skip
+    for row in data["rows"]:
+        assert all(len(row[key]) == 2 for key in row.keys() - {"r", "module"})
+        assert row["in_own"][0] < row["W"][0] and row["W"][0] == row["W"][1]
+        for factor, update, inside in zip(
+            row["factor"], row["update"], row["in_update"], strict=True
+        ):
+            assert factor == pytest.approx(update / inside)
+
+
+def test_the_norms_are_those_of_the_trained_update():
+    """By hand, from one run: the update is alpha / r times B A."""
+    how = {"steps": 4, "batch_size": 2, "length": 16}
+    data = amplification.amplification(ranks=(2,), lrs=(2e-3,), seeds=(0,), **how)
+    model, train, _ = amplification.load_task("nano", 16, "cpu")
+    job = amplification.Job(amplification.config(2), 2e-3, 2000)
+    (run,) = amplification.train_many(model, [job], train, progress=False, **how)
+    updates = [2 * (B @ A) for name, (A, B) in run.factors.items() if name.endswith("q_proj")]
+    squares = [update.double().square().sum().item() for update in updates]
+    assert data["rows"][0]["update"] == pytest.approx([mean(squares) ** 0.5], rel=1e-4)
+
+
 # --- figures and explorer ----------------------------------------------------------------------
 
 
@@ -199,6 +280,22 @@ def test_the_curves_draw_the_means_and_chance(overlap):
         "r = 2 and r = 4", "r = 4, two seeds", "r = 2 and r = 4, untrained", "chance, i / width",
     ]  # fmt: skip
     assert len(figure.axes[2].lines) == 3  # the untrained update has no directions
+
+
+def test_the_table_of_norms_and_its_figure_draw_the_means(capsys):
+    data = recorded.load("02_amplification").data
+    rows = figures.amplification_table(data)
+    figure = figures.held_norms(data)
+    for axis, module in zip(figure.axes, ("q_proj", "v_proj"), strict=True):
+        mine = [row for row in rows if row["layer"] == module]
+        drawn = {line.get_label(): line.get_ydata().tolist() for line in axis.lines}
+        for key, label in (*figures.DIRECTIONS.items(), ("update", "the update")):
+            assert drawn[label] == [row[key] for row in mine]
+        assert drawn["chance"] == [row["chance"] for row in mine]
+    figures.print_amplification(rows + figures.paper_table())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 6 + 2
+    assert lines[2].split()[:2] == ["q_proj", "4"] and "+-" in lines[2] and "+-" not in lines[-1]
 
 
 def test_the_maps_and_the_table_hold_the_overlap(overlap):
@@ -286,6 +383,30 @@ def test_the_recorded_differences_of_overlap_are_those_of_the_page():
     assert sure == {(twins, "q_proj", 1)}
     assert A_less_BA[twins, "q_proj", 1] == (0.05, 0.03)
     assert all(abs(middle) <= 0.02 for key, (middle, _) in A_less_BA.items() if key[2] == 8)
+
+
+def test_the_recorded_amplification_bears_the_verdict_of_the_page():
+    data = recorded.load("02_amplification").data
+    table = {(row["layer"], row["r"]): row for row in figures.amplification_table(data)}
+
+    def of(key, digits):
+        return {
+            module: [round(table[module, r][key], digits) for r in (4, 8, 64)]
+            for module in ("q_proj", "v_proj")
+        }
+
+    assert of("factor", 1) == {"q_proj": [7.9, 5.4, 0.9], "v_proj": [8.0, 5.4, 0.7]}
+    assert of("half", 1) == {"q_proj": [3.5, 0.5, 0.1], "v_proj": [0.3, 0.4, 0.0]}
+    assert of("over_chance", 2) == {"q_proj": [2.73, 2.35, 1.27], "v_proj": [1.32, 1.28, 1.05]}
+    four = table["q_proj", 4]
+    assert (round(four["in_update"], 2), round(four["in_own"], 2)) == (0.74, 8.34)
+    by_chance = [round(table[m, 4]["update"] / table[m, 4]["chance"]) for m in ("q_proj", "v_proj")]
+    assert by_chance == [21, 11]
+    assert all(row["factor"] < row["update"] / row["chance"] for row in table.values())
+    for row in data["rows"]:  # with each seed, not in the mean alone
+        both = zip(row["in_update"], row["in_random"], row["chance"], strict=True)
+        assert all(inside > max(control, chance) for inside, control, chance in both)
+    assert data["lr"] == {"4": 0.003, "8": 0.003, "64": 0.001}
 
 
 @pytest.mark.parametrize("name", ["02_what_trains", "02_what_trains_smollm2"])

@@ -1,4 +1,4 @@
-"""The figures of lesson 02: the overlap of subspaces against chance, and as a map."""
+"""The figures of lesson 02: the overlap of subspaces, and W in the directions of an update."""
 
 from __future__ import annotations
 
@@ -103,3 +103,81 @@ def named(pair: str, result: dict[str, Any]) -> str:
     """The pair with its ranks: "r = 8 and r = 64"."""
     small, large = f"r = {result['small']}", f"r = {result['large']}"
     return pair.replace("small", small).replace("large", large)
+
+
+# --- the paper's section 7.3: what W holds in the directions of the update ----------------------
+
+PAPER = [
+    {"r": 4, "in_update": 0.32, "in_own": 21.67, "in_random": 0.02, "W": 61.95, "update": 6.91},
+    {"r": 64, "in_update": 1.90, "in_own": 37.71, "in_random": 0.33, "W": 61.95, "update": 3.57},
+]
+"""Hu et al. 2021, table 7: W_q of the 48th layer of GPT-3, 12,288 x 12,288."""
+PAPER_WIDTH = 12_288
+DIRECTIONS = {
+    "in_own": "W in its own directions",
+    "in_update": "W in the update's",
+    "in_random": "W in random ones",
+}
+
+
+def amplification_table(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The means over seeds, one row for each rank and kind of layer, and the paper's two rows.
+
+    `factor` is the paper's amplification, `update` / `in_update`, and `half` half of its 95 %
+    interval. `over_chance` is `in_update` against what random directions would hold.
+    """
+    rows = []
+    for row in result["rows"]:
+        means = {key: mean(row[key]) for key in (*DIRECTIONS, "chance", "W", "update", "factor")}
+        over = [a / b for a, b in zip(row["in_update"], row["chance"], strict=True)]
+        named = {"layer": row["module"], "r": row["r"], "half": half_width95(row["factor"])}
+        rows.append({**named, **means, "over_chance": mean(over)})
+    return rows
+
+
+def paper_table() -> list[dict[str, Any]]:
+    """The paper's rows, with what follows from them: chance, the factor and `over_chance`."""
+    rows = []
+    for row in PAPER:
+        by_chance = row["r"] * row["W"] / PAPER_WIDTH
+        derived = {"chance": by_chance, "factor": row["update"] / row["in_update"]}
+        over = {"over_chance": row["in_update"] / by_chance}
+        rows.append({"layer": "GPT-3, q", "half": None, **row, **derived, **over})
+    return rows
+
+
+def print_amplification(rows: list[dict[str, Any]]) -> None:
+    """Print the table: W in each kind of directions, W and the update whole, and the factor."""
+    print("              norm of W in directions        times   whole norm of   amplifi-")
+    print("layer     r  update    own  random  chance  chance      W   update   cation")
+    for row in rows:
+        interval = "" if row["half"] is None else f" +- {row['half']:.2f}"
+        print(
+            f"{row['layer']:8s} {row['r']:2d}  {row['in_update']:6.2f} {row['in_own']:6.2f}  "
+            f"{row['in_random']:6.2f}  {row['chance']:6.2f}  {row['over_chance']:6.2f} "
+            f"{row['W']:6.2f}   {row['update']:6.2f}   {row['factor']:6.2f}{interval}"
+        )
+
+
+def held_norms(result: dict[str, Any]) -> Figure:
+    """The norm of W in three kinds of directions against r, and the norm of the update."""
+    figure, axes = new_figure(1, 2)
+    modules = dict.fromkeys(row["module"] for row in result["rows"])
+    for axis, module in zip(axes, modules, strict=True):
+        rows = [row for row in amplification_table(result) if row["layer"] == module]
+        r = [row["r"] for row in rows]
+        for k, ((key, label), marker) in enumerate(zip(DIRECTIONS.items(), "sox", strict=True)):
+            norms = [row[key] for row in rows]
+            axis.plot(r, norms, marker=marker, color=PALETTE[k], label=label)
+        norms = [row["update"] for row in rows]
+        axis.plot(r, norms, marker="^", color=PALETTE[3], label="the update")
+        by_chance = [row["chance"] for row in rows]
+        axis.plot(r, by_chance, "--", color=PALETTE[-1], label="chance")
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xticks(r, [str(n) for n in r])
+        axis.set_xlabel("r")
+        axis.set_title(module)
+    axes[0].set_ylabel("Frobenius norm")
+    axes[0].legend(fontsize="small")
+    return figure
