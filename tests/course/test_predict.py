@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from lora_lessons.course.predict import compare, in_words, predict
+
+LESSONS = sorted((Path(__file__).resolve().parents[2] / "solutions").glob("[0-9][0-9]_*.py"))
 
 
 def parts(prediction):
@@ -93,3 +98,26 @@ def test_no_prediction_is_no_reproach():
 )
 def test_numbers_in_words(value, words):
     assert in_words(value) == words
+
+
+# --- in the lessons ------------------------------------------------------------------------------
+
+
+def predictions(path: Path) -> dict[str, list[ast.Call]]:
+    """The calls of lesson.predict and lesson.compare in a lesson's source, in its order."""
+    found: dict[str, list[ast.Call]] = {"predict": [], "compare": []}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if name in ("lesson.predict", "lesson.compare"):
+            found[name.removeprefix("lesson.")].append(node)
+    return found
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
+def test_every_prediction_of_a_lesson_is_compared_once_and_later(path):
+    """Else a learner never sees the result, or sees it before the question."""
+    found = predictions(path)
+    asked, told = ({c.args[0].value: c.lineno for c in found[kind]} for kind in found)
+    assert len(asked) == len(found["predict"]) and len(told) == len(found["compare"])
+    assert asked.keys() == told.keys() != set()
+    assert [key for key in asked if told[key] < asked[key]] == []
