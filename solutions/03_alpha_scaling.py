@@ -282,8 +282,20 @@ for name, extra in (("decay 0.1", {"weight_decay": 0.1}), ("clipping at 0.1", {"
 #
 # ## 4. The first step as a power of the rank
 #
-# Exercise 3.3 has one consequence more. $A$ has $r$ rows of the same spread, so $G A^\top$ has $r$
-# columns of the same size. Hence, to first order in the learning rate:
+# Exercise 3.3 has one consequence more. Try it before you read on. Under rsLoRA, $s = \alpha/\sqrt r$,
+# keep alpha and raise `r` from 1 to 16. Then $s$ is a quarter of what it was, and $A$ has 16 times as
+# many rows. How many times as much does AdamW's first step take off the loss?
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "rslora",
+    "AdamW, alpha / sqrt(r), r from 1 to 16: the first step's fall in loss, times what it was",
+    options=[0.25, 1, 4, 16],
+)
+
+# %% [markdown]
+# $A$ has $r$ rows of the same spread, so $G A^\top$ has $r$ columns of the same size. Hence, to first
+# order in the learning rate:
 #
 # | | grows as | $\alpha$ fixed, $s = \alpha/r$ | $\alpha$ fixed, $s = \alpha/\sqrt r$ | $\alpha = 2r$, $s = 2$ |
 # |---|---|---|---|---|
@@ -343,6 +355,13 @@ for what, rule, theory, fitted, _ in figures.exponent_table(laws):
     assert abs(fitted - theory) < 0.15
     print(f"{what:13s} with {rule:15s} as theory says: r to the power {theory:4.1f}")
 
+# %% tags=["nbval-ignore-output"]
+falls = {
+    r: sum(row["fall, AdamW"] for row in laws if (row["r"], row["rule"]) == (r, "alpha / sqrt(r)"))
+    for r in (1, 16)
+}
+lesson.compare("rslora", falls[16] / falls[1], unit="times")
+
 # %% [markdown]
 # The same on the decoder of 5.5 M parameters, recorded; the interval is over five seeds:
 
@@ -365,7 +384,14 @@ for what, rule, theory, fitted, half in figures.exponent_table(recorded_laws.dat
 #   learning rate 0.01 training broke from `r` = 32 on under that rule, and at no rank with alpha
 #   fixed.
 # - The trap of section 1, `r` raised and alpha left: with SGD it is real. With AdamW it is not
-#   visible in the first step. Lesson 01 has recorded what happens after 400 steps:
+#   visible in the first step. Lesson 01 has recorded what happens in 400 steps. Predict it:
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "trap_later",
+    "AdamW at 0.001, r raised from 8 to 128, alpha left at 16: the best loss in 400 steps is then",
+    options=["higher", "the same within 0.01", "lower"],
+)
 
 # %%
 ranks_recorded = lesson.recorded("01_rank_sweep").data
@@ -381,6 +407,9 @@ for lr in (3e-4, 1e-3):
         }
         low, high = (sum(values) / len(values) for values in losses.values())
         print(f"AdamW at {lr:g}, {rule}: loss {low:.3f} at r = 8, {high:.3f} at r = 128")
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("trap_later", "lower")
 
 # %% [markdown]
 # Alpha left at 16 while `r` goes from 8 to 128 did no harm: the loss fell. At the lower learning
