@@ -21,10 +21,10 @@
 #
 # 1. say for each mode which biases train, how many numbers that is, and what the file must hold;
 # 2. get the base back after its biases were trained, and say why PEFT does not;
-# 3. find a bias that trains and does nothing;
+# 3. find a bias that trains and does nothing, and the reason why no adapter gets a gradient;
 # 4. compare the modes fairly, each at its own learning rate.
 #
-# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 70 minutes in all. The **core path** takes 30: the sections marked *core*.
 #
 # **You need:** names of modules and parameters (lesson 05), softmax attention, what a parameter's
 # `requires_grad` does.
@@ -503,7 +503,100 @@ print("putting the key's bias back changes nothing; the file holds it all the sa
 # *moved* is how far an entry moved, in the mean; *worth* is how much the loss rises if this kind of bias alone is
 # put back to the base's values.
 #
-# ## 6. What is it worth? (*core*)
+# ## 6. A gradient that gets lost (10 minutes)
+#
+# One more gradient that does not arrive, and this time it is that of every adapter. **Gradient checkpointing** saves
+# memory: a block keeps its input alone, and computes its inside a second time in the backward pass.
+# PyTorch's first kind of checkpoint, called *reentrant*, records a block only if the block's **input** requires a
+# gradient. That the block's own parameters do is not looked at. In full training the input always does, for the
+# embedding trains. With LoRA the embedding is frozen.
+
+# %%
+from torch.utils.checkpoint import checkpoint
+
+from lora_lessons.experiments import checkpointing
+
+
+def as_it_stands(embed, blocks, ids):
+    """Run the blocks of a model, each under a reentrant checkpoint."""
+    hidden = embed(ids)
+    for block in blocks:
+        hidden = checkpoint(block, hidden, use_reentrant=True)
+    return hidden
+
+
+# %% [markdown]
+# LoRA is on query and value of the nano encoder, which makes six adapters. Predict: with which `bias=` does each $B$
+# get a gradient? What trains in each mode is in section 1.
+
+# %% tags=["nbval-ignore-output"]
+lesson.predict(
+    "checkpointed",
+    "Reentrant checkpoints: the adapters get a gradient with",
+    options=["no mode", "all alone", "lora_only and all", "each mode"],
+)
+
+# %%
+for mode in figures.MODES:
+    for head_trains in (False, True):
+        found = checkpointing.gradients(as_it_stands, mode, head_trains)
+        learn = sum(gradient is not None for gradient in found["B"].values())
+        head = "a head that trains" if head_trains else "a frozen head"
+        said = "backward() raises an error" if found["error"] else "no error"
+        print(f"{mode:9s} and {head:18s}: {learn} of {len(found['B'])} adapters learn, {said}")
+
+# %% tags=["nbval-ignore-output"]
+lesson.compare("checkpointed", "all alone")
+
+# %% [markdown]
+# Under "all" the bias of the embedding's own norm trains, so the input of the first block requires a gradient, and all
+# is well, by luck. Under "none" and "lora_only" nothing arrives. If nothing else trains, `backward()` raises an error.
+# If a head trains as well (lesson 08), it does not: the head learns, the loss falls, and every $B$ stays
+# zero. PyTorch gives a warning, which a long log hides.
+#
+# ### Exercise 6.6: the gradient that checkpointing loses (8 minutes)
+#
+# Mend it. Return the output of the last block for the token ids. Each block runs under a checkpoint of its own, and
+# the adapters get the very gradients of a run without checkpoints. What is frozen stays frozen. Where the embedding
+# does train, it must get its gradient too.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "run_blocks", "locked": false, "solution": true, "task": false}
+def run_blocks(
+    embed: torch.nn.Module, blocks: torch.nn.ModuleList, ids: torch.Tensor
+) -> torch.Tensor:
+    """Return the blocks' output (batch, time, width) for ids (batch, time), checkpointed."""
+    ### BEGIN SOLUTION
+    hidden = embed(ids)
+    if not hidden.requires_grad:
+        hidden.requires_grad_()  # the flag of this tensor: the embedding's weight stays frozen
+    for block in blocks:
+        hidden = torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=True)
+    return hidden
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_run_blocks", "locked": true, "points": 2, "solution": false, "task": false}
+verdict = lesson.check.run_blocks(run_blocks)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% tags=["nbval-ignore-output"]
+run = lesson.use("run_blocks", run_blocks, checkpointing.run_blocks)
+
+# %%
+for mode in figures.MODES:
+    plain = checkpointing.gradients(checkpointing.run_plain, mode)
+    assert checkpointing.furthest_apart(checkpointing.gradients(run, mode), plain) < 1e-10
+print("with checkpoints and without, each B gets the same gradient, in all three modes")
+
+# %% [markdown]
+# The other cure is the newer kind, `use_reentrant=False`. It records what the block uses, its parameters too, and is
+# what transformers takes today. So you meet this trap in older code and where you call `checkpoint` yourself.
+#
+# ## 7. What is it worth? (*core*)
 #
 # Five arms on the same text, Moby Dick, with LoRA on q and v:
 #
@@ -637,7 +730,7 @@ figures.print_kinds(decoder_run.data)
 # on the decoder are not in the recording.
 
 # %% [markdown]
-# ### Question 6.6: your verdict (written, 5 minutes, 3 points)
+# ### Question 6.7: your verdict (written, 5 minutes, 3 points)
 #
 # A colleague writes: "I always set `bias='all'`. It costs almost no parameters, the loss can only get better, and
 # with `disable_adapter()` I still have the base for comparison." In at most five sentences: which of the three
@@ -653,7 +746,7 @@ figures.print_kinds(decoder_run.data)
 # comparison, and to show each mode at its own learning rate, seed by seed.
 
 # %% [markdown]
-# ### Exercise 6.7: what your own file holds (4 minutes)
+# ### Exercise 6.8: what your own file holds (4 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
 # gave it to you; alone, leave it empty.
@@ -685,7 +778,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 7. The same in PEFT (*core*)
+# ## 8. The same in PEFT (*core*)
 #
 # The same three modes train as many numbers, and a file with biases goes both ways.
 
@@ -754,6 +847,16 @@ for mode in figures.MODES:
 lesson.compare("disable", "the base with the trained biases")
 
 # %% [markdown]
+# The cure of section 6, in one line. transformers and PEFT call it by themselves where a model's checkpointing is on.
+
+# %%
+theirs = in_library(peft, "none")
+before = theirs.get_input_embeddings()(ids).requires_grad
+theirs.enable_input_require_grads()
+print("the embedding's output requires a gradient:", before, "before,", end=" ")
+print(theirs.get_input_embeddings()(ids).requires_grad, "after")
+
+# %% [markdown]
 # And `bias=None`: PEFT takes the config, and fails when the model is adapted, in words that don't name the mistake.
 
 # %%
@@ -778,6 +881,8 @@ lesson.claims()
 #   back when the adapter is switched off. PEFT does the first in both modes since 0.21, and not the second.
 # - BERT's key bias has no gradient, since the softmax cancels it; with rotary positions it has one. Adam moves
 #   it all the same.
+# - A reentrant checkpoint behind a frozen embedding gives no adapter a gradient. Let the embedding's *output* require
+#   one, or take `use_reentrant=False`.
 # - Measured here, "all" gained 0.005 ± 0.002 nats beside LoRA on the decoder and 0.009 ± 0.005 on the encoder, about
 #   1 % and 5 % of what LoRA gains; on the encoder a wider rank of as many numbers gains 0.008 ± 0.005. "none" is the
 #   mode that costs nothing to leave.
@@ -798,6 +903,8 @@ lesson.cards()
 # - Su and others, *RoFormer: Enhanced Transformer with Rotary Position Embedding*, 2021, arXiv 2104.09864.
 # - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685: trains no biases.
 # - PEFT's documentation of `LoraConfig`: `bias`, `lora_bias`.
+# - Chen, Xu, Zhang and Guestrin, *Training Deep Nets with Sublinear Memory Cost*, 2016, arXiv 1604.06174: checkpointing.
+# - PyTorch's documentation of `torch.utils.checkpoint`: the two kinds. Users who met the trap: PEFT's issues 137 and 1142.
 #
 # Next: lesson 07 asks what `task_type` does.
 

@@ -13,7 +13,7 @@ from lora_lessons.course import recorded
 from lora_lessons.course.explorers import lesson06 as explorer
 from lora_lessons.course.figures import lesson06 as figures
 from lora_lessons.course.ledger import load_claims
-from lora_lessons.experiments import key_bias, masked_words
+from lora_lessons.experiments import checkpointing, key_bias, masked_words
 from lora_lessons.experiments import lesson06 as experiment
 from lora_lessons.experiments.lesson05 import toy_models
 from lora_lessons.train.loss import IGNORED
@@ -284,3 +284,42 @@ def test_the_attention_explorer_shows_what_a_bias_does(of, still):
     if of == "value":
         assert torch.allclose(change, torch.full_like(change, 4.0))
     assert explorer.with_bias(of, 4.0, rotary)[2].max() > 0.1
+
+
+# --- the gradient that checkpointing loses --------------------------------------------------------
+
+
+def as_it_stands(embed, blocks, ids):
+    hidden = embed(ids)
+    for block in blocks:
+        hidden = torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=True)
+    return hidden
+
+
+@pytest.mark.parametrize("head_trains", [False, True])
+@pytest.mark.parametrize(("mode", "arrives"), [("none", 0), ("lora_only", 0), ("all", 6)])
+def test_a_reentrant_checkpoint_behind_a_frozen_embedding_loses_the_gradients(
+    mode, arrives, head_trains
+):
+    """Only "all" has a parameter before the first block: the bias of the embedding's norm."""
+    found = checkpointing.gradients(as_it_stands, mode, head_trains)
+    assert len(found["B"]) == 6
+    assert sum(gradient is not None for gradient in found["B"].values()) == arrives
+    assert found["error"] == (arrives == 0 and not head_trains)
+
+
+@pytest.mark.parametrize("mode", figures.MODES)
+def test_the_mended_run_gives_the_gradients_of_the_plain_one(mode):
+    plain = checkpointing.gradients(checkpointing.run_plain, mode)
+    mended = checkpointing.gradients(checkpointing.run_blocks, mode)
+    assert checkpointing.furthest_apart(mended, plain) < 1e-10
+    mended["B"][next(iter(mended["B"]))] *= 1.001
+    assert checkpointing.furthest_apart(mended, plain) > 1e-4
+
+
+def test_the_gradients_are_those_of_one_adapter_and_one_text():
+    """Two runs get the same adapter and the same text, whatever was drawn before."""
+    torch.randn(3)
+    one = checkpointing.gradients(checkpointing.run_plain)
+    torch.randn(5)
+    assert checkpointing.furthest_apart(checkpointing.gradients(checkpointing.run_plain), one) == 0

@@ -40,6 +40,17 @@ def measure_base(model, start, measure):
     off = [False] * len(layers)
 """
 
+_RUN = """
+def run_blocks(embed, blocks, ids):
+    from torch.utils.checkpoint import checkpoint, checkpoint_sequential
+    hidden = embed(ids)
+"""
+_MENDED = "    if not hidden.requires_grad:\n        hidden = hidden.detach().requires_grad_()\n"
+_LOOP = (
+    "    for block in blocks:\n        hidden = checkpoint(block, hidden, use_reentrant=True)\n"
+    "    return hidden\n"
+)
+
 WRONG = {
     "biases_that_train": [
         WrongAnswer(
@@ -445,6 +456,72 @@ WRONG = {
             "    zero = torch.zeros_like(b_q)\n"
             "    return b_q, zero, zero, W_o @ b_v\n",
             "o's own bias is lost",
+        ),
+    ],
+    "run_blocks": [
+        WrongAnswer("nothing mended", _RUN + _LOOP, "no adapter gets a gradient"),
+        WrongAnswer(
+            "the embedding unfrozen",
+            _RUN.replace("    hidden", "    embed.requires_grad_(True)\n    hidden") + _LOOP,
+            "The embedding is frozen and now requires a gradient",
+        ),
+        WrongAnswer(
+            "the blocks unfrozen",
+            _RUN + "    for block in blocks:\n        block.requires_grad_(True)\n" + _LOOP,
+            "is frozen and now requires a gradient",
+        ),
+        WrongAnswer(
+            "the result made to require a gradient",
+            _RUN + _LOOP.replace("return hidden", "return hidden.requires_grad_()"),
+            "nothing leads back from it into the blocks",
+        ),
+        WrongAnswer(
+            "cut before each block",
+            _RUN + _LOOP.replace("(block, hidden,", "(block, hidden.detach().requires_grad_(),"),
+            "Only the last block's adapter got a gradient",
+        ),
+        WrongAnswer(
+            "cut where the embedding trains too",
+            _RUN + "    hidden = hidden.detach().requires_grad_()\n" + _LOOP,
+            "Here the embedding trains, and it got no gradient",
+        ),
+        WrongAnswer(
+            "without checkpoints",
+            _RUN + "    for block in blocks:\n        hidden = block(hidden)\n    return hidden\n",
+            "checkpointing is gone",
+        ),
+        WrongAnswer(
+            "the first block without a checkpoint",
+            _RUN + "    hidden = blocks[0](hidden)\n" + _LOOP.replace("in blocks", "in blocks[1:]"),
+            "Block 1 did not run again",
+        ),
+        WrongAnswer(
+            "the last block without a checkpoint",
+            _RUN + _MENDED + "    return checkpoint_sequential("
+            "list(blocks), len(blocks), hidden, use_reentrant=True)\n",
+            "Block 3 did not run again",
+        ),
+        WrongAnswer(
+            "one checkpoint for all",
+            _RUN + _MENDED + "    whole = torch.nn.Sequential(*blocks)\n"
+            "    return checkpoint(whole, hidden, use_reentrant=True)\n",
+            "Give each block a checkpoint of its own",
+        ),
+        WrongAnswer(
+            "under no_grad",
+            _RUN + _MENDED + "    with torch.no_grad():\n"
+            "        for block in blocks:\n"
+            "            hidden = checkpoint(block, hidden, use_reentrant=False)\n"
+            "    return hidden\n",
+            "cut off by detach() or no_grad",
+        ),
+        WrongAnswer(
+            "two passes of its own",
+            _RUN + _MENDED + "    for block in blocks:\n"
+            "        block(hidden)\n"
+            "        hidden = checkpoint(block, hidden, use_reentrant=True)\n"
+            "    return hidden\n",
+            "run once each",
         ),
     ],
 }

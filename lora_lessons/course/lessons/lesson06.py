@@ -1,7 +1,7 @@
 """Lesson 06, the bias modes: exercises with their hints, and the review cards.
 
-The checks of training, saving and disabling are in `checks.lesson06`; that of the attention is
-here.
+The checks of training, saving and disabling are in `checks.lesson06`, that of the checkpoints in
+`checks.lesson06_checkpoints`; that of the attention is here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..checks.lesson06 import (
     check_biases_that_train,
     check_measure_base,
 )
+from ..checks.lesson06_checkpoints import check_run_blocks
 from ..mine.lesson06 import MY_FILE
 
 # --- 6.5 -------------------------------------------------------------------------------------
@@ -178,6 +179,21 @@ EXERCISES = [
         ),
         check=check_fewer_biases,
     ),
+    Exercise(
+        name="run_blocks",
+        title="6.6 The gradient that checkpointing loses",
+        points=2,
+        minutes=8,
+        hints=(
+            "A checkpoint of the reentrant kind records a block only if the block's input requires "
+            "a gradient. Look at what the embedding returns: hidden.requires_grad.",
+            "If hidden requires none, let it: hidden.requires_grad_() sets the flag of the tensor "
+            "and leaves the embedding's weight frozen. The blocks after the first need nothing.",
+            "hidden = embed(ids); if not hidden.requires_grad: hidden.requires_grad_(); for each "
+            "block: hidden = torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=True).",
+        ),
+        check=check_run_blocks,
+    ),
     MY_FILE,
 ]
 
@@ -211,6 +227,12 @@ CARDS = [
         "Why has BERT's key bias no gradient, and why has Qwen2's?",
         "It adds the same number to every score of a row, and the softmax cancels that. Rotary "
         "positions turn it differently at each key, so there it counts.",
+    ),
+    Card(
+        "Why may LoRA learn nothing under gradient checkpointing, and what mends it?",
+        "A reentrant checkpoint records a block only if its input requires a gradient, and the "
+        "output of a frozen embedding does not. Make that output require one, or take "
+        "use_reentrant=False.",
     ),
     Card(
         'What does bias="all" add on a model like Llama or SmolLM2?',

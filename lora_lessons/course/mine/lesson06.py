@@ -104,7 +104,7 @@ def mistakes(
 MY_FILE = own_exercise(
     OwnNumbers(draw, right, mistakes),
     name="my_file",
-    title="6.7 What your own file holds",
+    title="6.8 What your own file holds",
     points=1,
     minutes=4,
     hints=(
