@@ -408,6 +408,29 @@ def test_the_claim_of_a_causal_model_has_the_losses_recorded_on_smollm2():
         assert f"rom {before:.3f} to {after}" in said
 
 
+def test_the_claims_say_what_smollm2s_head_lost():
+    said = {claim.id: claim.smollm2 for claim in claims_table("07").claims}
+    heads, language = load("07_head_smollm2").data, load("05_arguments_smollm2").data
+    arms = {arm: [row for row in heads if row["arm"] == arm] for arm in ("no task_type", "SEQ_CLS")}
+    whole = [["base_model.model.score.weight"]] * 3
+    assert [[row["saved"] for row in rows] for rows in arms.values()] == [[[]] * 3, whole]
+    assert all(row["trained"] == row["loaded"] for row in arms["SEQ_CLS"])
+    none, kept = (
+        [
+            f"{mean(row[key] for row in rows):.1%}".replace("%", " %")
+            for key in ("trained", "loaded")
+        ]
+        for rows in arms.values()
+    )
+    lost = points(figures.lost(heads, "no task_type"))
+    assert f"from {none[0]} to {none[1]} ({lost} points lost, three" in said["task_behavior"]
+    assert f"with SEQ_CLS it stays at {kept[0]}" in said["task_behavior"]
+    (first,) = (row for row in language if row["argument"] == "as it is")
+    (untyped,) = (row for row in language if row["argument"] == "task_type")
+    assert first | {"argument": "task_type", "wrapper": "PeftModel"} == untyped
+    assert f"the same {first['trained']:,d} trained numbers" in said["task_context"]
+
+
 # --- the style ---------------------------------------------------------------------------------
 
 
