@@ -358,4 +358,9 @@ CARDS = [
         "Compare with chance: two random subspaces have max(i, j) / width on average. At width "
         "4,096 and j = 8 that is 0.002; at width 64 and j = 64 it is 1.",
     ),
+    Card(
+        "An update has the amplification factor 8. Are its directions special?",
+        "Not for that: random directions may give more. Compare ||U^T W V|| with chance, "
+        "r ||W|| / sqrt(out in). On the decoder at r = 4 it is 2.7 times chance in q, 1.3 in v.",
+    ),
 ]
