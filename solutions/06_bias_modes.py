@@ -161,7 +161,7 @@ for mode in (None, "lora_bias", "lora-only"):
 # A bias has one number for each output of its layer, so even "all" is little beside $W$. Beside LoRA it need
 # not be little.
 #
-# ### Exercise 6.2: how many numbers (*core*, 5 minutes)
+# ### Exercise 6.2: how many numbers (5 minutes)
 #
 # For a decoder with biases on `q_proj`, `k_proj` and `v_proj` only: return how many numbers of biases train in
 # a mode, in all blocks. q has `hidden` outputs, which its `heads` share equally. k and v have only
