@@ -306,5 +306,29 @@ RECORDINGS = {
         },
         {**_TINY_TASK, "base": "nano", "lrs": [1e-3, 1e-2], "seeds": [0], "steps": 4},
     ),
+    "05_ranks": (
+        target_sweep,
+        {
+            "base": "decoder",
+            "arms": list(RANK_ARMS),
+            "lrs": [1e-3, 3e-3, 1e-2],
+            "seeds": [0, 1, 2],
+            "steps": 90,
+            "batch_size": 2,
+            "length": 64,
+            "eval_every": 90,
+            "valid_blocks": 40,
+            "jobs_at_once": 9,
+            "device": "cpu",
+        },
+        {
+            **_TINY_TASK,
+            "base": "nano",
+            "arms": ["q: r = 1", "q, v: r = 8"],
+            "lrs": [1e-3, 1e-2],
+            "seeds": [0],
+            "steps": 4,
+        },
+    ),
 }
 """Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
@@ -214,6 +215,52 @@ def test_the_page_and_its_claims_have_the_recorded_losses():
     ):
         assert gap in PAGE
     assert ahead(decoder, four, "q, v") in " ".join(c.decoder for c in claims_table("05").claims)
+
+
+def test_the_papers_table_6_is_read_as_the_page_reads_it():
+    q, q_v, four = (figures.PAPER_TABLE_6[choice] for choice in experiment.RANK_CHOICES)
+    assert figures.RANKS == experiment.RANKS == (1, 2, 4, 8, 64)
+    assert round(q[2] - q[0], 1) == 1.7 and max(q) == q[2]
+    assert all(max(flat) - min(flat) <= 1.0 for flat in (q_v, four)), "flat within +-0.5"
+
+
+def test_the_page_has_the_ranks_losses_and_their_verdict():
+    data = ll.lesson("05").recorded("05_ranks").data
+    at = lambda choice, r: f"{choice}: r = {r}"  # noqa: E731
+    for gap in (
+        f"by {ahead(data, at('q, v', 1), at('q', 64))}, with a 37th of the numbers",
+        f"q and v gain {ahead(data, at('q, v', 64), at('q, v', 1))}",
+        f"all four {ahead(data, at('q, k, v, o', 64), at('q, k, v, o', 1))}, each",
+        f"here {ahead(data, at('q', 4), at('q', 1))}, and",
+        f"and {ahead(data, at('q', 64), at('q', 1))} up to 64",
+    ):
+        assert gap.replace("# - ", "") in PAGE
+    (one, _), *_, (most, _) = figures.rank_losses(data, "q, v")
+    assert f"from {data['before']:.3f}, the base, to {one:.3f}, where $r = 64$ brings" in PAGE
+    assert f"brings {most:.3f}." in PAGE
+    sizes = [data["arms"][arm]["parameters"] for arm in (at("q, v", 1), at("q", 64))]
+    assert sizes == [5_376, 196_608] and round(sizes[1] / sizes[0]) == 37
+    for low, high in pairwise(figures.RANKS):
+        gain, half = map(
+            float, ahead(data, at("q, k, v, o", high), at("q, k, v, o", low)).split(" ± ")
+        )
+        assert gain > half
+    rates = {arm: about["lr"] for arm, about in data["arms"].items()}
+    assert [r for r in figures.RANKS if rates[at("q", r)] == 1e-2] == [1, 2, 4]
+    assert {arm for arm, lr in rates.items() if lr == 1e-3} == {
+        at(choice, 64) for choice in experiment.RANK_CHOICES
+    }
+
+
+def test_the_ranks_are_drawn_with_every_choice():
+    data = ll.lesson("05").recorded("05_ranks").data
+    left, right = figures.table_6(data).axes
+    for axis in (left, right):
+        assert [c.get_label() for c in axis.containers] == list(figures.PAPER_TABLE_6)
+        assert all(len(c.lines[0].get_ydata()) == 5 for c in axis.containers)
+    assert right.yaxis_inverted()
+    four = right.containers[2].lines[0].get_ydata()
+    assert list(four) == [loss for loss, _ in figures.rank_losses(data, "q, k, v, o")]
 
 
 def test_the_page_says_how_far_each_argument_moves_the_loss():

@@ -30,6 +30,15 @@ PAPER_TABLE_5 = {
 """Accuracy in percent on WikiSQL (+-0.5) and MultiNLI (+-0.1): GPT-3 175B, 18 M trained numbers
 (Hu et al. 2021, table 5)."""
 
+PAPER_TABLE_6 = {
+    "q": (68.8, 69.6, 70.5, 70.4, 70.0),
+    "q, v": (73.4, 73.3, 73.7, 73.8, 73.5),
+    "q, k, v, o": (74.1, 73.7, 74.0, 74.0, 73.9),
+}
+"""Accuracy in percent on WikiSQL (+-0.5) at RANKS: GPT-3 175B (Hu et al. 2021, table 6)."""
+
+RANKS = (1, 2, 4, 8, 64)
+
 RANGES = {
     "targets, the four": COMMON,
     "targets, all nine": (*PAPER_TABLE_5, "MLP", "all-linear"),
@@ -124,6 +133,33 @@ def table_5(recorded: Run) -> Figure:
     _arms(axes[1], recorded, arms)
     axes[1].invert_xaxis()
     axes[1].set_title("here: decoder 5.5 M, loss falls to the right")
+    return figure
+
+
+def rank_losses(recorded: Run, choice: str) -> list[tuple[float, float]]:
+    """(mean best loss, half of its 95 % interval) of a choice at each of RANKS."""
+    rows = [losses(recorded, f"{choice}: r = {r}") for r in RANKS]
+    return [(mean(row), half_width95(row)) for row in rows]
+
+
+def table_6(recorded: Run) -> Figure:
+    """Rank by rank: the paper's accuracies beside our losses for the same choices; up is better."""
+    figure, axes = new_figure(1, 2)
+    places = range(len(RANKS))
+    for number, (choice, accuracy) in enumerate(PAPER_TABLE_6.items()):
+        look = {"color": PALETTE[number], "marker": "osD"[number], "capsize": 4, "label": choice}
+        axes[0].errorbar(places, accuracy, yerr=0.5, **look)
+        means, halves = zip(*rank_losses(recorded, choice), strict=True)
+        axes[1].errorbar(places, means, yerr=halves, **look)
+    for axis in axes:
+        axis.set_xticks(places, [str(r) for r in RANKS])
+        axis.set_xlabel("rank r")
+        axis.legend()
+    axes[0].set_ylabel("accuracy on WikiSQL (%)\nbar: the paper's +-0.5 %")
+    axes[0].set_title("the paper: GPT-3 175B")
+    axes[1].set_ylabel("best validation loss (nats per token)\nbar: 95 % interval of the mean")
+    axes[1].invert_yaxis()
+    axes[1].set_title("here: decoder 5.5 M, loss falls upwards")
     return figure
 
 
