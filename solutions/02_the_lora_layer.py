@@ -22,7 +22,8 @@
 # 2. say what the first step of training does to $A$, to $B$ and to the layer, before you run it;
 # 3. compare what two adapters have learnt, and judge the result against chance.
 #
-# **Time:** 70 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*. The section marked
+# *extra* takes 10 more.
 #
 # **You need:** matrix products, the chain rule, `requires_grad`, and lesson 01's singular vectors for
 # sections 6 and 7.
@@ -613,7 +614,7 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # validation loss to say, with the learning rate tuned for each rank.
 
 # %% [markdown]
-# ## 7. Does the update amplify what $W$ leaves out? (10 minutes)
+# ## 7. Does the update amplify what $W$ leaves out? (*extra*, 10 minutes)
 #
 # Section 6 compared two adapters. The paper's section 7.3 compares an adapter with $W$ itself. Take the trained
 # update apart, $\Delta W = U S V^\top$ of rank $r$. The columns of $V$ (in, $r$) are the directions that it
@@ -718,6 +719,8 @@ lesson.compare("amplification", q_at_8["factor"])
 # takes only the directions, not the length of the update.
 
 # %% [markdown]
+# ## 8. What you take with you
+#
 # ### Exercise 2.8: two gradients of your own (5 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
@@ -750,7 +753,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 8. The same in PEFT (*core*)
+# ## 9. The same in PEFT (*core*)
 #
 # PEFT's layer holds your two matrices under other names. Copy the factors that *you* trained into a
 # PEFT model of the same base, and it computes the same logits.

@@ -24,7 +24,8 @@
 # 3. find a bias that trains and does nothing, and the reason why no adapter gets a gradient;
 # 4. compare the modes fairly, each at its own learning rate.
 #
-# **Time:** 70 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*. The section marked
+# *extra* takes 10 more.
 #
 # **You need:** names of modules and parameters (lesson 05), softmax attention, what a parameter's
 # `requires_grad` does.
@@ -503,7 +504,7 @@ print("putting the key's bias back changes nothing; the file holds it all the sa
 # *moved* is how far an entry moved, in the mean; *worth* is how much the loss rises if this kind of bias alone is
 # put back to the base's values.
 #
-# ## 6. A gradient that gets lost (10 minutes)
+# ## 6. A gradient that gets lost (*extra*, 10 minutes)
 #
 # One more gradient that does not arrive, and this time it is that of every adapter. **Gradient checkpointing** saves
 # memory: a block keeps its input alone, and computes its inside a second time in the backward pass.

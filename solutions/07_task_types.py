@@ -25,7 +25,7 @@
 # 4. look at answers before scores, and find what the base brings by taking a part of it out (an *ablation*);
 # 5. tell whether a new head is saved, and save it.
 #
-# **Time:** 65 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*.
 #
 # **You need:** cross-entropy, what a token is, and lesson 02's freezing.
 #

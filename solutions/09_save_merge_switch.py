@@ -23,7 +23,8 @@
 # 2. say what merging rounds away for a given dtype, before you merge, and undo a merge bit for bit;
 # 3. serve several adapters on one base: switched, mixed in one batch, or summed.
 #
-# **Time:** 65 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*. The section marked
+# *extra* takes 10 more.
 #
 # **You need:** the LoRA layer of lesson 02, the scaling $s = \alpha/r$ of lesson 03, `state_dict`.
 #
@@ -652,7 +653,7 @@ print("the averaged files make another update in every layer")
 # Its default, `svd`, cuts the sum down to one adapter's rank, and counted the scaling twice in version 0.20. The
 # package's version returns the error of each layer, so that you need not believe a name.
 #
-# ## 7. One weight under two names (8 minutes)
+# ## 7. One weight under two names (*extra*, 10 minutes)
 #
 # In our models, as in many small ones, the input embedding *is* the output layer: `embed_tokens.weight` and
 # `lm_head.weight` are one Parameter, which saves 512 x 64 numbers here. They are **tied**. An adapter on `lm_head`
@@ -760,6 +761,8 @@ except ll.MergeError as error:
     print(error)
 
 # %% [markdown]
+# ## 8. What you take with you
+#
 # ### Question 9.8: your verdict (written, 5 minutes, 3 points)
 #
 # A colleague trains with a very low learning rate, merges into the bfloat16 base, and finds that "the merged model
@@ -806,7 +809,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 8. The same in PEFT (*core*)
+# ## 9. The same in PEFT (*core*)
 #
 # Files go both ways. PEFT reads the adapter written above; it writes one, and the package reads it. The logits
 # are equal each time.

@@ -24,13 +24,18 @@ def sections(source: str) -> list[tuple[str, str]]:
     return [("", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
 
 
-def minutes(source: str, core: bool) -> float:
-    """The exercises' minutes and the time to read; `core`: of the sections so marked alone."""
-    total, in_core = 0.0, True
+def minutes(source: str, core: bool, extra: bool = False) -> float:
+    """The exercises' minutes and the time to read; `core`: of the sections so marked alone.
+
+    Sections marked *extra* are left out, or are all that counts.
+    """
+    total, in_core, in_extra = 0.0, True, False
     for heading, text in sections(source):
         exercise = re.search(r"^### (?:Exercise|Question).*?(\d+) minutes?\b", heading)
         if heading.startswith("## "):
-            in_core = "*core*" in heading
+            in_core, in_extra = "*core*" in heading, "*extra*" in heading
+        if in_extra != extra:
+            continue
         if core and not (in_core and (not exercise or "*core*" in heading)):
             continue
         total += len(text.split()) / WORDS_A_MINUTE + (int(exercise[1]) if exercise else 0)
@@ -45,6 +50,9 @@ def test_what_is_not_core_is_not_counted():
         "# ### Question 1.3: z (written, 6 minutes, 3 points)\n"
     )
     assert round(minutes(source, core=True)) == 4 and round(minutes(source, core=False)) == 15
+    source = source.replace("2. B", "2. B (*extra*)")
+    assert round(minutes(source, core=False)) == 9
+    assert round(minutes(source, core=False, extra=True)) == 6
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
@@ -59,6 +67,10 @@ def test_the_lesson_takes_about_the_time_that_it_says(path):
             f"{path.name} promises {promised} minutes for {'its core' if core else 'all'}; the "
             f"exercises and {WORDS_A_MINUTE} words a minute make {takes:.0f}"
         )
+    assert int(said[1]) <= 60
+    more = re.search(r"\*extra\* takes (\d+) more", source)
+    assert bool(more) == ("(*extra*" in source)
+    assert minutes(source, core=False, extra=True) <= ABOUT * int(more[1] if more else 0)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
