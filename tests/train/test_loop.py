@@ -26,12 +26,13 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def reference(model, batches, steps, lr, clip=1.0):
+def reference(model, batches, steps, lr, clip=1.0, factor=lambda step: 1.0):
     """The plain loop of a textbook with the model's own loss."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
     losses = []
-    for _, one in zip(range(steps), batches, strict=False):
+    for step, one in zip(range(steps), batches, strict=False):
+        optimizer.param_groups[0]["lr"] = lr * factor(step)
         loss = model(**one).loss
         optimizer.zero_grad()
         loss.backward()
@@ -47,6 +48,19 @@ def test_equals_a_plain_loop():
     losses = reference(plain, TokenBatches(token_ids(), 4, 16, seed=3), steps=10, lr=1e-2)
     assert history.losses == pytest.approx(losses, rel=1e-6)  # the model's own loss is float32
     assert history.steps == list(range(1, 11))
+    torch.testing.assert_close(weights(ours), weights(plain), rtol=1e-4, atol=1e-6)
+
+
+def test_each_step_takes_the_rate_of_the_schedule():
+    def factor(step):  # half and whole while it warms up, then down to zero in six steps
+        return (step + 1) / 2 if step < 2 else 1 - (step - 2) / 6
+
+    ours, plain = trainable(dtype=torch.float64), trainable(dtype=torch.float64)
+    how = {"steps": 8, "warmup": 2, "schedule": "linear"}
+    history = run(ours, TokenBatches(token_ids(), 4, 16, seed=3), **how)
+    batches = TokenBatches(token_ids(), 4, 16, seed=3)
+    losses = reference(plain, batches, steps=8, lr=1e-2, factor=factor)
+    assert history.losses == pytest.approx(losses, rel=1e-6)
     torch.testing.assert_close(weights(ours), weights(plain), rtol=1e-4, atol=1e-6)
 
 

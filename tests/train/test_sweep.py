@@ -37,7 +37,7 @@ def many(jobs, dtype=torch.float64, **changes):
     return train_many(model, jobs, IDS, **settings)
 
 
-def alone(job, dtype=torch.float64, steps=20):
+def alone(job, dtype=torch.float64, steps=20, **changes):
     """The same adapter by get_peft_model and fit."""
     base = tiny_decoder(dtype=dtype)
     torch.manual_seed(job.seed)
@@ -54,6 +54,7 @@ def alone(job, dtype=torch.float64, steps=20):
         valid=VALID,
         eval_every=10,
         progress=False,
+        **changes,
     )
     state = {
         name.replace(".default", ""): value
@@ -74,6 +75,13 @@ def test_each_adapter_comes_out_as_if_trained_alone(steps, tolerance):
         assert ours.keys() == state.keys()
         for name, value in ours.items():
             torch.testing.assert_close(value, state[name], rtol=1e-5, atol=1e-8)
+
+
+def test_a_schedule_is_each_adapters_own_rate_times_the_factor():
+    how = {"steps": 10, "warmup": 2, "schedule": "cosine"}
+    for result in many(JOBS, **how):
+        history, _ = alone(result.job, **how)
+        assert result.history.losses == pytest.approx(history.losses, rel=1e-9)
 
 
 def test_float32_agrees_too():
