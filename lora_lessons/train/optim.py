@@ -55,30 +55,43 @@ def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
 def adamw(
     parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.AdamW:
-    """PyTorch's AdamW in its fastest form for the parameters' device.
+    """PyTorch's AdamW in its fastest form for the parameters' device."""
+    return adamw_groups([(list(parameters), lr, weight_decay)])
 
-    The fused kernel updates all tensors at once. On CUDA the learning rate is a tensor on the
-    device and the step count stays there too, so that a captured step can read both.
+
+def adamw_rows(rows: Sequence[nn.Parameter], jobs: Sequence[Job]) -> torch.optim.AdamW:
+    """One AdamW with a group for each learning rate and weight decay, since each costs a kernel."""
+    together: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for row, job in zip(rows, jobs, strict=True):
+        together.setdefault((job.lr, job.weight_decay), []).append(row)
+    return adamw_groups([(group, *settings) for settings, group in together.items()])
+
+
+def adamw_groups(groups: Sequence[tuple[list[nn.Parameter], float, float]]) -> torch.optim.AdamW:
+    """AdamW for groups of (parameters, learning rate, weight decay).
+
+    The fused kernel updates all tensors of a group at once. On CUDA the learning rate is a tensor
+    on the device and the step count stays there too, so that a captured step can read both. A group
+    keeps its own rate as "base_lr".
     """
-    parameters = list(parameters)
-    device = parameters[0].device
-    return torch.optim.AdamW(
-        parameters,
-        lr=learning_rate(lr, device),
-        weight_decay=weight_decay,
-        fused=device.type in ("cpu", "cuda"),
-        capturable=device.type == "cuda",
-    )
+    device = groups[0][0][0].device
+    on_cuda = device.type == "cuda"
+    settings = [
+        {
+            "params": parameters,
+            "lr": torch.tensor(lr, dtype=torch.float32, device=device) if on_cuda else lr,
+            "base_lr": lr,
+            "weight_decay": weight_decay,
+        }
+        for parameters, lr, weight_decay in groups
+    ]
+    return torch.optim.AdamW(settings, fused=device.type in ("cpu", "cuda"), capturable=on_cuda)
 
 
-def learning_rate(lr: float, device: torch.device) -> float | torch.Tensor:
-    """The learning rate as the optimizer wants it: a tensor on CUDA."""
-    return torch.tensor(lr, dtype=torch.float32, device=device) if device.type == "cuda" else lr
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set every group's learning rate; a tensor is filled in place, so a graph sees it."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's rate to `factor` of its own; a tensor is filled, so a graph sees it."""
     for group in optimizer.param_groups:
+        lr = group["base_lr"] * factor
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(lr)
         else:
@@ -102,22 +115,3 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if not uses_bf16(device, precision):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def adamw_rows(rows: Sequence[nn.Parameter], jobs: Sequence[Job]) -> torch.optim.AdamW:
-    """One AdamW with a group for each learning rate and weight decay, since each costs a kernel.
-
-    A group keeps its adapters' own rate as "base_lr".
-    """
-    together: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for row, job in zip(rows, jobs, strict=True):
-        together.setdefault((job.lr, job.weight_decay), []).append(row)
-    optimizer = None
-    for (lr, decay), group in together.items():
-        if optimizer is None:
-            optimizer = adamw(group, lr, decay)
-        else:
-            rate = learning_rate(lr, group[0].device)
-            optimizer.add_param_group({"params": group, "lr": rate, "weight_decay": decay})
-        optimizer.param_groups[-1]["base_lr"] = lr
-    return optimizer

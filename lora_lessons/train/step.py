@@ -36,7 +36,6 @@ class TrainStep:
         parameters: list[nn.Parameter],
         optimizer: torch.optim.Optimizer,
         *,
-        lr: float,
         clip: float | None = 1.0,
         precision: str = "auto",
         loss_fn: LossFunction = summed_loss,
@@ -44,7 +43,7 @@ class TrainStep:
         processes: Processes = ALONE,
     ) -> None:
         self.model, self.parameters, self.optimizer = model, parameters, optimizer
-        self.lr, self.clip, self.masters, self.processes = lr, clip, masters, processes
+        self.clip, self.masters, self.processes = clip, masters, processes
         self.loss = across(processes, model, loss_fn)
         self.weights = masters.weights if masters else parameters
         autocasts = masters is None or masters.needs_autocast
@@ -114,7 +113,7 @@ class TrainStep:
         return self.loss.no_sync() if waits and not last else contextlib.nullcontext()
 
     def set_learning_rate(self, factor: float) -> None:
-        set_learning_rate(self.optimizer, self.lr * factor)
+        set_learning_rate(self.optimizer, factor)
 
 
 @contextlib.contextmanager
@@ -154,7 +153,6 @@ def training_step(
             model,
             trained,
             optimizer,
-            lr=lr,
             clip=clip,
             precision=precision,
             loss_fn=loss_fn,

@@ -24,7 +24,14 @@ from .history import History
 from .loop import run
 from .loss import IGNORED, Batch, shift, token_losses
 from .modes import evaluation_mode, random_state, training_mode
-from .optim import adamw_rows, autocast, device_of, schedule_factor, uses_bf16
+from .optim import (
+    adamw_rows,
+    autocast,
+    device_of,
+    schedule_factor,
+    set_learning_rate,
+    uses_bf16,
+)
 from .settings import check_settings
 from .stack import AdapterStack, LayerAdapter
 
@@ -127,11 +134,7 @@ class ManyStep:
         return losses.view(len(self.jobs), -1).sum(1) / count
 
     def set_learning_rate(self, factor: float) -> None:
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(group["base_lr"] * factor)
-            else:
-                group["lr"] = group["base_lr"] * factor
+        set_learning_rate(self.optimizer, factor)
 
     def evaluate(self, blocks: torch.Tensor) -> list[float]:
         """Mean loss of each adapter over `blocks` (n, T), all adapters in one pass."""

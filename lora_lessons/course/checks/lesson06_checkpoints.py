@@ -73,9 +73,8 @@ def check_run_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
         expected = twin.plain(ids)
         (expected * G).sum().backward()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # PyTorch warns of the very mistake: the message says it
+            # PyTorch warns of the very mistake, which the message names
+            warnings.simplefilter("ignore")
             _one_run(answer, given, ids, G, expected.detach(), embedding_trains)
         _same_gradients(given, twin, embedding_trains)
 
