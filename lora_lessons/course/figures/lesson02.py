@@ -121,7 +121,7 @@ DIRECTIONS = {
 
 
 def amplification_table(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The means over seeds, one row for each rank and kind of layer, and the paper's two rows.
+    """The means over seeds, one row for each rank and kind of layer.
 
     `factor` is the paper's amplification, `update` / `in_update`, and `half` half of its 95 %
     interval. `over_chance` is `in_update` against what random directions would hold.

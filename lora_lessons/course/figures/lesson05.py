@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ...experiments.lesson05 import RANKS
 from ..plots import PALETTE, new_figure
 from .statistics import half_width95
 
@@ -37,7 +38,6 @@ PAPER_TABLE_6 = {
 }
 """Accuracy in percent on WikiSQL (+-0.5) at RANKS: GPT-3 175B (Hu et al. 2021, table 6)."""
 
-RANKS = (1, 2, 4, 8, 64)
 
 RANGES = {
     "targets, the four": COMMON,
