@@ -29,8 +29,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.common import RESULTS, load, provenance, save
-from lora_lessons.base import load_base
-from lora_lessons.train.meter import MemoryMeter
+from lora_lessons.base.load import load_base
+from lora_lessons.train.memory.meter import MemoryMeter
 from lora_lessons.train.step import training_step
 
 ROWS, LENGTH, LR, CLIP, WARM_UP = 16, 128, 1e-3, 1.0, 2
@@ -48,8 +48,8 @@ def with_peft(model: nn.Module) -> nn.Module:
 
 
 def with_ours(model: nn.Module) -> nn.Module:
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.model import get_peft_model
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
 
     torch.manual_seed(0)
     return get_peft_model(model, LoraConfig(**ADAPTERS))
@@ -108,7 +108,7 @@ def random_batches(classes: int, count: int = 4) -> list[dict[str, torch.Tensor]
 
 def compare(name: str, steps: int) -> dict[str, dict[str, Any]]:
     """Rounds of one step of every contestant; wall and processor seconds, losses."""
-    for library in ("peft", "lora_lessons.model"):
+    for library in ("peft", "lora_lessons.lora.model"):
         importlib.import_module(library)  # which is no part of a first step
     wall: dict[str, list[float]] = {one: [] for one in CONTESTANTS}
     processor: dict[str, list[float]] = {one: [] for one in CONTESTANTS}

@@ -36,7 +36,7 @@ from benchmarks.common import (
     synchronize,
     table,
 )
-from lora_lessons.train.attention import without_causal_mask
+from lora_lessons.train.fast.attention import without_causal_mask
 from lora_lessons.train.loss import summed_loss, unwrap
 from lora_lessons.train.step import training_step
 
@@ -69,8 +69,8 @@ def with_peft(model: nn.Module, float32: bool = False, liger: bool = False) -> n
 
 
 def with_ours(model: nn.Module, **changes: Any) -> nn.Module:
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.model import get_peft_model
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
 
     torch.manual_seed(0)
     return get_peft_model(model, LoraConfig(**ADAPTERS, **changes))
@@ -225,8 +225,8 @@ def predicted_gib(shape: Shape, adapters: bool = True, compile: bool = False) ->
     Nothing is added for capturing: the reference was captured before, and what cuBLAS took for its
     warm-up serves all.
     """
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.train.memory import predict_memory
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.train.memory.predict import predict_memory
 
     config = LoraConfig(**ADAPTERS) if adapters else None
     how = {"batch_size": shape.batch, "length": shape.length, "compile": compile}
@@ -256,8 +256,8 @@ def many_adapters(
 
     `kinds`: False for the captured step as it is, True for the compiled one.
     """
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.train.sweep import Job, train_many
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.train.fast.sweep import Job, train_many
 
     base = shape.build("cuda", torch.bfloat16)
     ids = torch.randint(0, shape.vocabulary, (100_000,))

@@ -37,8 +37,8 @@ import math
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson00 as figures
-from lora_lessons.course.figures.statistics import interval95
+from lora_lessons.course.lesson00 import figures
+from lora_lessons.course.statistics import interval95
 from lora_lessons.experiments import lesson00 as experiment
 
 lesson = ll.lesson("00")

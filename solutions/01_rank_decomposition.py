@@ -36,7 +36,7 @@
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson01 as figures
+from lora_lessons.course.lesson01 import figures
 from lora_lessons.experiments import lesson01 as experiment
 
 lesson = ll.lesson("01")

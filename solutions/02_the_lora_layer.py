@@ -39,7 +39,7 @@ import math
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson02 as figures
+from lora_lessons.course.lesson02 import figures
 from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
 

@@ -39,7 +39,7 @@ import math
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson03 as figures
+from lora_lessons.course.lesson03 import figures
 from lora_lessons.experiments import alpha_algebra as algebra
 from lora_lessons.experiments import lesson03 as experiment
 

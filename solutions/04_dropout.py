@@ -36,7 +36,7 @@
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson04 as figures
+from lora_lessons.course.lesson04 import figures
 from lora_lessons.experiments import lesson04 as experiment
 
 lesson = ll.lesson("04")

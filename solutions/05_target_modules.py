@@ -40,9 +40,9 @@ import warnings
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson05 as figures
+from lora_lessons.course.lesson05 import figures
 from lora_lessons.experiments import lesson05 as experiment
-from lora_lessons.inject import plan_injection
+from lora_lessons.lora.inject import plan_injection
 
 lesson = ll.lesson("05")
 SIZE = experiment.SIZES[ll.preset()]
@@ -160,7 +160,7 @@ verdict.require()
 # the same layers in five architectures, and what the library takes if you give no `target_modules`:
 
 # %%
-from lora_lessons.layers.default_targets import default_targets
+from lora_lessons.lora.more.layers.default_targets import default_targets
 
 for name, toy in experiment.toy_models().items():
     last_words = [n.rsplit(".", 1)[-1] for n, _ in toy.named_modules()]
@@ -568,7 +568,7 @@ verdict.require()
 # $B$ is zero outside the blocks, so PEFT loads it and computes the same.
 
 # %%
-from lora_lessons.layers.fused_qkv import fused_qkv
+from lora_lessons.lora.more.layers.fused_qkv import fused_qkv
 
 fused = torch.nn.ModuleDict({"c_attn": torch.nn.Linear(64, 64 + 16 + 16)})
 config = ll.LoraConfig(r=8, target_modules=["c_attn"], init_lora_weights=False)

@@ -42,7 +42,7 @@ import warnings
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson06 as figures
+from lora_lessons.course.lesson06 import figures
 from lora_lessons.experiments import key_bias
 from lora_lessons.experiments import lesson06 as experiment
 
@@ -199,7 +199,7 @@ verdict.require()
 numbers_of = lesson.use("bias_numbers", bias_numbers, figures.bias_numbers)
 
 # %%
-from lora_lessons.course.explorers.lesson06 import bias_map
+from lora_lessons.course.lesson06.explorer import bias_map
 
 print("numbers of the biases that train / of A and B")
 for mode in figures.MODES:

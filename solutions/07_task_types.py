@@ -38,11 +38,11 @@
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson07 as figures
+from lora_lessons.base.tasks.spelling import consonants, scores, split, spread_out, vowels
+from lora_lessons.course.lesson07 import figures
 from lora_lessons.experiments import lesson07 as experiment
 from lora_lessons.experiments import letter_order, random_head, spelling
-from lora_lessons.task_models import TASK_CLASSES
-from lora_lessons.tasks.spelling import consonants, scores, split, spread_out, vowels
+from lora_lessons.lora.more.task_models import TASK_CLASSES
 from lora_lessons.train.loss import summed_loss
 
 lesson = ll.lesson("07")

@@ -43,11 +43,11 @@ from collections import Counter
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson08 as figures
+from lora_lessons.base.tasks import definitions, neighbours, punctuation, spans
+from lora_lessons.base.tasks.rows import first
+from lora_lessons.course.lesson08 import figures
 from lora_lessons.experiments import lesson08 as experiment
 from lora_lessons.experiments.heads import TASKS, predicted_classes, predicted_spans
-from lora_lessons.tasks import definitions, neighbours, punctuation, spans
-from lora_lessons.tasks.rows import first
 
 lesson = ll.lesson("08")
 SIZE = experiment.SIZES[ll.preset()]

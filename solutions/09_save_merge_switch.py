@@ -42,7 +42,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson09 as figures
+from lora_lessons.course.lesson09 import figures
 from lora_lessons.experiments import lesson09 as experiment
 
 lesson = ll.lesson("09")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from lesson_env import lesson_environment
 
-from lora_lessons import lab
+from lora_lessons.app import lab
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 LESSON = "01_rank_decomposition.ipynb"

@@ -16,8 +16,8 @@ from lora_lessons.experiments.lesson02 import _best_rate
 from lora_lessons.experiments.lesson04 import stopping_report
 from lora_lessons.experiments.lesson05 import best_rate
 from lora_lessons.experiments.task import as_loss
+from lora_lessons.train.fast.sweep import JobResult
 from lora_lessons.train.history import History
-from lora_lessons.train.sweep import JobResult
 
 
 def test_a_loss_that_is_not_a_number_is_the_worst():

@@ -11,22 +11,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = "lora_lessons"
-# In the order of the data: a module may import from its own layer and from those before it, and
-# inside a function from the next one (the core loads a variant only when a config asks for it).
-CORE = ["scaling", "lora_math", "config", "matching", "layer", "inject", "trainable", "merge"]
-CORE += ["files", "model"]
+# In the order of the data: a module may import from its own house and from those before it.
 LAYERS = [
     ["errors", "seeding"],
-    ["text", "tokens", "model_packages", "optional_models", "heads", "base"],
-    ["pretrain"],
-    ["tasks"],
-    [*CORE, "holder", "validation", "storage"],
-    ["layers", "init", "variants", "adapters", "helpers", "task_models"],
+    ["base"],
+    ["lora"],
     ["train"],
     ["experiments"],
     ["course"],
-    ["lab", "doctor", "cli"],
+    ["app"],
 ]
+CORE = ["scaling", "arithmetic", "config", "matching", "layer", "inject", "trainable", "merge"]
+CORE += ["files", "model"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -39,11 +35,11 @@ def part(name: str) -> str:
     return name.split(".")[1] if "." in name else "__init__"
 
 
-def imports(path: Path, root: Path, nested: bool = True) -> set[str]:
-    """Return the parts of this package that a file imports, in functions too where nested."""
+def imports(path: Path, root: Path) -> set[str]:
+    """Return the parts of this package that a file imports, in functions too."""
     package = list(path.relative_to(root).with_suffix("").parts[:-1])
     tree, found = ast.parse(path.read_text("utf-8")), set()
-    for node in ast.walk(tree) if nested else tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -75,10 +71,8 @@ def test_imports_go_only_up_the_list(root):
         own = part(".".join(path.relative_to(root).with_suffix("").parts))
         if own == "__init__":
             continue
-        for nested in (False, True):
-            used = {names.get(name, name) for name in imports(path, root, nested)}
-            lowest = LEVEL[own] + nested
-            wrong += [f"{path.name} imports {one}" for one in used if LEVEL.get(one, 0) > lowest]
+        used = {names.get(name, name) for name in imports(path, root)}
+        wrong += [f"{path.name} imports {one}" for one in used if LEVEL.get(one, 0) > LEVEL[own]]
     assert wrong == []
 
 
@@ -100,10 +94,9 @@ def test_imports_of_every_form_are_seen(tmp_path, code, found):
 
 
 def test_the_core_is_small_and_needs_only_torch_and_safetensors(root):
-    files = [root / PACKAGE / f"{name}.py" for name in CORE]
+    files = [root / PACKAGE / "lora" / f"{name}.py" for name in CORE]
     assert len(files) <= 10
     assert sum(len(file.read_text("utf-8").splitlines()) for file in files) <= 1500
-    allowed = {*sys.stdlib_module_names, "torch", "safetensors", PACKAGE}
     allowed = {*sys.stdlib_module_names, "torch", "safetensors"}
     assert {name for file in files for name in others(file)} <= allowed
 

@@ -58,7 +58,7 @@ def test_the_stored_solution_solves_every_exercise(source):
     answers = [c for c in read_source(source).cells if c.cell_type == "code" and is_answer(c)]
     assert n == len(answers), (
         f"solutions/{source.name} has {len(answers)} exercises, "
-        f"lora_lessons/course/lessons/lesson{source.name[:2]}.py has {n}"
+        f"lora_lessons/course/lesson{source.name[:2]}/exercises.py has {n}"
     )
     assert k == n, f"{k} of {n} solved: a check refuses the solution, or no cell calls it"
 

@@ -10,7 +10,7 @@ import pytest
 import run_tests
 from notebook_source import lesson_sources
 
-from lora_lessons import cli
+from lora_lessons.app import cli
 
 WRITTEN = re.compile(r'\[markdown\] nbgrader=.*"grade_id": "(\w+)".*"points": (\d+)')
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]

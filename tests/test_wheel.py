@@ -55,20 +55,20 @@ def test_wheel_holds_what_a_learner_needs(wheel, root):
     names = set(wheel.namelist())
     for notebook in (root / "notebooks").glob("*.ipynb"):
         assert f"lora_lessons/notebooks/{notebook.name}" in names
-    for name in (KEY, "lora_lessons/models/nano/model.safetensors", "lora_lessons/claims.yml"):
+    for name in (KEY, "lora_lessons/base/models/nano/model.safetensors", "lora_lessons/claims.yml"):
         assert name in names
     assert not any(name.startswith(("tests/", "tools/", "solutions/")) for name in names)
 
 
 def test_licences_of_the_data_are_beside_the_data(wheel, root):
-    beside = {path.name for path in (root / "lora_lessons" / "data").glob("LICENSE*")}
-    assert beside and all(f"lora_lessons/data/{name}" in wheel.namelist() for name in beside)
+    beside = {path.name for path in (root / "lora_lessons" / "base" / "data").glob("LICENSE*")}
+    assert beside and all(f"lora_lessons/base/data/{name}" in wheel.namelist() for name in beside)
 
 
 def test_an_unpacked_wheel_hands_out_its_notebooks(wheel, root, tmp_path):
     wheel.extractall(tmp_path / "site")
     command = ["lab", "--no-open", "--dir", str(tmp_path / "mine")]
-    code = f"import lora_lessons.cli as c; raise SystemExit(c.main({command!r}))"
+    code = f"import lora_lessons.app.cli as c; raise SystemExit(c.main({command!r}))"
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
     handed_out = {path.name for path in (tmp_path / "mine").glob("*.ipynb")}

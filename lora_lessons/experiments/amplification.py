@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..train.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job, JobResult, train_many
 from .first_step import TARGETS, config
 from .task import as_loss, linear_weights, load_task
 

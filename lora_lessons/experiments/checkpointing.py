@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..base import load_base
-from ..config import LoraConfig
-from ..model import get_peft_model
+from ..base.load import load_base
+from ..lora.config import LoraConfig
+from ..lora.model import get_peft_model
 from ..seeding import seed_everything
 
 Run = Callable[[nn.Module, Iterable[nn.Module], Tensor], Tensor]

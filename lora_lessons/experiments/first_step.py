@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..config import LoraConfig
-from ..layer import LoraLinear
-from ..model import PeftModel, get_peft_model
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import TokenBatches, encode
+from ..lora.config import LoraConfig
+from ..lora.layer import LoraLinear
+from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, encode
 
 TARGETS = ["q_proj", "v_proj"]
 CHARACTERS = 50_000  # of Moby Dick: enough to draw one batch from

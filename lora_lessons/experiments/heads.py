@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..config import TaskType
-from ..tasks import definitions, neighbours, punctuation, spans
-from ..tasks.rows import Rows, spread
+from ..base.tasks import definitions, neighbours, punctuation, spans
+from ..base.tasks.rows import Rows, spread
+from ..lora.config import TaskType
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
 

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import generate, load_base
-from ..config import LoraConfig, TaskType
-from ..model import PeftModel, get_peft_model
+from ..base.load import generate, load_base
+from ..base.text import load_text
+from ..base.tokens import TokenBatches, blocks, encode
+from ..lora.config import LoraConfig, TaskType
+from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, blocks, encode
+from ..train.fast.sweep import Job, train_many
 from ..train.history import History
 from ..train.loop import evaluate, fit
-from ..train.sweep import Job, train_many
 
 PROMPT = "The whale"
 

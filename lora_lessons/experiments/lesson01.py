@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base import load_base
-from ..config import LoraConfig
-from ..lora_math import factor, truncate
+from ..base.load import load_base
+from ..base.tokens import TokenBatches
+from ..lora.arithmetic import factor, truncate
+from ..lora.config import LoraConfig
 from ..seeding import seed_everything
-from ..tokens import TokenBatches
+from ..train.fast.sweep import Job, train_many
 from ..train.loop import evaluate, fit
-from ..train.sweep import Job, train_many
 from .task import linear_weights, load_task
 
 ALPHA_RULES = {"alpha = 2r": lambda r: 2 * r, "alpha = 16": lambda r: 16}

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..layer import LoraLinear
-from ..model import get_peft_model, inject_adapter_in_model
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import TokenBatches, encode
+from ..lora.layer import LoraLinear
+from ..lora.model import get_peft_model, inject_adapter_in_model
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, encode
+from ..train.fast.sweep import Job, JobResult, initial_adapter, train_many
 from ..train.loop import fit
-from ..train.sweep import Job, JobResult, initial_adapter, train_many
 from .amplification import amplification
 from .first_step import TARGETS, config, lora_layers
 from .task import as_loss, load_task

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from ..config import LoraConfig
-from ..train.sweep import Job, JobResult, train_many
+from ..lora.config import LoraConfig
+from ..train.fast.sweep import Job, JobResult, train_many
 from .alpha_algebra import first_step_laws
 from .task import linear_weights, load_task
 

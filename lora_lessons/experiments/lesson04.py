@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..config import LoraConfig
-from ..layer import LoraLinear
-from ..model import get_peft_model
+from ..base.tokens import TokenBatches
+from ..lora.config import LoraConfig
+from ..lora.layer import LoraLinear
+from ..lora.model import get_peft_model
 from ..seeding import generator, seed_everything
-from ..tokens import TokenBatches
+from ..train.fast.sweep import Job, JobResult, train_many
 from ..train.loop import evaluate, fit
 from ..train.modes import evaluation_mode
-from ..train.sweep import Job, JobResult, train_many
 from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {

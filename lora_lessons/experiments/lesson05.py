@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..base import load_base
-from ..config import LoraConfig
-from ..inject import plan_injection
-from ..model import get_peft_model
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import encode
+from ..lora.config import LoraConfig
+from ..lora.inject import plan_injection
+from ..lora.model import get_peft_model
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import encode
+from ..train.fast.sweep import Job, JobResult, train_many
 from ..train.history import History
 from ..train.loop import fit
-from ..train.sweep import Job, JobResult, train_many
 from .task import as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {

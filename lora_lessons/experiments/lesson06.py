@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..adapters.biases import bias_bank
-from ..base import load_base
-from ..config import LoraConfig
-from ..model import PeftModel, get_peft_model
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import TokenBatches, blocks, encode
+from ..lora.config import LoraConfig
+from ..lora.model import PeftModel, get_peft_model
+from ..lora.more.adapters.biases import bias_bank
+from ..lora.trainable import adapter_parameters, trained_biases
 from ..seeding import seed_everything
-from ..text import load_text
-from ..tokens import TokenBatches, blocks, encode
 from ..train.history import History
 from ..train.loop import evaluate, fit
 from ..train.loss import is_causal_lm
-from ..trainable import adapter_parameters, trained_biases
 from .masked_words import masked_batches, masked_loss, masked_rows, objective, word_ids
 from .task import as_loss
 

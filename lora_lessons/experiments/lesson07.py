@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..config import LoraConfig
-from ..tasks.spelling import edit_distance
+from ..base.tasks.spelling import edit_distance
+from ..lora.config import LoraConfig
+from ..train.fast.sweep import Job, train_many
 from ..train.loss import IGNORED
 from ..train.modes import evaluation_mode
-from ..train.sweep import Job, train_many
 from .random_head import head_after_a_save
 from .spelling import spelling_runs
 from .task import as_loss, load_task

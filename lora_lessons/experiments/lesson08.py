@@ -15,12 +15,12 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from ..base import load_base
-from ..config import LoraConfig
+from ..base.load import load_base
+from ..base.tasks.rows import RowBatches, Rows
 from ..errors import PeftWarning
-from ..model import PeftModel, get_peft_model
+from ..lora.config import LoraConfig
+from ..lora.model import PeftModel, get_peft_model
 from ..seeding import generator, seed_everything
-from ..tasks.rows import RowBatches, Rows
 from ..train.history import History
 from ..train.loop import fit
 from .heads import TASKS

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..config import LoraConfig
+from ..base.load import load_base
+from ..base.text import addresses, load_text, split_every
+from ..base.tokens import TokenBatches, blocks, encode_lines
+from ..lora.config import LoraConfig
 from ..seeding import generator
-from ..text import addresses, load_text, split_every
-from ..tokens import TokenBatches, blocks, encode_lines
+from ..train.fast.sweep import Job, JobResult, train_many
 from ..train.loop import evaluate, fit
-from ..train.sweep import Job, JobResult, train_many
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -255,7 +255,7 @@ def package_file_tensors(state: dict[str, Tensor], adapter: str) -> dict[str, Te
 
 def package_load(targets: dict[str, Tensor], given: dict[str, Tensor]) -> None:
     """Copy a file's tensors into live ones of the same keys and shapes, or raise."""
-    from ..adapters.load_report import problems_of, report_problems
+    from ..lora.more.adapters.load_report import problems_of, report_problems
 
     missing = [key for key in targets if key not in given]
     unexpected = [key for key in given if key not in targets]
@@ -285,7 +285,7 @@ def package_serve(
 
 
 def _groups(names: list[str | None]) -> Iterator[tuple[str, list[int]]]:
-    from ..adapters.mixed_batch import BASE, rows_by_adapter
+    from ..lora.more.adapters.mixed_batch import BASE, rows_by_adapter
 
     yield from rows_by_adapter(name or BASE for name in names).items()
 
@@ -301,7 +301,7 @@ def package_sum(
 
 def package_merge_into_head(model: nn.Module, delta: Tensor) -> None:
     """Add an update to the output layer alone; one that is tied is untied first."""
-    from ..adapters.mergeable import shared_parameters
+    from ..lora.more.adapters.mergeable import shared_parameters
 
     head = model.get_output_embeddings()
     if id(head.weight) in shared_parameters(model):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..tasks.spelling import Entry
+from ..base.tasks.spelling import Entry
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..pretrain import RECIPES
-from ..pretrain.batches import Batches
-from ..pretrain.objectives import Masked
+from ..base.pretrain import RECIPES
+from ..base.pretrain.batches import Batches
+from ..base.pretrain.objectives import Masked
+from ..base.tokens import blocks
 from ..seeding import generator
-from ..tokens import blocks
 from ..train.loss import summed_loss
 from ..train.modes import evaluation_mode
 from ..train.optim import autocast, device_of

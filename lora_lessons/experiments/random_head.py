@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..config import LoraConfig
+from ..base.load import load_base
+from ..base.tasks.rows import RowBatches, Rows
+from ..base.tasks.spelling import spread_out
+from ..base.text import load_text
+from ..base.tokens import blocks, encode_lines
 from ..errors import PeftWarning
-from ..files import get_peft_model_state_dict
-from ..model import PeftModel, get_peft_model
+from ..lora.config import LoraConfig
+from ..lora.files import get_peft_model_state_dict
+from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
-from ..tasks.rows import RowBatches, Rows
-from ..tasks.spelling import spread_out
-from ..text import load_text
-from ..tokens import blocks, encode_lines
-from ..train.attention import without_causal_mask
+from ..train.fast.attention import without_causal_mask
 from ..train.loop import fit
 from ..train.loss import unwrap
 from ..train.modes import evaluation_mode

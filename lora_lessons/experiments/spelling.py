@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base, quiet_transformers
-from ..config import LoraConfig
+from ..base.load import load_base, quiet_transformers
+from ..base.tasks.rows import RowBatches, Rows
+from ..base.tasks.spelling import SOUND_BYTES, Entry, encode, scores, split, spread_out
 from ..errors import nearest_and_known
-from ..model import get_peft_model
+from ..lora.config import LoraConfig
+from ..lora.model import get_peft_model
 from ..seeding import seed_everything
-from ..tasks.rows import RowBatches, Rows
-from ..tasks.spelling import SOUND_BYTES, Entry, encode, scores, split, spread_out
-from ..train.attention import kernels_for
+from ..train.fast.attention import kernels_for
 from ..train.history import History
 from ..train.loop import fit
 from ..train.loss import summed_loss, unwrap

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..base import load_base
-from ..text import load_text
-from ..tokens import blocks, encode
+from ..base.load import load_base
+from ..base.text import load_text
+from ..base.tokens import blocks, encode
 
 _IDS: dict[str, tuple[Tensor, Tensor]] = {}
 """A base's Moby Dick, in tokens: encoding it takes a second, and a notebook asks several times."""

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .blocks import repeated_blocks
+from .fast.blocks import repeated_blocks
 from .loss import Batch, LossFunction, is_sharded
 
 

@@ -11,19 +11,12 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from .capture import CapturedStep
 from .checkpoint import Checkpoint, run_settings
 from .data import BatchStream, to_device
 from .distributed import Processes, join
+from .fast.capture import CapturedStep
 from .history import History
-from .loss import (
-    Batch,
-    LossFunction,
-    evaluate,
-    require_labels,
-    require_targets,
-    summed_loss,
-)
+from .loss import Batch, LossFunction, evaluate, require_labels, require_targets, summed_loss
 from .modes import (
     deterministic_algorithms,
     evaluation_mode,

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .attention import kernels_for, masks_unseen, without_causal_mask
-from .cross_entropy import linear_cross_entropy
+from .fast.attention import kernels_for, masks_unseen, without_causal_mask
+from .fast.cross_entropy import linear_cross_entropy
 from .modes import evaluation_mode
 
 Batch = Mapping[str, torch.Tensor]

@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import did_you_mean
 
 if TYPE_CHECKING:
-    from .sweep import Job
+    from .fast.sweep import Job
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "fp32", "bf16")

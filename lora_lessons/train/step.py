@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from .blocks import compiled_blocks
-from .capture import CapturedStep, prepare
 from .distributed import ALONE, Processes, across
-from .fused import fused_layers
+from .fast.blocks import compiled_blocks
+from .fast.capture import CapturedStep, prepare
+from .fast.fused import fused_layers
+from .fast.masters import MasterWeights, master_weights
+from .fast.packed import PackedAdapters
 from .loss import Batch, LossFunction, is_sharded, summed_loss
-from .masters import MasterWeights, master_weights
+from .memory.recompute import recomputed_blocks
 from .optim import adamw, autocast, set_learning_rate, trainable_parameters
-from .packed import PackedAdapters
-from .recompute import recomputed_blocks
 
 RECOMPUTED = "recompute=True saves and restores random states on the host"
 SHARDED = "the model is sharded, and its blocks gather their weights as they run"

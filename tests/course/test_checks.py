@@ -119,7 +119,7 @@ LAYER = Exercise("layer", "A layer", 1, 1, ("a", "b", "c"), check_layer)
 def test_the_guard_refuses_the_packages_and_pefts_work():
     import peft
 
-    from lora_lessons.lora_math import truncate
+    from lora_lessons.lora.arithmetic import truncate
 
     class Mine(ll.LoraLinear):
         pass
@@ -143,13 +143,13 @@ def test_the_guard_refuses_the_packages_and_pefts_work():
 
 
 def test_an_exercise_can_allow_a_package_function():
-    from lora_lessons.lora_math import truncate
+    from lora_lessons.lora.arithmetic import truncate
 
     def check(answer, rng):
         expect(answer(torch.eye(3)), torch.eye(3, dtype=torch.float64))
 
     allowing = Exercise(
-        "e", "E", 1, 1, ("a", "b", "c"), check, allowed=("lora_lessons.lora_math.truncate",)
+        "e", "E", 1, 1, ("a", "b", "c"), check, allowed=("lora_lessons.lora.arithmetic.truncate",)
     )
     assert run_check(allowing, lambda W: truncate(W, 3)).outcome == RIGHT
 

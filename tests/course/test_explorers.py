@@ -9,9 +9,10 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import plots
-from lora_lessons.course.explorers import lesson00, lesson01
 from lora_lessons.course.explorers.base import Explorer
 from lora_lessons.course.explorers.controls import Choice, Steps, Whole
+from lora_lessons.course.lesson00 import explorer as lesson00
+from lora_lessons.course.lesson01 import explorer as lesson01
 
 EXPLORERS = [*lesson00.EXPLORERS.values(), *lesson01.EXPLORERS.values()]
 ALT = re.compile(r'<img alt="([^"]+)"')

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.figures import lesson01 as figures
+from lora_lessons.course.lesson01 import figures
 
 LESSON = ll.lesson("01")
 

@@ -10,9 +10,8 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import recorded
-from lora_lessons.course.explorers import lesson02 as explorer
-from lora_lessons.course.figures import lesson02 as figures
-from lora_lessons.course.figures.statistics import half_width95
+from lora_lessons.course.lesson02 import explorer, figures
+from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
 from lora_lessons.experiments.lesson02 import chance, right_directions, similarity

@@ -13,10 +13,9 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import recorded
-from lora_lessons.course.explorers import lesson03 as explorer
-from lora_lessons.course.figures import lesson03 as figures
-from lora_lessons.course.figures.statistics import half_width95
 from lora_lessons.course.ledger import claims_table
+from lora_lessons.course.lesson03 import explorer, figures
+from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import alpha_algebra as algebra
 from lora_lessons.experiments import lesson03 as experiment
 from lora_lessons.experiments.lesson03 import outcome

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.explorers import lesson04 as explorer
-from lora_lessons.course.figures import lesson04 as figures
-from lora_lessons.course.figures.statistics import half_width95
 from lora_lessons.course.ledger import claims_table
+from lora_lessons.course.lesson04 import explorer, figures
+from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import lesson04 as experiment
 from lora_lessons.experiments.task import load_task
 from lora_lessons.train.modes import random_state

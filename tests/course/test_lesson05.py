@@ -12,13 +12,12 @@ import pytest
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.explorers import lesson05 as explorer
-from lora_lessons.course.figures import lesson05 as figures
-from lora_lessons.course.figures.statistics import half_width95
 from lora_lessons.course.ledger import claims_table
+from lora_lessons.course.lesson05 import explorer, figures
+from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import lesson05 as experiment
 from lora_lessons.experiments.lesson05 import trained_parameters as trained
-from lora_lessons.inject import plan_injection
+from lora_lessons.lora.inject import plan_injection
 
 ALT = re.compile(r'<img alt="([^"]+)"')
 BUDGETED = {"nano": experiment.NANO_ARMS, "decoder": experiment.DECODER_ARMS}

@@ -10,9 +10,8 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import recorded
-from lora_lessons.course.explorers import lesson06 as explorer
-from lora_lessons.course.figures import lesson06 as figures
 from lora_lessons.course.ledger import load_claims
+from lora_lessons.course.lesson06 import explorer, figures
 from lora_lessons.experiments import checkpointing, key_bias, masked_words
 from lora_lessons.experiments import lesson06 as experiment
 from lora_lessons.experiments.lesson05 import toy_models

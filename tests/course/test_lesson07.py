@@ -15,16 +15,21 @@ import torch
 from safetensors.torch import load_file
 
 import lora_lessons as ll
+from lora_lessons.base.tasks.spelling import (
+    consonants,
+    edit_distance,
+    scores,
+    split,
+    spread_out,
+    vowels,
+)
 from lora_lessons.course.checks.core import RIGHT
-from lora_lessons.course.explorers import lesson07 as explorer
-from lora_lessons.course.figures import lesson07 as figures
 from lora_lessons.course.ledger import claims_table
-from lora_lessons.course.lessons import lesson07 as exercises
+from lora_lessons.course.lesson07 import exercises, explorer, figures
 from lora_lessons.course.recorded import load
 from lora_lessons.experiments import lesson07 as experiment
 from lora_lessons.experiments import letter_order, random_head, spelling
-from lora_lessons.task_models import TASK_CLASSES
-from lora_lessons.tasks.spelling import consonants, edit_distance, scores, split, spread_out, vowels
+from lora_lessons.lora.more.task_models import TASK_CLASSES
 from lora_lessons.train.loss import summed_loss
 
 # --- what counts in a loss ---------------------------------------------------------------------
@@ -112,7 +117,7 @@ def tiny_t5(tmp_path_factory):
     """A folder with a random T5 of 37,216 parameters."""
     from transformers import ByT5Tokenizer, T5Config, T5ForConditionalGeneration
 
-    from lora_lessons.base import quiet_transformers
+    from lora_lessons.base.load import quiet_transformers
 
     ll.seed_everything(0)
     config = T5Config(

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.base.tasks import punctuation
+from lora_lessons.base.tasks.rows import first
 from lora_lessons.course import recorded
 from lora_lessons.course.checks.core import RIGHT
-from lora_lessons.course.explorers import lesson08 as explorer
-from lora_lessons.course.figures import lesson08 as figures
+from lora_lessons.course.lesson08 import explorer, figures
 from lora_lessons.experiments import heads
 from lora_lessons.experiments import lesson08 as experiment
-from lora_lessons.tasks import punctuation
-from lora_lessons.tasks.rows import first
 
 ROOT = Path(__file__).resolve().parents[2]
 ALT = re.compile(r'<img alt="([^"]+)"')

@@ -11,8 +11,7 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import recorded
-from lora_lessons.course.explorers import lesson09 as explorer
-from lora_lessons.course.figures import lesson09 as figures
+from lora_lessons.course.lesson09 import explorer, figures
 from lora_lessons.experiments import lesson09 as experiment
 
 

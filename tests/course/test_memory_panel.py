@@ -9,7 +9,7 @@ import pytest
 import lora_lessons as ll
 from lora_lessons.course.explorers import memory
 from lora_lessons.course.explorers.base import Explorer
-from lora_lessons.train.memory import predict_memory
+from lora_lessons.train.memory.predict import predict_memory
 
 SMALL = {"model": "5 M (the course's decoder)", "rows": 2, "length": 128}
 START = {name: control.start for name, control in ll.memory_panel.controls.items()}

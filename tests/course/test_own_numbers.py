@@ -38,7 +38,7 @@ def answers(number, exercise) -> dict[str, tuple]:
 def test_every_lesson_has_one():
     lessons = [parameters.values[0] for parameters in OWN]
     missing = sorted(set(lesson_numbers()) - set(lessons))
-    assert not missing, f"lessons without lora_lessons/course/mine/lessonNN.py: {missing}"
+    assert not missing, f"lessons without lora_lessons/course/lessonNN/own.py: {missing}"
     assert lessons == lesson_numbers(), "a lesson has more than one"
 
 

@@ -305,11 +305,7 @@ Other words name the one check that fails: files do not hold the random start of
 |---|---|---|
 {rows}
 
-Each entry of the last column is a test in `tests/test_better_than_peft.py`,
-`tests/test_combine.py`, `tests/test_files.py`, `tests/test_config.py`, `tests/test_adapters.py`,
-`tests/test_inject.py`, `tests/test_merge.py`,
-`tests/test_init.py`, `tests/test_init_conversion.py`, `tests/test_dora.py` or
-`tests/test_layers_conv.py`.
+Each entry of the last column is a test in `tests/lora/` or `tests/lora/more/`.
 
 ## What PEFT has and this library has not
 

@@ -92,7 +92,7 @@ def test_outputs_and_gradients(layer, fields):
             torch.testing.assert_close(parameter.grad, others[name].grad, rtol=1e-4, atol=1e-6)
 
 
-# the start of pissa_niter_N is drawn anew at each load: see tests/test_init_conversion.py
+# the start of pissa_niter_N is drawn anew at each load: see tests/lora/more/test_init_conversion.py
 @pytest.mark.parametrize(("layer", "fields"), [c for c in CASES if c[1] != "pissa_niter_4"])
 def test_files_go_both_ways(layer, fields, tmp_path):
     ours, theirs, x = both(layer, FIELDS[fields])

@@ -61,8 +61,8 @@ def padded_batch(kind: str, rows: int = 4, length: int = 12) -> dict[str, torch.
 
 def adapted(kind: str, **changes: object) -> nn.Module:
     """The model with adapters of this package."""
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.model import get_peft_model
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
 
     model = small_model(kind, **changes)
     targets = ["q", "v", "wo"] if kind == "translation" else ["query", "key", "value", "dense"]

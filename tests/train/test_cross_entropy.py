@@ -5,8 +5,8 @@ import torch
 from models import batch, tiny_decoder
 from torch.nn import functional as F
 
-from lora_lessons.train import cross_entropy
-from lora_lessons.train.cross_entropy import linear_cross_entropy
+from lora_lessons.train.fast import cross_entropy
+from lora_lessons.train.fast.cross_entropy import linear_cross_entropy
 from lora_lessons.train.loss import frozen_head, next_token_losses, token_losses
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from models import batch, tiny_decoder, token_ids
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.base.tokens import TokenBatches, blocks
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
 from lora_lessons.train.distributed import ALONE, Processes, join, shard
 from lora_lessons.train.loop import evaluate, fit
 
@@ -68,7 +68,7 @@ import json, os, sys, warnings
 from pathlib import Path
 from test_distributed import CASES, EVALUATED, SHARDED, run_case
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from lora_lessons.train.blocks import repeated_blocks
+from lora_lessons.train.fast.blocks import repeated_blocks
 from lora_lessons.train.loop import evaluate
 warnings.simplefilter("error")
 folder = Path({out!r})
@@ -117,7 +117,7 @@ def test_a_sharded_model_has_the_losses_of_one_process(case, together):
 
 
 def test_a_sharded_models_adapter_is_saved_whole(together):
-    from lora_lessons.model import PeftModel
+    from lora_lessons.lora.model import PeftModel
 
     results = json.loads((together / "losses0.json").read_text())
     loaded = PeftModel.from_pretrained(tiny_decoder(), together / "adapter")

@@ -7,11 +7,11 @@ import torch
 from models import batch, tiny_decoder
 from torch.nn import functional as F
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.layer import Linear
-from lora_lessons.model import get_peft_model
-from lora_lessons.train.blocks import compiler_settings
-from lora_lessons.train.fused import FusedLinear, LoraProduct, fused_layers, lora_product
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.layer import Linear
+from lora_lessons.lora.model import get_peft_model
+from lora_lessons.train.fast.blocks import compiler_settings
+from lora_lessons.train.fast.fused import FusedLinear, LoraProduct, fused_layers, lora_product
 
 
 def tensors(bias=True, dtype=torch.float64):

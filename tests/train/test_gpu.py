@@ -10,8 +10,8 @@ from models import tiny_decoder, token_ids
 from other_models import KINDS as OTHER_KINDS
 from other_models import adapted, padded_batch
 
-from lora_lessons.tokens import TokenBatches, blocks
-from lora_lessons.train.capture import CapturedStep
+from lora_lessons.base.tokens import TokenBatches, blocks
+from lora_lessons.train.fast.capture import CapturedStep
 from lora_lessons.train.loop import fit
 
 pytestmark = [
@@ -30,8 +30,8 @@ def model_of(kind, dtype=torch.float32, dropout=0.0, bias="none", **changes):
     if kind == "full":
         return base.requires_grad_(True)
     if kind == "ours":
-        from lora_lessons.config import LoraConfig
-        from lora_lessons.model import get_peft_model
+        from lora_lessons.lora.config import LoraConfig
+        from lora_lessons.lora.model import get_peft_model
     else:
         from peft import LoraConfig, get_peft_model
     torch.manual_seed(0)
@@ -117,8 +117,8 @@ def test_compiled_and_captured_steps_equal_eager_steps(case):
 
 def test_a_compiled_step_of_the_decoders_sizes_equals_the_eager_one():
     """The compiler's code for a few small sizes can be right where that for larger ones is not."""
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.model import get_peft_model
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
 
     sizes = {"hidden_size": 256, "intermediate_size": 704, "num_attention_heads": 8}
     sizes |= {"num_key_value_heads": 4, "max_position_embeddings": 128}
@@ -138,7 +138,7 @@ def test_a_compiled_step_of_the_decoders_sizes_equals_the_eager_one():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("options", [{}, {"bias": "lora_only"}])
 def test_packed_adapters_train_as_copies_one_by_one_do(dtype, options, monkeypatch):
-    from lora_lessons.train import masters
+    from lora_lessons.train.fast import masters
 
     valid = blocks(token_ids(160, seed=9), 16)
     how = {"precision": "bf16", "lr": 1e-3, "valid": valid, "eval_every": 10}
@@ -172,7 +172,8 @@ def test_packed_examples_are_captured():
 
 
 def test_copies_in_bf16_give_what_autocast_gives(monkeypatch):
-    from lora_lessons.train import masters, step
+    from lora_lessons.train import step
+    from lora_lessons.train.fast import masters
 
     monkeypatch.setattr(masters, "wants_packing", lambda *_: False)
     a = run(model_of("ours", torch.bfloat16))
@@ -359,9 +360,9 @@ def test_twenty_fits_leave_the_memory_flat_after_an_exception_too():
 
 
 def test_many_adapters_captured_equal_eager_ones_and_separate_fits():
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.model import get_peft_model
-    from lora_lessons.train.sweep import Job, train_many
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
+    from lora_lessons.train.fast.sweep import Job, train_many
 
     def config(r, targets):
         return LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets, task_type="CAUSAL_LM")
@@ -442,8 +443,8 @@ PREDICTED = {
 
 @pytest.mark.parametrize("case", PREDICTED)
 def test_memory_is_predicted_within_a_tenth_or_64_mb(case):
-    from lora_lessons.config import LoraConfig
-    from lora_lessons.train.memory import predict_memory
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.train.memory.predict import predict_memory
 
     sizes = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8}
     sizes |= {"max_position_embeddings": 512, "vocab_size": 8192}

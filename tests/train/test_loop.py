@@ -7,9 +7,9 @@ import pytest
 import torch
 from models import batch, tiny_decoder, token_ids
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.base.tokens import TokenBatches, blocks
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
 from lora_lessons.train.loop import evaluate, fit
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from models import batch, tiny_decoder, token_ids
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.layer import Linear
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches
-from lora_lessons.train import masters
-from lora_lessons.train.groups import GroupedLinear, groups_of
+from lora_lessons.base.tokens import TokenBatches
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.layer import Linear
+from lora_lessons.lora.model import get_peft_model
+from lora_lessons.train.fast import masters
+from lora_lessons.train.fast.groups import GroupedLinear, groups_of
+from lora_lessons.train.fast.packed import PackedAdapters
 from lora_lessons.train.loop import fit
-from lora_lessons.train.packed import PackedAdapters
 from lora_lessons.train.step import training_step
 
 IDS = token_ids()

@@ -6,9 +6,9 @@ import pytest
 import torch
 from models import VOCABULARY, tiny_decoder
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.train.attention import masks_unseen
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
+from lora_lessons.train.fast.attention import masks_unseen
 from lora_lessons.train.loop import fit
 from lora_lessons.train.loss import summed_loss
 from lora_lessons.train.packing import pack

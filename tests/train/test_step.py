@@ -9,12 +9,12 @@ import torch
 from models import tiny_decoder, token_ids
 from torch import nn
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches
-from lora_lessons.train.blocks import repeated_blocks
+from lora_lessons.base.tokens import TokenBatches
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
+from lora_lessons.train.fast.blocks import repeated_blocks
 from lora_lessons.train.loop import fit
-from lora_lessons.train.recompute import recomputed_blocks
+from lora_lessons.train.memory.recompute import recomputed_blocks
 from lora_lessons.train.step import training_step
 
 IDS = token_ids()
@@ -63,7 +63,7 @@ def test_the_model_holds_bf16_copies_inside_only_and_gets_its_weights_back_after
 
 
 def test_copies_give_what_autocast_gives(monkeypatch):
-    from lora_lessons.train import masters
+    from lora_lessons.train.fast import masters
 
     monkeypatch.setattr(masters, "wants_packing", lambda *_: False)
     with_copies = run(lora(), accumulate=2, precision="bf16")
@@ -126,7 +126,7 @@ def test_a_block_that_cannot_be_compiled_is_run_as_written(monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", compile_broken)
     with pytest.raises(RuntimeError, match=r"cannot be compiled: no compiler here$"):
         run(lora(), compile=True)
-    monkeypatch.setattr("lora_lessons.train.blocks.CompiledBlocks._why_not", lambda *_: "")
+    monkeypatch.setattr("lora_lessons.train.fast.blocks.CompiledBlocks._why_not", lambda *_: "")
     history = run(lora(torch.float32), compile="auto")
     assert not history.compiled
     assert history.why_not_compiled == "no compiler here"

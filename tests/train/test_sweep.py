@@ -6,13 +6,13 @@ import pytest
 import torch
 from models import tiny_decoder, token_ids
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.base.tokens import TokenBatches, blocks
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
+from lora_lessons.train.fast.stack import AdapterStack
+from lora_lessons.train.fast.sweep import Job, initial_adapters, train_many
 from lora_lessons.train.loop import fit
 from lora_lessons.train.optim import adamw_rows
-from lora_lessons.train.stack import AdapterStack
-from lora_lessons.train.sweep import Job, initial_adapters, train_many
 
 IDS = token_ids()
 VALID = blocks(token_ids(320, seed=9), 16)
@@ -142,7 +142,7 @@ def test_dropout_is_each_adapters_own_rate():
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():
-    from lora_lessons.train.stack import StackedLinear
+    from lora_lessons.train.fast.stack import StackedLinear
 
     rate = torch.tensor([0.0, 0.25, 0.9]).view(3, 1, 1)
     layer = StackedLinear(torch.nn.Linear(4, 4), torch.ones(3, 1, 1), rate)
@@ -164,7 +164,7 @@ def test_the_base_is_unchanged():
 
 
 def test_an_interrupt_keeps_what_was_trained(monkeypatch):
-    from lora_lessons.train import sweep
+    from lora_lessons.train.fast import sweep
 
     calls = iter(range(100))
     step = sweep.ManyStep.__call__

@@ -9,9 +9,9 @@ import torch
 from models import tiny_decoder, token_ids
 from test_distributed import under_torchrun, uneven_batches
 
-from lora_lessons.config import LoraConfig
-from lora_lessons.model import get_peft_model
-from lora_lessons.tokens import TokenBatches, blocks
+from lora_lessons.base.tokens import TokenBatches, blocks
+from lora_lessons.lora.config import LoraConfig
+from lora_lessons.lora.model import get_peft_model
 from lora_lessons.train.distributed import shard
 from lora_lessons.train.loop import fit
 

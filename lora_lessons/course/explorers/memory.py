@@ -6,8 +6,8 @@ import dataclasses
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ...config import LoraConfig
-from ...train.memory import GIB, MemoryEstimate, in_units, predict_memory
+from ...lora.config import LoraConfig
+from ...train.memory.predict import GIB, MemoryEstimate, in_units, predict_memory
 from ..plots import PALETTE, new_figure
 from .base import Explorer
 from .controls import Choice, Steps

@@ -1,0 +1,137 @@
+"""The command `lora-lessons`: what a learner does outside the notebooks.
+
+lora-lessons lab        copy the notebooks into a folder of your own and open JupyterLab
+lora-lessons doctor     say what is missing on this machine and how to get it
+lora-lessons progress   say which exercises you solved
+lora-lessons models     list the base models, or add a larger public one
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_lessons.app import lab
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 if all is well, 1 if not, 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    return options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lora-lessons",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = verbs.add_parser("lab", help="copy the notebooks and open JupyterLab on lesson 00")
+    _add_folder(verb)
+    verb.add_argument("--no-browser", action="store_true", help="print the address instead")
+    verb.add_argument("--no-open", action="store_true", help="copy the notebooks, nothing else")
+    verb.add_argument("jupyter", nargs="*", help="after --: options for JupyterLab itself")
+    verb.set_defaults(run=run_lab)
+
+    verb = verbs.add_parser("doctor", help="say what is missing and how to get it")
+    _add_folder(verb)
+    verb.set_defaults(run=run_doctor)
+
+    verb = verbs.add_parser("progress", help="say which exercises you solved")
+    _add_folder(verb)
+    verb.set_defaults(run=run_progress)
+
+    verb = verbs.add_parser("models", help="list the base models, or add a public one")
+    actions = verb.add_subparsers(metavar="list|add")
+    verb.set_defaults(run=run_models_list)
+    actions.add_parser("list", help="the base models, and which are there")
+    action = actions.add_parser("add", help="get a larger public model")
+    action.add_argument("name", help="smollm2 or minilm")
+    action.set_defaults(run=run_models_add)
+    return parser
+
+
+def _add_folder(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--dir",
+        type=Path,
+        default=lab.DEFAULT_FOLDER,
+        help=f"your own folder for the notebooks (default: {lab.DEFAULT_FOLDER})",
+    )
+
+
+def run_lab(options: argparse.Namespace) -> int:
+    """Copy the notebooks into the learner's folder and open JupyterLab there."""
+    folder = options.dir.expanduser()
+    try:
+        copied = lab.copy_notebooks(folder)
+    except OSError as error:
+        return _fail(error)
+    for one in copied:
+        if one.outcome != "kept":
+            print(f"{one.outcome}: {one.path}")
+    if lab.is_a_classrooms():
+        print("These are for learning alone. Hand in the notebook that your teacher gave you.")
+    if options.no_open:
+        return 0
+    return lab.open_lab(folder, not options.no_browser, options.jupyter)
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Print what the machine lacks; 1 if the course cannot run without it."""
+    from lora_lessons.app import doctor
+
+    findings = doctor.examine(options.dir.expanduser())
+    print(doctor.report(findings))
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+def run_progress(options: argparse.Namespace) -> int:
+    """Print the exercises solved and those that are left, lesson by lesson."""
+    from lora_lessons.course import lesson, progress
+    from lora_lessons.course.lesson import lesson_numbers
+
+    folder = options.dir.expanduser()
+    if not folder.is_dir():
+        return _fail(FileNotFoundError(f"no folder {folder}: `lora-lessons lab` makes it"))
+    kept = progress.read(folder)
+    for number in lesson_numbers():
+        exercises = lesson(number).exercises
+        outcomes = kept.get(number, {})
+        left = [e.title for name, e in exercises.items() if outcomes.get(name) != "right"]
+        print(f"{number}: {len(exercises) - len(left)} of {len(exercises)} exercises solved")
+        for title in left:
+            print(f"    left: {title}")
+    return 0
+
+
+def run_models_list(_: argparse.Namespace) -> int:
+    """Print the base models and which of them are there."""
+    from lora_lessons.app import optional_models
+
+    print(optional_models.listing())
+    return 0
+
+
+def run_models_add(options: argparse.Namespace) -> int:
+    """Get one optional model and keep it as safetensors."""
+    from lora_lessons.app import optional_models
+
+    try:
+        print(f"{options.name} is at {optional_models.add(options.name)}")
+    except optional_models.ModelError as error:
+        return _fail(error)
+    return 0
+
+
+def _fail(error: Exception) -> int:
+    print(f"lora-lessons: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The figures and tables of each lesson: rows of an experiment in, a matplotlib figure out."""

@@ -1,0 +1,183 @@
+"""The figures of lesson 02: the overlap of subspaces, and W in the directions of an update."""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from ...experiments.lesson02 import PAIRS, UNTRAINED, chance
+from ..plots import PALETTE, new_figure
+from ..statistics import half_width95
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MATRICES = (("q_proj", "A"), ("v_proj", "A"), ("q_proj", "BA"), ("v_proj", "BA"))
+TOP = 0.75  # of the curves' axis: the paper's 0.5 is inside, and the legend has room above
+MARKERS = dict(zip(PAIRS, "osx", strict=True))
+
+
+def overlap_curves(result: dict[str, Any]) -> Figure:
+    """φ(i, i) of each pair of runs, with the 95 % interval over seeds, against chance.
+
+    `result` is what `subspace_overlap` returns. A panel for each layer and matrix.
+    """
+    figure, axes = new_figure(2, 2)
+    for axis, (module, of) in zip(axes, MATRICES, strict=True):
+        _curves(axis, result, module, of)
+        axis.set_title(f"{module}, directions of {'A' if of == 'A' else 'the update BA'}")
+    axes[0].legend(fontsize="small")
+    return figure
+
+
+def _curves(axis: Axes, result: dict[str, Any], module: str, of: str) -> None:
+    i = list(range(1, result["small"] + 1))
+    for k, pair in enumerate(PAIRS):
+        row = find(result, pair, module, of)
+        if row is None:  # the untrained update is zero and has no directions
+            continue
+        by_i = list(zip(*row["equal"], strict=True))
+        middle, half = [mean(values) for values in by_i], [half_width95(values) for values in by_i]
+        label = named(pair, result)
+        axis.plot(i, middle, marker=MARKERS[pair], color=PALETTE[k], label=label)
+        low = [m - h for m, h in zip(middle, half, strict=True)]
+        high = [m + h for m, h in zip(middle, half, strict=True)]
+        axis.fill_between(i, low, high, color=PALETTE[k], alpha=0.2, linewidth=0)
+    by_chance = [chance(n, n, result["width"]) for n in i]
+    axis.plot(i, by_chance, "--", color=PALETTE[-1], label="chance, i / width")
+    axis.set_ylim(0, TOP)
+    axis.set_xticks(i)
+    axis.set_xlabel("i, leading directions of each")
+    axis.set_ylabel("overlap φ(i, i)")
+
+
+def overlap_maps(result: dict[str, Any], of: str = "A") -> Figure:
+    """φ(i, j) of the two ranks as maps, as in the paper's figure 3: q, v, and q untrained."""
+    chosen = [("small and large", m) for m in ("q_proj", "v_proj")] + [(UNTRAINED, "q_proj")]
+    figure, axes = new_figure(1, 3)
+    found = [
+        find(result, pair, module, "A" if pair == UNTRAINED else of) for pair, module in chosen
+    ]
+    brightest = max(max(line) for row in found for line in row["phi"])
+    for axis, (pair, module), row in zip(axes, chosen, found, strict=True):
+        image = axis.imshow(
+            row["phi"],
+            cmap="cividis",
+            vmin=0,
+            vmax=brightest,  # one scale for the three maps, as wide as what they hold
+            origin="lower",
+            aspect="auto",
+            extent=(0.5, result["large"] + 0.5, 0.5, result["small"] + 0.5),
+        )
+        axis.grid(False)
+        axis.set_title(module + (", untrained" if pair == UNTRAINED else f", {of}"))
+        axis.set_xlabel(f"j, directions of r = {result['large']}")
+    axes[0].set_ylabel(f"i, directions of r = {result['small']}")
+    figure.colorbar(image, ax=axes, label="φ(i, j)")
+    return figure
+
+
+def overlap_table(result: dict[str, Any]) -> list[tuple[str, str, str, float, float, float]]:
+    """(pair, layer, matrix, φ(1, 1), half of its 95 % interval, chance), one line a row."""
+    return [
+        (
+            named(row["pair"], result),
+            row["module"],
+            row["of"],
+            mean(first := [curve[0] for curve in row["equal"]]),
+            half_width95(first),
+            chance(1, 1, result["width"]),
+        )
+        for row in result["rows"]
+    ]
+
+
+def find(result: dict[str, Any], pair: str, module: str, of: str) -> dict[str, Any] | None:
+    """The row of a result for this pair of runs, kind of layer and matrix, if it has one."""
+    wanted = {"pair": pair, "module": module, "of": of}
+    return next((row for row in result["rows"] if row.items() >= wanted.items()), None)
+
+
+def named(pair: str, result: dict[str, Any]) -> str:
+    """The pair with its ranks: "r = 8 and r = 64"."""
+    small, large = f"r = {result['small']}", f"r = {result['large']}"
+    return pair.replace("small", small).replace("large", large)
+
+
+# --- the paper's section 7.3: what W holds in the directions of the update ----------------------
+
+PAPER = [
+    {"r": 4, "in_update": 0.32, "in_own": 21.67, "in_random": 0.02, "W": 61.95, "update": 6.91},
+    {"r": 64, "in_update": 1.90, "in_own": 37.71, "in_random": 0.33, "W": 61.95, "update": 3.57},
+]
+"""Hu et al. 2021, table 7: W_q of the 48th layer of GPT-3, 12,288 x 12,288."""
+PAPER_WIDTH = 12_288
+DIRECTIONS = {
+    "in_own": "W in its own directions",
+    "in_update": "W in the update's",
+    "in_random": "W in random ones",
+}
+
+
+def amplification_table(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The means over seeds, one row for each rank and kind of layer.
+
+    `factor` is the paper's amplification, `update` / `in_update`, and `half` half of its 95 %
+    interval. `over_chance` is `in_update` against what random directions would hold.
+    """
+    rows = []
+    for row in result["rows"]:
+        means = {key: mean(row[key]) for key in (*DIRECTIONS, "chance", "W", "update", "factor")}
+        over = [a / b for a, b in zip(row["in_update"], row["chance"], strict=True)]
+        named = {"layer": row["module"], "r": row["r"], "half": half_width95(row["factor"])}
+        rows.append({**named, **means, "over_chance": mean(over)})
+    return rows
+
+
+def paper_table() -> list[dict[str, Any]]:
+    """The paper's rows, with what follows from them: chance, the factor and `over_chance`."""
+    rows = []
+    for row in PAPER:
+        by_chance = row["r"] * row["W"] / PAPER_WIDTH
+        derived = {"chance": by_chance, "factor": row["update"] / row["in_update"]}
+        over = {"over_chance": row["in_update"] / by_chance}
+        rows.append({"layer": "GPT-3, q", "half": None, **row, **derived, **over})
+    return rows
+
+
+def print_amplification(rows: list[dict[str, Any]]) -> None:
+    """Print the table: W in each kind of directions, W and the update whole, and the factor."""
+    print("              norm of W in directions        times   whole norm of   amplifi-")
+    print("layer     r  update    own  random  chance  chance      W   update   cation")
+    for row in rows:
+        interval = "" if row["half"] is None else f" +- {row['half']:.2f}"
+        print(
+            f"{row['layer']:8s} {row['r']:2d}  {row['in_update']:6.2f} {row['in_own']:6.2f}  "
+            f"{row['in_random']:6.2f}  {row['chance']:6.2f}  {row['over_chance']:6.2f} "
+            f"{row['W']:6.2f}   {row['update']:6.2f}   {row['factor']:6.2f}{interval}"
+        )
+
+
+def held_norms(result: dict[str, Any]) -> Figure:
+    """The norm of W in three kinds of directions against r, and the norm of the update."""
+    figure, axes = new_figure(1, 2)
+    modules = dict.fromkeys(row["module"] for row in result["rows"])
+    for axis, module in zip(axes, modules, strict=True):
+        rows = [row for row in amplification_table(result) if row["layer"] == module]
+        r = [row["r"] for row in rows]
+        for k, ((key, label), marker) in enumerate(zip(DIRECTIONS.items(), "sox", strict=True)):
+            norms = [row[key] for row in rows]
+            axis.plot(r, norms, marker=marker, color=PALETTE[k], label=label)
+        norms = [row["update"] for row in rows]
+        axis.plot(r, norms, marker="^", color=PALETTE[3], label="the update")
+        by_chance = [row["chance"] for row in rows]
+        axis.plot(r, by_chance, "--", color=PALETTE[-1], label="chance")
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xticks(r, [str(n) for n in r])
+        axis.set_xlabel("r")
+        axis.set_title(module)
+    axes[0].set_ylabel("Frobenius norm")
+    axes[0].legend(fontsize="small")
+    return figure

@@ -1,0 +1,179 @@
+"""The figures of lesson 05: choices of targets at one budget, and against the other arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ...experiments.lesson05 import RANKS
+from ..plots import PALETTE, new_figure
+from ..statistics import half_width95
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Run = Mapping[str, Any]
+COMMON = ("q, v", "q, k, v, o", "MLP", "all-linear")
+
+PAPER_TABLE_5 = {
+    "q": (70.4, 91.0),
+    "k": (70.0, 90.8),
+    "v": (73.0, 91.0),
+    "o": (73.2, 91.3),
+    "q, k": (71.4, 91.3),
+    "q, v": (73.7, 91.3),
+    "q, k, v, o": (73.7, 91.7),
+}
+"""Accuracy in percent on WikiSQL (+-0.5) and MultiNLI (+-0.1): GPT-3 175B, 18 M trained numbers
+(Hu et al. 2021, table 5)."""
+
+PAPER_TABLE_6 = {
+    "q": (68.8, 69.6, 70.5, 70.4, 70.0),
+    "q, v": (73.4, 73.3, 73.7, 73.8, 73.5),
+    "q, k, v, o": (74.1, 73.7, 74.0, 74.0, 73.9),
+}
+"""Accuracy in percent on WikiSQL (+-0.5) at RANKS: GPT-3 175B (Hu et al. 2021, table 6)."""
+
+
+RANGES = {
+    "targets, the four": COMMON,
+    "targets, all nine": (*PAPER_TABLE_5, "MLP", "all-linear"),
+    "r, 4 to 16": ("r = 4", "all-linear", "r = 16"),
+    "alpha, 16 to 32": ("all-linear", "alpha = 32"),
+    "dropout, 0.05 to 0.1": ("dropout = 0.05", "dropout = 0.1"),
+}
+"""What each argument was varied over. The all-linear arm has r = 8, alpha = 16 and no dropout."""
+
+
+def rank_for_budget(shapes: Sequence[tuple[int, int]], budget: int) -> int:
+    """The rank whose trained numbers are nearest to a budget: a stand-in for 5.5."""
+    return max(1, round(budget / sum(out + in_ for out, in_ in shapes)))
+
+
+def all_linear(model: nn.Module) -> list[str]:
+    """The linear layers but the output layer: a stand-in for 5.3."""
+    from ...lora.config import LoraConfig
+    from ...lora.more.layers.default_targets import all_linear as engines
+
+    return sorted(engines(model, LoraConfig(target_modules="all-linear")))
+
+
+def losses(result: Run, arm: str) -> list[float]:
+    """The best validation loss of each seed of one arm."""
+    return [row["best"] for row in result["runs"] if row["arm"] == arm]
+
+
+def table(result: Run, arms: Sequence[str] | None = None) -> list[tuple[str, int, float, float]]:
+    """(arm, trained numbers, mean best loss, half of its 95 % interval), lowest loss first."""
+    rows = [
+        (arm, about["parameters"], mean(losses(result, arm)), half_width95(losses(result, arm)))
+        for arm, about in result["arms"].items()
+        if arms is None or arm in arms
+    ]
+    return sorted(rows, key=lambda row: row[2])
+
+
+def winner(result: Run, arms: Sequence[str] = COMMON) -> str:
+    """The arm with the lowest mean best loss."""
+    return table(result, arms)[0][0]
+
+
+def spread(result: Run, argument: str) -> float:
+    """How far one argument of RANGES moves the mean best loss, in nats per token."""
+    means = [mean(losses(result, arm)) for arm in RANGES[argument]]
+    return max(means) - min(means)
+
+
+def one_budget(live: Run, recorded: Run | None = None) -> Figure:
+    """Best validation loss of the four common choices at one budget; each seed is a dot."""
+    results = {"nano, live": live} | ({"decoder, recorded": recorded} if recorded else {})
+    figure, axes = new_figure(1, len(results))
+    for axis, (title, result) in zip(axes, results.items(), strict=True):
+        _arms(axis, result, COMMON)
+        axis.set_title(f"{title}\n{_budget(result)} trained numbers each")
+    return figure
+
+
+def _budget(result: Run) -> str:
+    sizes = [result["arms"][arm]["parameters"] for arm in COMMON]
+    return f"about {round(mean(sizes), -2):,.0f}"
+
+
+def _arms(axis: Axes, result: Run, arms: Sequence[str]) -> None:
+    """One line of the picture for each arm: the seeds, their mean and its 95 % interval."""
+    for row, arm in enumerate(arms):
+        seeds = losses(result, arm)
+        axis.plot(seeds, [row] * len(seeds), "o", color=PALETTE[1], markersize=4)
+        axis.errorbar(
+            mean(seeds), row, xerr=half_width95(seeds), fmt="D", color=PALETTE[0], capsize=5
+        )
+    axis.set_yticks(range(len(arms)), arms)
+    axis.margins(y=0.12)
+    axis.invert_yaxis()
+    axis.set_xlabel(
+        "best validation loss (nats per token)\ndots: seeds; bar: 95 % interval of the mean"
+    )
+
+
+def table_5(recorded: Run) -> Figure:
+    """The paper's accuracies beside our losses for the same seven choices; right is better."""
+    figure, axes = new_figure(1, 2)
+    arms = list(PAPER_TABLE_5)
+    accuracy = [wikisql for wikisql, _ in PAPER_TABLE_5.values()]
+    axes[0].errorbar(accuracy, range(len(arms)), xerr=0.5, fmt="s", color=PALETTE[2], capsize=5)
+    axes[0].set_yticks(range(len(arms)), arms)
+    axes[0].margins(y=0.12)
+    axes[0].invert_yaxis()
+    axes[0].set_xlabel("accuracy on WikiSQL (%)\nbar: the paper's +-0.5 %")
+    axes[0].set_title("the paper: GPT-3 175B")
+    _arms(axes[1], recorded, arms)
+    axes[1].invert_xaxis()
+    axes[1].set_title("here: decoder 5.5 M, loss falls to the right")
+    return figure
+
+
+def rank_losses(recorded: Run, choice: str) -> list[tuple[float, float]]:
+    """(mean best loss, half of its 95 % interval) of a choice at each of RANKS."""
+    rows = [losses(recorded, f"{choice}: r = {r}") for r in RANKS]
+    return [(mean(row), half_width95(row)) for row in rows]
+
+
+def table_6(recorded: Run) -> Figure:
+    """Rank by rank: the paper's accuracies beside our losses for the same choices; up is better."""
+    figure, axes = new_figure(1, 2)
+    places = range(len(RANKS))
+    for number, (choice, accuracy) in enumerate(PAPER_TABLE_6.items()):
+        look = {"color": PALETTE[number], "marker": "osD"[number], "capsize": 4, "label": choice}
+        axes[0].errorbar(places, accuracy, yerr=0.5, **look)
+        means, halves = zip(*rank_losses(recorded, choice), strict=True)
+        axes[1].errorbar(places, means, yerr=halves, **look)
+    for axis in axes:
+        axis.set_xticks(places, [str(r) for r in RANKS])
+        axis.set_xlabel("rank r")
+        axis.legend()
+    axes[0].set_ylabel("accuracy on WikiSQL (%)\nbar: the paper's +-0.5 %")
+    axes[0].set_title("the paper: GPT-3 175B")
+    axes[1].set_ylabel("best validation loss (nats per token)\nbar: 95 % interval of the mean")
+    axes[1].invert_yaxis()
+    axes[1].set_title("here: decoder 5.5 M, loss falls upwards")
+    return figure
+
+
+def ranges(recorded: Run) -> Figure:
+    """How far the loss moves with each argument, each point at its own learning rate."""
+    figure, (axis,) = new_figure()
+    figure.set_size_inches(8.0, 4.0)
+    for row, (argument, arms) in enumerate(RANGES.items()):
+        means = [mean(losses(recorded, arm)) for arm in arms]
+        axis.plot([min(means), max(means)], [row, row], "-", color=PALETTE[0], linewidth=2)
+        axis.plot(means, [row] * len(means), "o", color=PALETTE[0])
+        axis.text(max(means), row, f"   {spread(recorded, argument):.3f}", va="center")
+    axis.set_yticks(range(len(RANGES)), list(RANGES))
+    axis.margins(x=0.15, y=0.12)
+    axis.invert_yaxis()
+    axis.set_xlabel("mean best validation loss (nats per token); the number is the range")
+    return figure

@@ -1,0 +1,181 @@
+"""The check of lesson 06's exercise on gradient checkpointing with a frozen embedding.
+
+The blocks count their own calls: a checkpointed block runs once in the forward pass and once more
+in the backward pass, the last block first.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.core import Wrong, expect
+
+BLOCKS = 3
+
+
+class _Calls(list[int]):
+    """The numbers of the blocks that ran, in order; `asked`: an input required a gradient."""
+
+    asked = False
+
+
+class _Block(nn.Module):
+    """x + tanh(W x + B A x), with W frozen: (batch, time, width) to the same."""
+
+    def __init__(self, width: int, number: int, calls: _Calls) -> None:
+        super().__init__()
+        self.base_layer = nn.Linear(width, width)
+        self.lora_A = nn.Linear(width, 2, bias=False)
+        self.lora_B = nn.Linear(2, width, bias=False)
+        self.number, self.calls = number, calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append(self.number)
+        self.calls.asked |= x.requires_grad
+        return x + torch.tanh(self.base_layer(x) + self.lora_B(self.lora_A(x)))
+
+
+class _Toy(nn.Module):
+    """A frozen embedding and blocks with adapters, all numbers random in float64."""
+
+    def __init__(self, rng: torch.Generator, width: int, embedding_trains: bool) -> None:
+        super().__init__()
+        self.calls = _Calls()
+        self.embed = nn.Embedding(11, width)
+        self.blocks = nn.ModuleList(_Block(width, n, self.calls) for n in range(1, BLOCKS + 1))
+        self.double()
+        for name, parameter in self.named_parameters():
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
+            trains = "lora_" in name or (embedding_trains and name.startswith("embed"))
+            parameter.requires_grad_(trains)
+
+    def plain(self, ids: Tensor) -> Tensor:
+        x = self.embed(ids)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def check_run_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for embedding_trains in (False, True):
+        width = int(torch.randint(3, 7, (1,), generator=rng))
+        ids = torch.randint(0, 11, (2, 5), generator=rng)
+        given = _Toy(rng, width, embedding_trains)
+        G = torch.randn(2, 5, width, generator=rng, dtype=torch.float64)
+        twin = copy.deepcopy(given)  # it shares nothing with what the answer gets
+        expected = twin.plain(ids)
+        (expected * G).sum().backward()
+        with warnings.catch_warnings():
+            # PyTorch warns of the very mistake, which the message names
+            warnings.simplefilter("ignore")
+            _one_run(answer, given, ids, G, expected.detach(), embedding_trains)
+        _same_gradients(given, twin, embedding_trains)
+
+
+def _one_run(
+    answer: Callable[..., Any],
+    model: _Toy,
+    ids: Tensor,
+    G: Tensor,
+    expected: Tensor,
+    embedding_trains: bool,
+) -> None:
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    result = answer(model.embed, model.blocks, ids)
+    forward = list(model.calls)
+    expect(result, expected, k=model.embed.embedding_dim)
+    _still_frozen(model, flags)
+    _has_a_graph(result, model.calls.asked)
+    model.calls.clear()
+    (result * G).sum().backward()
+    _still_frozen(model, flags)
+    _ran_twice(forward, list(model.calls), model)
+
+
+def _still_frozen(model: nn.Module, flags: dict[str, bool]) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad == flags[name]:
+            continue
+        if flags[name]:
+            raise Wrong(
+                f"{name!r} no longer requires a gradient: leave the parameters as they are."
+            )
+        what = "The embedding" if name.startswith("embed") else f"{name!r}"
+        raise Wrong(
+            f"{what} is frozen and now requires a gradient: it would train with the adapters. Let "
+            "the blocks' *input* require one, not a weight."
+        )
+
+
+def _has_a_graph(result: Tensor, asked: bool) -> None:
+    if not result.requires_grad and asked:
+        raise Wrong(
+            "The blocks' input requires a gradient, and yet the result has no graph. Was it cut "
+            "off by detach() or no_grad?"
+        )
+    if not result.requires_grad:
+        raise Wrong(
+            "The result has no graph, so that no adapter gets a gradient. A reentrant checkpoint "
+            "records a block only if the block's input requires a gradient, and the output of a "
+            "frozen embedding does not."
+        )
+    if result.grad_fn is None:
+        raise Wrong(
+            "The result requires a gradient, but nothing leads back from it into the blocks. It is "
+            "the input of the first block that must require one."
+        )
+
+
+def _ran_twice(forward: list[int], backward: list[int], model: _Toy) -> None:
+    """`forward` and `backward` hold the numbers of the blocks that ran in either pass, in order."""
+    if sorted(forward) != list(range(1, BLOCKS + 1)):
+        raise Wrong(f"In the forward pass the blocks 1, 2, 3 run once each; here {forward} ran.")
+    _has_gradients(model)
+    if not backward:
+        raise Wrong(
+            "No block ran again in the backward pass: checkpointing is gone, and with it what it "
+            "saves. Keep the checkpoints and mend their input."
+        )
+    once = [n for n in forward if n not in backward]
+    if once:
+        raise Wrong(f"Block {once[0]} did not run again in the backward pass: checkpoint each one.")
+    if backward != sorted(backward, reverse=True):
+        raise Wrong(
+            "All blocks ran again in one go, first to last, so that all their activations are "
+            "there at once. Give each block a checkpoint of its own."
+        )
+
+
+def _has_gradients(model: _Toy) -> None:
+    """The last block alone: what was handed to it was cut off from the blocks before."""
+    without = [
+        block.number
+        for block in model.blocks
+        if block.lora_A.weight.grad is None or block.lora_B.weight.grad is None
+    ]
+    if without == list(range(1, BLOCKS)):
+        raise Wrong(
+            "Only the last block's adapter got a gradient. Between the blocks the graph must stay "
+            "whole: don't detach there, and make the input of the *first* block require one."
+        )
+    if without:
+        raise Wrong(f"The adapter of block {without[0]} got no gradient.")
+
+
+def _same_gradients(given: _Toy, twin: _Toy, embedding_trains: bool) -> None:
+    if embedding_trains and given.embed.weight.grad is None:
+        raise Wrong(
+            "Here the embedding trains, and it got no gradient. Its output has a graph of its own: "
+            "detach() cuts it off. Only where nothing requires a gradient is something to mend."
+        )
+    right = {name: p.grad for name, p in twin.named_parameters() if p.requires_grad}
+    for name, parameter in given.named_parameters():
+        if name in right and not torch.allclose(parameter.grad, right[name], rtol=1e-9, atol=1e-9):
+            raise Wrong(f"The gradient of {name!r} is not that of the run without checkpoints.")

@@ -1,0 +1,390 @@
+"""The checks of lesson 08: new modules, labels on pieces, macro F1, spans, pooling.
+
+Every expected value is found here by other means than the package's tasks use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks.core import Wrong, expect
+
+IGNORED = -100
+
+
+def _whole(rng: torch.Generator, low: int, high: int) -> int:
+    return int(torch.randint(low, high, (1,), generator=rng))
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    """A list, a tuple, a set or a tensor as a list."""
+    if isinstance(value, Tensor):
+        value = value.tolist()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise Wrong(f"Return {what}; got {type(value).__name__}.")
+    return list(value)
+
+
+# --- 8.1 What is new -------------------------------------------------------------------------
+
+
+def check_new_modules(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    layer = f"bert.encoder.layer.{_whole(rng, 0, 20)}.output.dense"
+    body = ["bert.embeddings.word_embeddings.weight", f"{layer}.weight", f"{layer}.bias"]
+    in_file = [*body, "cls.predictions.bias", "cls.predictions.transform.dense.weight"]
+    pooler, head = "bert.pooler.dense", "classifier"
+    cases = (
+        ([*body, f"{head}.weight", f"{head}.bias"], {head}),
+        (
+            [*body, f"{pooler}.weight", f"{pooler}.bias", f"{head}.weight", f"{head}.bias"],
+            {pooler, head},
+        ),
+        ([*body, "score.weight"], {"score"}),  # a head without a bias
+        (body, set()),
+    )
+    for in_model, right in cases:
+        _compare_modules(answer(list(in_model), list(in_file)), in_model, in_file, right)
+    no_bias = [name for name in in_file if name != f"{layer}.bias"]
+    if set(_items(answer(list(body), no_bias), "a list of names of modules")) != {layer}:
+        raise Wrong(
+            f"A file that has {layer}.weight and not {layer}.bias leaves that bias new: compare "
+            "the names of weights, then name their modules."
+        )
+
+
+def _compare_modules(value: Any, in_model: list[str], in_file: list[str], right: set[str]) -> None:
+    found = _items(value, "a list of names of modules")
+    parameters = {name for name in in_model if name.rpartition(".")[0] in right}
+    if set(found) == right:
+        if len(found) > len(right):
+            raise Wrong("Name each module once: weight and bias belong to one module.")
+        return
+    if any(name.startswith("cls.") for name in found):
+        raise Wrong(
+            "These lie in the file and not in the model: they are left unused. Return what lies "
+            "in the model and not in the file."
+        )
+    if parameters and set(found) == parameters:
+        raise Wrong(
+            "These are names of weights. Return modules: the name without its last word, "
+            "`weight` or `bias`."
+        )
+    if set(found) == {name.split(".")[0] for name in right} != right:
+        raise Wrong("Only the last word goes: not all of `bert` is new, `bert.pooler.dense` is.")
+    if set(found) & {name.rpartition(".")[0] for name in in_file}:
+        raise Wrong("This names modules whose weights are in the file.")
+    if missing := sorted(right - set(found)):
+        raise Wrong(f"{missing[0]!r} is new and it is missing: no name of the file begins with it.")
+    raise Wrong(f"Expected {sorted(right)}; got {sorted(map(str, found))}.")
+
+
+# --- 8.2 Labels on pieces --------------------------------------------------------------------
+
+
+def check_label_pieces(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for padding in (0, 3):
+        pieces = [1, 3, 1, 2, _whole(rng, 2, 5)]
+        labels = [_whole(rng, 1, 5), 0, _whole(rng, 5, 9), 0, _whole(rng, 9, 12)]
+        words = [word for word, count in enumerate(pieces) for _ in range(count)]
+        word_ids = [None, *words, None, *[None] * padding]
+        right = [IGNORED] * len(word_ids)
+        for word, label in enumerate(labels):
+            right[1 + sum(pieces[:word])] = label
+        _compare_labels(answer(list(word_ids), list(labels)), word_ids, labels, right)
+    cut = [None, 0, 1, 1, None]  # the row was cut: labels of words that are not there
+    _compare_labels(answer(list(cut), [4, 5, 6]), cut, [4, 5, 6], [-100, 4, 5, -100, -100])
+
+
+def _compare_labels(
+    value: Any, word_ids: list[int | None], labels: list[int], right: list[int]
+) -> None:
+    found = _items(value, "a list of labels")
+    if found == right:
+        return
+    if len(found) != len(word_ids):
+        raise Wrong(
+            f"Return one label for each piece, {len(word_ids)} here with [CLS], [SEP] and padding; "
+            f"got {len(found)}."
+        )
+    every = [IGNORED if word is None else labels[word] for word in word_ids]
+    last = [
+        label if after != word else IGNORED
+        for label, word, after in zip(every, word_ids, [*word_ids[1:], None], strict=True)
+    ]
+    shifted = [*right[1:], IGNORED]
+    zeros = [0 if label == IGNORED else label for label in right]
+    messages = {
+        "Every piece of a word has the label here, so a word of three pieces counts three times. "
+        "Label its first piece alone; the others get -100.": every,
+        "The label is on the last piece of each word. Put it on the first.": last,
+        "This is off by one: place 0 is [CLS], which has no label.": shifted,
+        "Label 0 is a class of its own. What must not count, specials and later pieces, gets "
+        "-100.": zeros,
+        "[CLS], [SEP] and padding must get -100 too: 0 is a class.": [
+            0 if word is None else label for word, label in zip(word_ids, right, strict=True)
+        ],
+        "Later pieces of a word must get -100: 0 is a class.": [
+            0 if word is not None and label == IGNORED else label
+            for word, label in zip(word_ids, right, strict=True)
+        ],
+    }
+    for message, value in messages.items():
+        if found == value:
+            raise Wrong(message)
+    first_lost = [
+        IGNORED if word == 0 else label for word, label in zip(word_ids, right, strict=True)
+    ]
+    if found == first_lost:
+        raise Wrong("Word 0 is a word too: ask whether word_ids is None, not whether it is 0.")
+    place = next(i for i, (a, b) in enumerate(zip(found, right, strict=True)) if a != b)
+    raise Wrong(
+        f"For word_ids {word_ids} and labels {labels}, place {place} must be {right[place]}; got "
+        f"{found[place]}."
+    )
+
+
+# --- 8.3 Macro F1 ----------------------------------------------------------------------------
+
+
+def check_table_macro_f1(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for empty in (None, 2):  # class 2 is never predicted in the second table
+        size = _whole(rng, 4, 7)
+        table = torch.randint(1, 9, (size, size), generator=rng)
+        table += torch.diag(torch.randint(5, 90, (size,), generator=rng))
+        table[0] *= 12  # one class is far more common than the others
+        if empty is not None:
+            table[:, empty] = 0
+        _compare_f1(answer(table.clone()), table)
+    never = torch.tensor([[5, 1, 0], [2, 7, 0], [0, 0, 0]])  # class 2 occurs nowhere
+    _compare_f1(answer(never.clone()), never)
+
+
+def _compare_f1(value: Any, table: Tensor) -> None:
+    hits, true, said = table.diagonal().double(), table.sum(1).double(), table.sum(0).double()
+    exact = [
+        Fraction(2 * int(h), int(t + s)) if t + s else Fraction(0)
+        for h, t, s in zip(hits, true, said, strict=True)
+    ]
+    f1 = torch.tensor([float(score) for score in exact], dtype=torch.float64)
+    if isinstance(value, float | Tensor) and torch.as_tensor(value).isnan().any():
+        raise Wrong(
+            "This divides 0 by 0: a class that is never predicted, or that never occurs, has no "
+            "hits. Its F1 is 0."
+        )
+    right = f1.mean()
+    precision, recall = hits / said.clamp(min=1), hits / true.clamp(min=1)
+    average = precision.mean() * recall.mean() * 2 / (precision.mean() + recall.mean())
+    there = f1[f1 > 0]
+    mistakes = {
+        "This is the accuracy, or F1 from all counts together, which is the same number. Take F1 "
+        "of each class, then the mean.": hits.sum() / table.sum(),
+        "This weighs each class by how often it occurs. Macro F1 weighs all alike.": (
+            (f1 * true).sum() / true.sum()
+        ),
+        "This is the mean precision. F1 is 2 TP / (2 TP + FP + FN) for each class.": (
+            precision.mean()
+        ),
+        "This is the mean recall. F1 is 2 TP / (2 TP + FP + FN) for each class.": recall.mean(),
+        "This averages precision and recall first. Take F1 of each class, then the mean.": average,
+        "F1 is the harmonic mean of precision and recall, not (P + R) / 2.": (
+            ((precision + recall) / 2).mean()
+        ),
+        "A class without hits has F1 0, and it counts: divide by the number of all classes.": (
+            there.mean()
+        ),
+        "The 2 in 2 TP is missing, above the line, below it or both.": (
+            hits / (true + said - hits).clamp(min=1)
+        ).mean(),
+        "TP is counted twice below the line: the sums of row and column hold it already.": (
+            2 * hits / (2 * hits + true + said).clamp(min=1)
+        ).mean(),
+        "This is the sum over the classes. Divide by their number.": f1.sum(),
+    }
+    mistakes = {m: v for m, v in mistakes.items() if abs(float(v - right)) > 1e-4}
+    expect(value, right, k=len(f1), mistakes=mistakes)
+
+
+# --- 8.4 From characters to tokens -----------------------------------------------------------
+
+
+PAGE = 7  # its first token: after [CLS], five of the question, and [SEP]
+
+
+def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    page = [_whole(rng, 2, 6) for _ in range(9)]
+    question = page[:5]  # the same offsets, so that a search in both texts finds it first
+    offsets, sides = _pair_of_texts(question, page)
+    for first, length in ((2, 1), (3, 1), (2, 2), (3, 4)):
+        a, b = PAGE + first, PAGE + first + length - 1
+        start, end = offsets[a][0], offsets[b][1]
+        _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets)
+    cut = PAGE + 5  # the page was cut after five tokens
+    start, end = offsets[cut - 1][0], offsets[cut][1]
+    offsets, sides = [*offsets[:cut], (0, 0)], [*sides[:cut], None]
+    if _pair(answer(list(offsets), list(sides), start, end)) != (0, 0):
+        raise Wrong("The row was cut within the answer: return (0, 0), the place of [CLS].")
+    if _pair(answer(list(offsets), list(sides), end + 90, end + 95)) != (0, 0):
+        raise Wrong("The row was cut before the answer: return (0, 0), the place of [CLS].")
+
+
+def _pair_of_texts(
+    question: list[int], page: list[int]
+) -> tuple[list[tuple[int, int]], list[int | None]]:
+    """Offsets and sides of [CLS] question [SEP] page [SEP] padding, from the pieces' lengths.
+
+    Each text's second piece follows the first after a space, the third the second without one, as
+    the full stop follows its word, and so on.
+    """
+    offsets: list[tuple[int, int]] = [(0, 0)]
+    sides: list[int | None] = [None]
+    for side, lengths in enumerate((question, page)):
+        at = 0
+        for place, length in enumerate(lengths):
+            offsets.append((at, at + length))
+            sides.append(side)
+            at += length + (place % 2 == 0)
+        offsets.append((0, 0))
+        sides.append(None)
+    return [*offsets, (0, 0), (0, 0)], [*sides, None, None]
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    found = _items(value, "two places, the first and the last token")
+    found = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in found]
+    if len(found) != 2 or any(isinstance(v, bool) or not isinstance(v, Integral) for v in found):
+        raise Wrong(f"Return two whole numbers, the first and the last token; got {value!r}.")
+    return int(found[0]), int(found[1])
+
+
+def _compare_span(value: Any, right: tuple[int, int], offsets: list[tuple[int, int]]) -> None:
+    found = _pair(value)
+    if found == right:
+        return
+    first, last = right
+    messages = {
+        "The last token is one too far. `end` is the first character after the answer, so the "
+        "last token is the one whose own end is `end`.": (first, last + 1),
+        "The last token is one too early: it belongs to the answer, so return its own place.": (
+            first,
+            last - 1,
+        ),
+        "The first token is one too early.": (first - 1, last),
+        "First the first token, then the last.": (last, first),
+        "These places are counted from the page's first token. Count from [CLS].": (
+            first - PAGE,
+            last - PAGE,
+        ),
+    }
+    for message, mistake in messages.items():
+        if found == mistake:
+            raise Wrong(message)
+    if found == (0, 0):
+        raise Wrong(
+            "The whole answer is on this page, and yours says (0, 0). Its first token begins at "
+            "`start`; its last ends at `end`, which is the first character after the answer."
+        )
+    if min(found) < PAGE:
+        raise Wrong(
+            f"{found} reaches out of the page. The offsets of question and page both begin at "
+            "character 0: look only at tokens whose side is 1."
+        )
+    raise Wrong(
+        f"The answer is the characters from {offsets[first][0]} to {offsets[last][1]}: tokens "
+        f"{right}; got {found}."
+    )
+
+
+# --- 8.5 The best span -----------------------------------------------------------------------
+
+
+def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    page = torch.tensor([0] * 5 + [1] * 12 + [0] * 3, dtype=torch.bool)
+    quiet = -5 + torch.rand(2, 20, generator=rng)  # all other logits are low
+    a = _whole(rng, 7, 9)
+    cases = (
+        ({a: 4.0}, {a + 2: 4.0}, (a, a + 2), "take the pair with the largest sum of "
+         "its start and its end logit"),
+        ({a: 4.0}, {a: 4.0}, (a, a), "an answer of one token"),
+        ({a + 3: 5.0, a: 4.0}, {a + 1: 6.0, a + 4: 2.0}, (a, a + 1), "the largest start logit "
+         "need not be in the best pair: compare all pairs by the sum of their logits"),
+        ({a: 4.0, 1: 9.0}, {a + 1: 4.0, 3: 9.0}, (a, a + 1), "the question is no part of the "
+         "page: its tokens, where `page` is False, are left out"),
+        ({15: 4.0}, {16: 3.0, 17: 8.0}, (15, 16), "what follows the page, [SEP] and padding, is "
+         "left out too"),
+        ({a: 4.0, a + 5: 3.0}, {a + 4: 6.0, a + 6: 4.5}, (a + 5, a + 6), "a span has `longest` "
+         "tokens at most, first and last counted"),
+        ({a: 4.0}, {a + 3: 6.0, a + 1: 3.0}, (a, a + 3), "a span of exactly `longest` tokens is "
+         "allowed"),
+        ({a: -1.0, a + 4: -3.0}, {a + 1: -1.0, a + 6: -3.0}, (a, a + 1), "logits may all be "
+         "negative: add them, do not multiply"),
+        ({a: 6.0, a + 1: 1.0}, {a + 7: 9.0, a + 2: 1.0, a + 8: 7.0}, None, "compare the pairs by "
+         "the sum of their logits"),
+    )  # fmt: skip
+    for starts, ends, right, why in cases:
+        start, end = quiet[0].clone(), quiet[1].clone()
+        for place, logit in starts.items():
+            start[place] = logit
+        for place, logit in ends.items():
+            end[place] = logit
+        right = right or _by_search(start, end, page, 4)
+        found = _pair(answer(start.clone(), end.clone(), page.clone(), 4))
+        if found[1] < found[0]:
+            raise Wrong(f"{found}: a span must not end before it starts. Compare only the others.")
+        if found == (right[0] - 5, right[1] - 5):
+            raise Wrong(f"Expected {right}, got {found}: count from the row's first place.")
+        if found != right:
+            raise Wrong(f"Expected {right}, got {found}: {why}.")
+
+
+def _by_search(start: Tensor, end: Tensor, page: Tensor, longest: int) -> tuple[int, int]:
+    places = [i for i in range(len(page)) if page[i]]
+    pairs = [(i, j) for i in places for j in places if 0 <= j - i < longest]
+    return max(pairs, key=lambda pair: float(start[pair[0]] + end[pair[1]]))
+
+
+# --- 8.6 Mean pooling ------------------------------------------------------------------------
+
+
+def check_masked_mean(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    lengths, T, h = [3, 11, 7, 1], 13, 5
+    hidden = torch.randn(len(lengths), T, h, generator=rng) + 1.0
+    mask = (torch.arange(T) < torch.tensor(lengths)[:, None]).long()  # (n, T)
+    right = torch.stack(
+        [row[:n].double().mean(0) for row, n in zip(hidden, lengths, strict=True)]
+    )  # (n, h)
+    x, m = hidden.double(), mask.double()
+    sums = torch.einsum("nth,nt->nh", x, m)
+    expect(
+        answer(hidden.clone(), mask.clone()),
+        right,
+        k=T,
+        mistakes={
+            "Padding is in the mean. Only tokens whose mask is 1 count.": x.mean(1),
+            "This sums the tokens that count and divides by the length of the row. Divide by "
+            "their own number.": sums / T,
+            "This divides by the longest text of the batch. Divide each row by its own number "
+            "of tokens.": sums / max(lengths),
+            "This is the sum. Divide by the number of tokens.": sums,
+            "This is the first token, [CLS], alone. Take the mean over all that count.": x[:, 0],
+            "This divides by the mask's sum over the whole batch.": sums / m.sum(),
+            "The mask must take padding out of the sum too, not only out of the number.": (
+                x.sum(1) / m.sum(1, keepdim=True)
+            ),
+            "The mask is turned round: 1 stands for a token, 0 for padding.": (
+                torch.einsum("nth,nt->nh", x, 1 - m) / (1 - m).sum(1, keepdim=True)
+            ),
+            "This is the last token alone. Take the mean over all that count.": torch.stack(
+                [row[n - 1] for row, n in zip(x, lengths, strict=True)]
+            ),
+            "This divides by one token too many.": sums / (m.sum(1, keepdim=True) + 1),
+            "This is the largest of each feature, not the mean.": torch.stack(
+                [row[:n].max(0).values for row, n in zip(x, lengths, strict=True)]
+            ),
+        },
+    )

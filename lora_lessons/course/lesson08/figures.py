@@ -1,0 +1,152 @@
+"""The figures and tables of lesson 08: four heads, what trains, and what a reload gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from ...base.tasks import punctuation
+from ...experiments.heads import TASKS
+from ..plots import PALETTE, new_figure
+from ..statistics import half_width95
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Result = Mapping[str, Any]
+
+
+# --- Stand-ins for the learner's pieces --------------------------------------------------------
+
+
+def new_modules(in_model: Sequence[str], in_file: Sequence[str]) -> list[str]:
+    """The modules whose weights a file lacks: a stand-in for 8.1."""
+    return sorted({name.rpartition(".")[0] for name in set(in_model) - set(in_file)})
+
+
+def label_pieces(word_ids: Sequence[int | None], labels: Sequence[int]) -> list[int]:
+    """The label on each word's first piece: a stand-in for 8.2."""
+    before = [None, *word_ids[:-1]]
+    return [
+        labels[word] if word is not None and word != last else punctuation.IGNORED
+        for word, last in zip(word_ids, before, strict=True)
+    ]
+
+
+# --- Results in numbers ------------------------------------------------------------------------
+
+
+def table(result: Result, metric: str) -> list[tuple[str, int, float, float, float]]:
+    """(arm, trained numbers, lr, mean, half of its 95 % interval) of one score."""
+    rows = []
+    for arm, about in result["arms"].items():
+        values = scores(result, arm, metric)
+        rows.append((arm, about["parameters"], about["lr"], mean(values), half_width95(values)))
+    return rows
+
+
+def scores(result: Result, arm: str, metric: str) -> list[float]:
+    """One score of each seed of an arm."""
+    return [row[metric] for row in result["runs"] if row["arm"] == arm]
+
+
+def print_table(result: Result, metric: str) -> None:
+    """One line for each arm, and what a program without a model scores."""
+    for arm, size, lr, value, half in table(result, metric):
+        print(f"{arm:23s} {size:10,d} numbers, lr {lr:.0e}: {value:.3f} +- {half:.3f}")
+    print(f"{'without a model':23s} {'0':>10s} numbers          : {result['baseline'][metric]:.3f}")
+
+
+def print_rates(result: Result, metric: str) -> None:
+    """One line for each arm: one score at every rate tried, with one seed; * marks the one taken.
+
+    The rate is taken by the task's own metric, which another score need not agree with.
+    """
+    for arm, about in result["arms"].items():
+        tried = [row for row in result["tuning"] if row["arm"] == arm]
+        cells = (
+            f"{row['lr']:.0e}: {row[metric]:.3f}{'*' if row['lr'] == about['lr'] else ' '}"
+            for row in tried
+        )
+        print(f"{arm:23s}", "  ".join(cells))
+
+
+def print_marks(result: Result, arms: Sequence[str]) -> None:
+    """F1 of each mark and of capitals, the mean over the seeds, for some arms."""
+    names = [*(mark for mark in punctuation.MARKS if mark), "capitals"]
+    print(" " * 20 + "".join(f"{name:>10s}" for name in names))
+    rows = {arm: [mean(scores(result, arm, name)) for name in names] for arm in arms}
+    rows["without a model"] = [result["baseline"][name] for name in names]
+    for arm, values in rows.items():
+        print(f"{arm:20s}" + "".join(f"{value:10.3f}" for value in values))
+
+
+def reloads(rows: Sequence[Result]) -> dict[str, tuple[float, float]]:
+    """Each choice's mean score before saving and after a reload."""
+    choices = dict.fromkeys(row["choice"] for row in rows)
+    return {
+        choice: tuple(
+            mean(row[when] for row in rows if row["choice"] == choice)
+            for when in ("before", "after")
+        )
+        for choice in choices
+    }
+
+
+# --- Pictures ----------------------------------------------------------------------------------
+
+
+def heads(results: Mapping[str, Result]) -> Figure:
+    """Each task's score by arm: every seed a dot, the mean with its 95 % interval.
+
+    A line is the score without a model, and where there is no new head, that before training.
+    """
+    figure, axes = new_figure(2, 2)
+    for axis, (task, result) in zip(axes, results.items(), strict=True):
+        if TASKS[task].head is None:  # nothing is new: the body alone has a score
+            before = result["untrained"][TASKS[task].metric]
+            axis.axvline(before, color=PALETTE[-1], linestyle=":", label="before training")
+        _arms(axis, result, TASKS[task].metric)
+        axis.set_title(f"{task}: {TASKS[task].task_type.value}")
+    return figure
+
+
+def _arms(axis: Axes, result: Result, metric: str) -> None:
+    arms = list(result["arms"])
+    for row, arm in enumerate(arms):
+        values = scores(result, arm, metric)
+        axis.plot(values, [row] * len(values), "o", color=PALETTE[1], markersize=4)
+        half = half_width95(values)
+        axis.errorbar(mean(values), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5)
+    axis.axvline(
+        result["baseline"][metric], color=PALETTE[-1], linestyle="--", label="without a model"
+    )
+    axis.set_yticks(range(len(arms)), arms)
+    axis.margins(y=0.3 if len(arms) > 2 else 0.7)  # room for the legend above the first arm
+    axis.invert_yaxis()
+    axis.set_xlabel({"mean": "mean F1 of marks and capitals"}.get(metric, metric))
+    axis.legend()
+
+
+def reload(rows: Sequence[Result]) -> Figure:
+    """Each choice's score before saving and after a reload; a line joins the two of one seed."""
+    figure, (axis,) = new_figure()
+    figure.set_size_inches(7.4, 4.0)
+    choices = list(dict.fromkeys(row["choice"] for row in rows))
+    for row in rows:
+        y = choices.index(row["choice"])
+        axis.plot([row["before"], row["after"]], [y, y], "-", color=PALETTE[4], zorder=1)
+    for when, marker, colour in (("before", "o", PALETTE[0]), ("after", "X", PALETTE[1])):
+        label = "trained" if when == "before" else "reloaded"
+        heights = [choices.index(row["choice"]) for row in rows]
+        axis.plot(
+            [row[when] for row in rows], heights, marker, color=colour, label=label, markersize=8
+        )
+    axis.set_yticks(range(len(choices)), choices)
+    axis.margins(y=0.15)
+    axis.invert_yaxis()
+    axis.set_xlabel("macro F1 on the validation part")
+    axis.legend()
+    return figure

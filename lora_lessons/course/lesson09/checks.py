@@ -1,0 +1,378 @@
+"""The checks of lesson 09 on one adapter: its file, loading it, merging it, and the way back.
+
+What is expected is computed here in float64. The exercises take plain tensors and dicts, where the
+package and PEFT take models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.core import Wrong
+
+# Unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
+OUT, IN, R = 61, 47, 3
+SCALING = 7 / 3
+PREFIX = "base_model.model."
+NEAREST = 0.005  # share of weights that may be off by one step: sums in float32 have near-ties
+
+
+def draw(rng: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, generator=rng, dtype=torch.float64).to(dtype)
+
+
+# --- 9.1 -------------------------------------------------------------------------------------
+
+
+def check_file_tensors(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    paths = ("model.layers.0.attn.q_proj", "model.sea.layers.1.v_proj")  # a module named "sea"
+    state = {"model.embed.weight": draw(rng, 5, 4)}
+    for path in paths:
+        state[f"{path}.base_layer.weight"] = draw(rng, 4, 4)
+        state[f"{path}.base_layer.bias"] = draw(rng, 4)
+        for adapter in ("sea", "sea_2", "default"):
+            state[f"{path}.lora_A.{adapter}.weight"] = draw(rng, 2, 4)
+            state[f"{path}.lora_B.{adapter}.weight"] = draw(rng, 4, 2)
+    for adapter in ("default", "sea"):
+        expected = {
+            f"{PREFIX}{path}.{factor}.weight": state[f"{path}.{factor}.{adapter}.weight"]
+            for path in paths
+            for factor in ("lora_A", "lora_B")
+        }
+        given = dict(state)
+        _check_keys(answer(given, adapter), expected, adapter)
+        if given.keys() != state.keys():
+            raise Wrong("`state` itself was changed: build a new dict, and leave the given one.")
+
+
+def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
+    if not isinstance(found, dict):
+        raise Wrong(f"Return a dict from key to tensor; got {type(found).__name__}.")
+    keys = [str(key) for key in found]
+    if any("base_layer" in key or "embed" in key for key in keys):
+        raise Wrong("Weights of the base are in the file: it holds the adapter's factors alone.")
+    if any(f"lora_A.{adapter}." in key or f"lora_B.{adapter}." in key for key in keys):
+        raise Wrong(
+            f"The adapter's name is still in a key (.{adapter}.weight). The file leaves it out, so "
+            "that it can be loaded under any name."
+        )
+    if not all(key.startswith(PREFIX) for key in keys):
+        raise Wrong(f'Each key begins with "{PREFIX}": the two wrappers around the model.')
+    if len(keys) > len(expected):
+        raise Wrong(
+            f"{len(keys)} tensors, and {adapter!r} has {len(expected)}: those of another adapter "
+            "are among them."
+        )
+    missing = [key for key in expected if key not in found]
+    if missing and ".sea." in missing[0] and adapter == "sea":
+        raise Wrong(
+            f'"{missing[0]}" is missing: a module is called "sea" too. Take the adapter\'s name '
+            "away only where it stands after lora_A or lora_B."
+        )
+    if missing:
+        raise Wrong(f'"{missing[0]}" is missing; there is {sorted(keys)[:1]}.')
+    for key, tensor in expected.items():
+        if not isinstance(found[key], Tensor) or not torch.equal(found[key], tensor):
+            raise Wrong(f'"{key}" has another tensor than the adapter {adapter!r} has there.')
+
+
+# --- 9.2 -------------------------------------------------------------------------------------
+
+KEYS = tuple(f"layers.{i}.{factor}.weight" for i in (0, 1) for factor in ("lora_A", "lora_B"))
+
+
+def check_load_strictly(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    _check_good_file(answer, rng)
+    last = KEYS[-1]
+    good = _given(rng)
+    without = {key: value for key, value in good.items() if key != last}
+    broken = good[last].clone()
+    broken[0, 0] = float("nan")
+    for given, key, fault in (
+        (without, last, "is missing in the file"),
+        (good | {"layers.2.lora_A.weight": draw(rng, 2, 5)}, "layers.2.lora_A.weight", "is extra"),
+        (good | {last: good[last].T.contiguous()}, last, "has another shape"),
+        (good | {last: good[last][:1]}, last, "has another shape (copy_ repeats a single row)"),
+        (good | {last: broken}, last, "is not finite (NaN)"),
+    ):
+        _check_refusal(answer, rng, given, (key,), fault)
+    _check_refusal(answer, rng, good | {last: good[last] / 0}, (last,), "is not finite (inf)")
+    typo = "layers.1.lora_b.weight"
+    _check_refusal(
+        answer, rng, without | {typo: good[last]}, (last, typo), "is missing, and another is extra"
+    )
+    all_wrong = without | {typo: broken, KEYS[0]: good[KEYS[0]][:1], KEYS[1]: good[KEYS[1]] / 0}
+    _check_refusal(answer, rng, all_wrong, (last, typo, *KEYS[:2]), "is missing, among others")
+
+
+def _targets(rng: torch.Generator) -> dict[str, Tensor]:
+    """Live parameters: A (2, 5), B (7, 2)."""
+    shapes = {"lora_A": (2, 5), "lora_B": (7, 2)}
+    return {key: nn.Parameter(draw(rng, *shapes[key.split(".")[2]])) for key in KEYS}
+
+
+def _given(rng: torch.Generator) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in _targets(rng).items()}
+
+
+def _check_good_file(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    targets, given = _targets(rng), _given(rng)
+    live = dict(targets)
+    answer(targets, dict(reversed(given.items())))
+    for key, tensor in live.items():
+        if targets.get(key) is not tensor or not torch.equal(tensor, given[key]):
+            raise Wrong(
+                f"{key}: the live tensor does not hold the file's values. Write into it in place "
+                "(copy_), because the model holds this tensor; a new one in the dict is lost."
+            )
+        given[key].zero_()
+        if not tensor.any():
+            raise Wrong(f"{key} shares its memory with the file's tensor: copy the values.")
+        if not tensor.requires_grad:
+            raise Wrong(
+                f"{key} does not require a gradient any more, so it would not train on. Leave that "
+                "as it was, and copy under torch.no_grad()."
+            )
+
+
+def _check_refusal(
+    answer: Callable[..., Any],
+    rng: torch.Generator,
+    given: dict[str, Tensor],
+    named: tuple[str, ...],
+    fault: str,
+) -> None:
+    """Raise `Wrong` unless a ValueError names all keys at fault and nothing was written."""
+    targets = _targets(rng)
+    before = {key: value.detach().clone() for key, value in targets.items()}
+    error = None
+    try:
+        answer(targets, given)
+    except NotImplementedError:
+        raise
+    except Exception as raised:
+        error = raised
+    if error is None:
+        raise Wrong(f"{named[0]} {fault}, and nothing was raised: the fault would go unseen.")
+    if any(not torch.equal(targets[key], before[key]) for key in before):
+        raise Wrong(
+            f"{named[0]} {fault}, and other tensors were written all the same: a half-loaded "
+            "adapter. Look for all faults first, then copy."
+        )
+    if not isinstance(error, ValueError):
+        raise Wrong(
+            f"{named[0]} {fault}: raise a ValueError that names it; got "
+            f"{type(error).__name__}: {error}."
+        )
+    unnamed = [key for key in named if key not in str(error)]
+    if unnamed:
+        raise Wrong(f"The message does not name {unnamed[0]}. Collect every fault, raise once.")
+
+
+# --- 9.3 -------------------------------------------------------------------------------------
+
+
+def check_merge_rounded(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        W, A, B = 0.02 * draw(rng, OUT, IN), draw(rng, R, IN), 1e-4 * draw(rng, OUT, R)
+        B[::4] = 0  # rows without an update
+        W, before = W.to(dtype), W.to(dtype, copy=True)
+        result = answer(W, A.clone(), B.clone(), SCALING)
+        if not torch.equal(W, before):
+            raise Wrong(
+                "W itself was changed. Return a new tensor: a cell that runs twice would merge the "
+                "update twice. (W.float() is W, not a copy, when W is float32.)"
+            )
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise Wrong("Return two values, (merged, unchanged).")
+        delta = SCALING * (B.double() @ A.double())
+        _check_merged(result[0], W, delta)
+        _check_unchanged(result[1], W, delta)
+
+
+def _check_merged(merged: Any, W: Tensor, delta: Tensor) -> None:
+    name = str(W.dtype).removeprefix("torch.")
+    if not isinstance(merged, Tensor) or merged.shape != W.shape:
+        raise Wrong(f"merged must be a tensor of W's shape, {tuple(W.shape)}.")
+    if merged.dtype != W.dtype:
+        raise Wrong(f"merged must have W's dtype, {W.dtype}; it has {merged.dtype}.")
+    if is_nearest(merged, W.double() + delta):
+        return
+    for message, mistaken in (
+        ("The scaling is missing: merge W + scaling * B A.", delta / SCALING),
+        ("The scaling is in it twice.", delta * SCALING),
+        ("The update was subtracted.", -delta),
+        ("The update is in it twice.", 2 * delta),
+        ("Nothing was merged: this is W.", 0 * delta),
+    ):
+        if is_nearest(merged, W.double() + mistaken):
+            raise Wrong(message)
+    raise Wrong(
+        f"{share_off(merged, W.double() + delta):.0%} of the weights are not the {name} value "
+        "nearest to W + scaling * B A. Was B A, or a factor, rounded before the sum? Add in "
+        "float32 and round once, at the end."
+    )
+
+
+def share_off(value: Tensor, exact: Tensor) -> float:
+    """The share of numbers that are not the nearest to `exact` in their own dtype."""
+    if value.dtype == torch.float32:  # the sum itself is rounded there: a few last bits
+        return ((value - exact).abs() > 1e-6 * exact.abs().max()).double().mean().item()
+    return (value != exact.to(value.dtype)).double().mean().item()
+
+
+def is_nearest(value: Tensor, exact: Tensor) -> bool:
+    return value.shape == exact.shape and share_off(value, exact) < NEAREST
+
+
+def _check_unchanged(unchanged: Any, W: Tensor, delta: Tensor) -> None:
+    if isinstance(unchanged, Tensor) and unchanged.numel() == 1:
+        unchanged = unchanged.item()
+    if isinstance(unchanged, bool) or not isinstance(unchanged, int | float):
+        raise Wrong(f"unchanged must be a number; got {type(unchanged).__name__}.")
+    kept, moving = (W.double() + delta).to(W.dtype) == W, delta != 0
+    count = (kept & moving).sum().item()
+    right = count / moving.sum().item()
+    if abs(unchanged - right) < 2 * NEAREST:
+        return
+    for message, mistaken in (
+        ("This is a count. Divide by the number of weights that have an update.", count),
+        ("This is in percent: return a share from 0 to 1.", 100 * right),
+        ("This is the share that did change.", 1 - right),
+        (
+            "Weights without an update are counted too: here a quarter of the rows of B is zero. "
+            "Look at the weights where B A is not zero.",
+            kept.double().mean().item(),
+        ),
+        ("Divided by all weights: divide by the number that have an update.", count / W.numel()),
+    ):
+        if abs(unchanged - mistaken) < 2 * NEAREST * max(1, abs(mistaken)):
+            raise Wrong(message)
+    raise Wrong(
+        f"unchanged is {unchanged:.4g}, and {right:.4g} of the weights with an update kept their "
+        "value. Compare merged == W exactly."
+    )
+
+
+# --- 9.4 -------------------------------------------------------------------------------------
+
+
+def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for dtype in (torch.bfloat16, torch.float32):
+        linear = nn.Linear(IN, OUT, dtype=dtype)
+        weight = linear.weight
+        _fill(weight, 0.02 * draw(rng, OUT, IN))
+        merger = answer(linear)
+        _once(merger, linear, weight, 1e-3 * draw(rng, OUT, IN))
+        _twice(merger, weight, 1e-3 * draw(rng, OUT, IN))
+        _after_new_values(merger, weight, rng)
+        held = [name for name, value in vars(merger).items() if _holds(value, linear)]
+        if held:
+            raise Wrong(
+                f"self.{held[0]} still holds a copy after unmerge, and costs its memory for "
+                "nothing: drop it (= None)."
+            )
+
+
+@torch.no_grad()
+def _fill(weight: Tensor, values: Tensor) -> None:
+    weight.copy_(values)
+
+
+def _once(merger: Any, linear: nn.Linear, weight: Tensor, delta: Tensor) -> None:
+    before = weight.detach().clone()
+    merger.merge(delta)
+    if linear.weight is not weight:
+        raise Wrong(
+            "linear.weight is a new Parameter: an optimizer and tied layers still hold the old "
+            "one. Write into it, linear.weight.copy_(...) under torch.no_grad()."
+        )
+    if torch.equal(weight, before):
+        raise Wrong("merge left linear.weight as it was: write the sum into it.")
+    _check_merge(weight.detach(), before, delta)
+    merged = weight.detach().clone()
+    merger.unmerge()
+    if torch.equal(weight, merged):
+        raise Wrong(
+            "After unmerge the merged values are still there. Was the copy taken after the merge? "
+            "Or is it no copy: .data and .detach() share the memory, .clone() does not."
+        )
+    _require_back(weight, before)
+
+
+def _check_merge(merged: Tensor, before: Tensor, delta: Tensor) -> None:
+    if merged.dtype != before.dtype:
+        raise Wrong(
+            f"After merge linear.weight is {merged.dtype}, and it was {before.dtype}: .data = ... "
+            "takes the dtype of what it is given. copy_ writes into the weight and rounds."
+        )
+    exact = before.double() + delta.double()
+    if is_nearest(merged, exact):
+        return
+    if is_nearest(merged, before.double() - delta.double()):
+        raise Wrong("merge subtracts delta: add it.")
+    raise Wrong(
+        f"After merge {share_off(merged, exact):.0%} of the weights are not the nearest to "
+        "W + delta: add in float32, round once."
+    )
+
+
+def _require_back(weight: Tensor, before: Tensor) -> None:
+    changed = (weight != before).double().mean().item()
+    if changed:
+        raise Wrong(
+            f"After unmerge {changed:.1%} of the weights are not what they were: the merge rounded "
+            "them, and subtracting cannot know how. Keep a copy of the weights."
+        )
+
+
+def _twice(merger: Any, weight: Tensor, delta: Tensor) -> None:
+    before = weight.detach().clone()
+    merger.merge(delta)
+    between = weight.detach().clone()
+    merger.merge(-3 * delta)
+    _check_both(weight.detach(), before, between, -3 * delta)
+    merger.unmerge()
+    if torch.equal(weight, between):
+        raise Wrong(
+            "merge was called twice, and unmerge went back by one: the second merge overwrote the "
+            "copy. Keep the weights of before the first."
+        )
+    _require_back(weight, before)
+
+
+def _check_both(merged: Tensor, before: Tensor, between: Tensor, second: Tensor) -> None:
+    """Both merges are in: rounded one by one, or their sum rounded once."""
+    first = -second.double() / 3
+    sums = (between.double() + second, before.double() + first + second)
+    if any(is_nearest(merged, exact) for exact in sums):
+        return
+    if torch.equal(merged, between):
+        raise Wrong("The second merge did nothing: each merge adds its delta to the weight.")
+    if is_nearest(merged, before.double() + second):
+        raise Wrong(
+            "The second merge took the first one out: add delta to the weight as it is now, and "
+            "not to the copy."
+        )
+    raise Wrong("After two merges the weight is not W + delta_1 + delta_2.")
+
+
+def _after_new_values(merger: Any, weight: Tensor, rng: torch.Generator) -> None:
+    _fill(weight, 0.02 * draw(rng, OUT, IN))
+    before = weight.detach().clone()
+    merger.merge(1e-3 * draw(rng, OUT, IN))
+    merger.unmerge()
+    if not torch.equal(weight, before):
+        raise Wrong(
+            "The weights got new values between two merges, and unmerge gave back the old ones. "
+            "Take the copy at the first merge, and drop it at unmerge."
+        )
+
+
+def _holds(value: Any, linear: nn.Linear) -> bool:
+    own = value is not linear and value is not linear.weight
+    return own and isinstance(value, Tensor) and value.shape == linear.weight.shape

@@ -1,0 +1,122 @@
+"""The check of exercise 9.7: merging into an output layer that is tied to the input embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.core import Wrong, expect
+from .checks import draw
+
+VOCABULARY, WIDTH = 13, 7
+
+
+class LanguageModel(nn.Module):
+    """An input embedding and an output layer, whose name differs from model to model.
+
+    `flag` is what the config says of them, which need not be true.
+    """
+
+    def __init__(self, rng: torch.Generator, output: str, *, tied: bool, flag: bool) -> None:
+        super().__init__()
+        self.output = output
+        self.config = SimpleNamespace(tie_word_embeddings=flag)
+        self.embed = nn.Embedding(VOCABULARY, WIDTH, _weight=draw(rng, VOCABULARY, WIDTH))
+        head = nn.Linear(WIDTH, VOCABULARY, bias=False)
+        head.weight = self.embed.weight if tied else nn.Parameter(draw(rng, VOCABULARY, WIDTH))
+        self.add_module(output, head)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """As in transformers: the module that reads the ids."""
+        return self.embed
+
+    def get_output_embeddings(self) -> nn.Module:
+        """As in transformers: the module that gives the logits."""
+        return getattr(self, self.output)
+
+
+def check_merge_into_head(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    _check_tied(answer, rng, LanguageModel(rng, "lm_head", tied=True, flag=True))
+    _check_tied(answer, rng, LanguageModel(rng, "decode", tied=True, flag=False))
+    two = LanguageModel(rng, "embed_out", tied=False, flag=False)
+    _check_two(answer, rng, two, "This model is not tied, and the layer got a new")
+    equal = LanguageModel(rng, "lm_head", tied=False, flag=False)
+    with torch.no_grad():
+        equal.lm_head.weight.copy_(equal.embed.weight)
+    _check_two(
+        answer, rng, equal, "The two matrices are equal and yet not one: the layer got a new"
+    )
+
+
+def _check_tied(answer: Callable[..., Any], rng: torch.Generator, model: LanguageModel) -> None:
+    before, delta = model.embed.weight.detach().clone(), draw(rng, VOCABULARY, WIDTH)
+    flag = model.config.tie_word_embeddings
+    answer(model, delta.clone())
+    head, embed = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+    if not torch.equal(embed, before):
+        raise Wrong(_why_changed(head, embed, before, delta, flag))
+    _check_head(head, before, delta)
+    if model.config.tie_word_embeddings:
+        raise Wrong(
+            "model.config.tie_word_embeddings is still True: whatever ties by it again "
+            "(tie_weights(), resize_token_embeddings()) makes the two one, and the update is lost."
+        )
+
+
+def _why_changed(head: Tensor, embed: Tensor, before: Tensor, delta: Tensor, flag: bool) -> str:
+    """The message for an answer after which the input embedding has other values."""
+    if head is embed and not flag:
+        return (
+            "The input embedding changed too. This config says False, and the two weights are one "
+            "Parameter all the same (head.weight = embedding.weight does it): ask the weights."
+        )
+    if head is embed:
+        return (
+            "The input embedding changed too: it still is the same Parameter as the output layer's "
+            "weight. Compare the two with `is` (named_parameters() lists a shared one once), and "
+            "give the output layer a Parameter of its own first."
+        )
+    if head.data_ptr() == embed.data_ptr():
+        return (
+            "The input embedding changed too: there are two Parameters over one memory, because "
+            ".detach() and .data copy nothing. Add .clone()."
+        )
+    if torch.equal(head, before):
+        return "The update is in the input embedding, and it belongs into the output layer alone."
+    return (
+        "The input embedding changed too: the update was written while the two were one. Untie "
+        "first, then add."
+    )
+
+
+def _check_head(head: Tensor, before: Tensor, delta: Tensor) -> None:
+    """Raise `Wrong` unless the output layer's weight is W + delta."""
+    W, update = before.double(), delta.double()
+    mistakes = {
+        "The output layer is as it was: add delta to the weight that it has now.": W,
+        "delta was added twice.": W + 2 * update,
+        "delta was subtracted: add it.": W - update,
+        "The output layer holds delta alone: the weight is W + delta.": update,
+    }
+    expect(head, W + update, mistakes=mistakes)
+
+
+def _check_two(
+    answer: Callable[..., Any], rng: torch.Generator, model: LanguageModel, fault: str
+) -> None:
+    head, embed = model.get_output_embeddings().weight, model.embed.weight
+    before, read = head.detach().clone(), embed.detach().clone()
+    delta = draw(rng, VOCABULARY, WIDTH)
+    answer(model, delta.clone())
+    if not torch.equal(model.get_input_embeddings().weight, read):
+        raise Wrong("The input embedding changed: the update is the output layer's alone.")
+    if model.get_output_embeddings().weight is not head:
+        raise Wrong(
+            f"{fault} Parameter; an optimizer still holds the old one. Untie only where "
+            "head.weight is embedding.weight; else write in place."
+        )
+    _check_head(head, before, delta)

@@ -1,0 +1,238 @@
+"""trainable_token_indices: a few rows of an embedding that train, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ....errors import ConfigError, NoMatchingPeftModuleError, did_you_mean
+from ...config import LoraConfig
+from ...inject import TokenRows, replace_module
+from ...matching import check_target_module_exists, matches_suffix
+from ...tuner_layer import BaseTunerLayer
+from .mixed_batch import check_rows, rows_by_adapter
+
+
+class TrainableTokensLayer(BaseTunerLayer, nn.Module):
+    """An embedding of which each adapter trains some rows: their values, not a difference.
+
+    A tied layer (the output head of a model with tied embeddings) shares the rows of another.
+    """
+
+    adapter_layer_names = ("trainable_tokens_delta",)
+    other_param_names = ("token_indices",)
+
+    def __init__(self, base_layer: nn.Module, tied_to: TrainableTokensLayer | None = None) -> None:
+        nn.Module.__init__(self)
+        self.base_layer = base_layer
+        self._tied_to = [tied_to] if tied_to else []  # in a list: it is no submodule
+        source = tied_to or self
+        if tied_to is None:
+            self.trainable_tokens_delta, self.token_indices = nn.ParameterDict(), {}
+        else:
+            self.trainable_tokens_delta = source.trainable_tokens_delta
+            self.token_indices = source.token_indices
+            self._active_adapter = source._active_adapter
+        self.merged_adapters = [] if tied_to is None else source.merged_adapters
+        self.kept_base = None
+        base = self.get_base_layer()
+        self.out_features, self.in_features = base.weight.shape[1], base.weight.shape[0]
+        self.scaling: dict[str, float] = {}
+
+    @property
+    def tied(self) -> bool:
+        return bool(self._tied_to)
+
+    @property
+    def merged(self) -> bool:
+        return self._tied_to[0].merged if self.tied else bool(self.merged_adapters)
+
+    def has_adapter(self, name: str) -> bool:
+        """True where this embedding has rows of that adapter."""
+        return name in self.token_indices
+
+    def update_layer(self, adapter_name: str, ids: list[int]) -> None:
+        """Make rows trainable; they start as they are."""
+        if not self.tied:
+            rows = self.get_base_layer().weight.detach()[ids].clone()
+            active = adapter_name in self.active_adapters
+            self.trainable_tokens_delta[adapter_name] = nn.Parameter(rows, requires_grad=active)
+            self.token_indices[adapter_name] = ids
+
+    def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
+        return {} if self.tied else super().file_tensors(adapter_name)
+
+    def check_set_adapter(self, adapter_names: Iterable[str]) -> None:
+        """Raise if two of the adapters train the same row."""
+        seen: set[int] = set()
+        for name in filter(self.has_adapter, adapter_names):
+            if seen & set(self.token_indices[name]):
+                raise ValueError(
+                    "Only one adapter can be set at a time for TrainableTokensWrapper where rows "
+                    f"are the same: Token indices of adapter {name} are already defined and would "
+                    "result in undefined merging behavior."
+                )
+            seen |= set(self.token_indices[name])
+
+    def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
+        """Write the adapter's rows into the values to be merged; returns what was changed."""
+        values["weight"] = self._with_rows(values["weight"], adapter)
+        return {"weight"}
+
+    def _with_rows(self, weight: Tensor, adapter: str) -> Tensor:
+        index = torch.tensor(self.token_indices[adapter], device=weight.device)
+        return weight.index_copy(0, index, self.trainable_tokens_delta[adapter].to(weight))
+
+    def weight_with(self, adapters: Iterable[str]) -> Tensor:
+        """The embedding's weight with the rows of these adapters."""
+        weight = self.get_base_layer().weight
+        for name in filter(self.has_adapter, adapters):
+            weight = self._with_rows(weight, name)
+        return weight
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """What the base layer computes with the rows of the active adapters, or of each sample's.
+
+        x is (batch, ...): ids of an embedding, or hidden states of a head that is tied to it.
+        """
+        adapter_names = kwargs.pop("adapter_names", None)
+        if self.disable_adapters or self.merged:
+            return self.base_layer(x, *args, **kwargs)
+        if adapter_names is None:
+            return self._forward_with(self.active_adapters, x)
+        check_rows(x, adapter_names)
+        result = self.base_layer(x).clone()
+        for name, rows in rows_by_adapter(adapter_names).items():
+            index = torch.tensor(rows, device=x.device)
+            result[index] = self._forward_with([name], x[index])
+        return result
+
+    def _forward_with(self, adapters: Iterable[str], x: Tensor) -> Tensor:
+        """The base layer's own forward, whatever it is, with another weight."""
+        return functional_call(self.base_layer, {"weight": self.weight_with(adapters)}, (x,))
+
+
+class TrainableTokensWrapper(nn.Module):
+    """Takes the embedding's place; it is there for PEFT's names, and forwards everything."""
+
+    def __init__(self, token_adapter: TrainableTokensLayer) -> None:
+        super().__init__()
+        self.token_adapter = token_adapter
+
+    @property
+    def original_module(self) -> nn.Module:
+        return self.token_adapter.base_layer
+
+    @property
+    def active_adapters(self) -> list[str]:
+        """The active adapters that have rows here."""
+        return list(filter(self.token_adapter.has_adapter, self.token_adapter.active_adapters))
+
+    @property
+    def weight(self) -> Tensor:
+        adapter = self.token_adapter
+        off = adapter.disable_adapters or adapter.merged
+        return adapter.weight_with([] if off else adapter.active_adapters)
+
+    def get_base_layer(self) -> nn.Module:
+        """The embedding itself."""
+        return self.token_adapter.get_base_layer()
+
+    def unloaded(self, adapter_names: list[str]) -> nn.Module:
+        """The embedding, which takes its place again."""
+        return self.token_adapter.base_layer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.token_adapter(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in ("token_adapter", "original_module", "active_adapters"):
+                raise
+            return getattr(self.original_module, name)
+
+
+def rows_to_train(
+    model: nn.Module, config: LoraConfig, modules: dict[str, nn.Module]
+) -> dict[str, TokenRows]:
+    """The rows to train by the embedding's name, all checked."""
+    wanted = config.trainable_token_indices
+    if not wanted:
+        return {}
+    if not isinstance(wanted, dict):
+        wanted = {_input_embedding_name(model, modules): list(wanted)}
+    rows = {}
+    for entry, ids in wanted.items():
+        found = [name for name in modules if matches_suffix(entry, name)]
+        if not found:
+            raise NoMatchingPeftModuleError(
+                f"trainable_token_indices entry {entry!r} matches no module."
+                f"{did_you_mean(entry, modules)}"
+            )
+        for name in found:
+            rows[name] = TokenRows(modules[name], _checked_ids(name, modules[name], ids))
+            if check_target_module_exists(config, name):
+                raise ConfigError(f"{name} is in target_modules and trainable_token_indices")
+    return rows
+
+
+def _input_embedding_name(model: nn.Module, modules: dict[str, nn.Module]) -> str:
+    """The name of a transformers model's input embedding; "embed_tokens" for any other model."""
+    if not hasattr(model, "get_input_embeddings"):
+        return "embed_tokens"
+    embedding = model.get_input_embeddings()
+    return next(name for name, module in modules.items() if module is embedding)
+
+
+def _checked_ids(name: str, module: nn.Module, ids: list[int]) -> list[int]:
+    """The ids, if they are whole numbers, each once, and rows of the embedding."""
+    base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+    weight = getattr(base, "weight", None)
+    if weight is None or weight.ndim != 2 or hasattr(module, "lora_A"):
+        raise ConfigError(f"trainable_token_indices cannot be applied to {name}, {type(module)}")
+    ids = list(ids)
+    count = weight.shape[0]
+    if wrong := [i for i in ids if type(i) is not int or not 0 <= i < count]:
+        raise ConfigError(f"trainable_token_indices for {name} must lie in 0..{count - 1}: {wrong}")
+    if not ids or len(set(ids)) < len(ids):
+        raise ConfigError(f"trainable_token_indices for {name} must be there, each once: {ids}")
+    return ids
+
+
+def train_rows(
+    model: nn.Module, name: str, ids: list[int], adapter_name: str
+) -> Callable[[], None]:
+    """Make rows of an embedding, and of heads tied to it, trainable; returns how to undo it."""
+    module = model.get_submodule(name)
+    if isinstance(module, TrainableTokensWrapper):
+        module.token_adapter.update_layer(adapter_name, ids)
+        return lambda: module.token_adapter.delete_adapter(adapter_name)
+    wrapper = TrainableTokensWrapper(TrainableTokensLayer(module))
+    wrapper.token_adapter._active_adapter = adapter_name
+    wrapper.token_adapter.update_layer(adapter_name, ids)
+    tied = {n: m for n, m in tied_modules(model, module).items() if n != name}
+    replace_module(model, name, wrapper)
+    for tied_name, head in tied.items():
+        layer = TrainableTokensLayer(head, tied_to=wrapper.token_adapter)
+        replace_module(model, tied_name, TrainableTokensWrapper(layer))
+
+    def undo() -> None:
+        for each, original in {name: module, **tied}.items():
+            replace_module(model, each, original)
+
+    return undo
+
+
+def tied_modules(model: nn.Module, embedding: nn.Module) -> dict[str, nn.Module]:
+    """The modules whose weight is the embedding's own Parameter."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if getattr(module, "weight", None) is embedding.weight and hasattr(module, "forward")
+    }

@@ -1,0 +1,42 @@
+"""Weaker or stronger adapters for a while: every scaling times one number (as peft.helpers)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from ...errors import PeftWarning
+from ..layer import LoraLayer
+
+
+@contextmanager
+def rescale_adapter_scale(model: nn.Module, multiplier: float) -> Iterator[None]:
+    """Inside it every LoRA scaling is `multiplier` times itself; after it, as it was.
+
+    h = W x + multiplier · scaling · B A x. From 0 to 1 this is WiSE-FT (Wortsman et al. 2021,
+    section 3), the line from the base's weights to the merged ones. DoRA's magnitudes stay.
+
+    Raises TypeError or ValueError for a multiplier that is not a finite number, and ValueError for
+    a model without LoRA layers. A merged adapter keeps its strength, which is warned of.
+    """
+    if not isinstance(multiplier, int | float) or isinstance(multiplier, bool):
+        raise TypeError(f"Argument multiplier should be of type float, got {type(multiplier)}")
+    if not math.isfinite(multiplier):
+        raise ValueError(f"Argument multiplier should be finite, got {multiplier}")
+    before = {m: m.scaling for m in model.modules() if isinstance(m, LoraLayer)}
+    if not before:
+        raise ValueError("scaling is only supported for models with `LoraLayer`s")
+    if any(layer.merged for layer in before):
+        message = "Merged adapters are not rescaled: call `unmerge_adapter` first."
+        warnings.warn(message, PeftWarning, stacklevel=3)
+    try:
+        for layer, scaling in before.items():
+            layer.scaling = {name: value * multiplier for name, value in scaling.items()}
+        yield
+    finally:
+        for layer, old in before.items():  # an adapter that was added meanwhile keeps its own
+            layer.scaling = {name: old.get(name, new) for name, new in layer.scaling.items()}

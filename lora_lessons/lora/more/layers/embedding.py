@@ -1,0 +1,86 @@
+"""LoRA on an embedding: a row of W, plus (alpha / r) times B times a column of A."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....errors import ConfigError, MergeError, PeftWarning
+from ...arithmetic import lora_delta
+from ...config import LoraConfig
+from ...layer import at_least_float32
+from .other_layer import OtherLayer
+
+
+class Embedding(OtherLayer):
+    """W is (tokens, dim); A is (r, tokens) and starts at zero, B is (dim, r) and starts random.
+
+    An embedding looks a token's column of A up; with A at zero the layer starts as it was, and
+    lora_dropout has no input to act on.
+    """
+
+    output_dim = 1
+
+    @staticmethod
+    def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+        """Refuse what an embedding cannot have; an initialisation by name is that of True."""
+        if config.lora_bias:
+            raise ConfigError(f"lora_bias=True is not supported for Embedding, which {name} is")
+        if isinstance(config.init_lora_weights, str):
+            warnings.warn(
+                f"init_lora_weights={config.init_lora_weights!r} is for matrices: the embedding "
+                f"{name} starts with A at zero and B normal, as with True.",
+                PeftWarning,
+                stacklevel=5,
+            )
+
+    @staticmethod
+    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
+        return base.num_embeddings, base.embedding_dim
+
+    def _make_factors(self, adapter_name: str, r: int, config: LoraConfig) -> None:
+        self.lora_embedding_A[adapter_name] = nn.Parameter(torch.randn(r, self.in_features))
+        self.lora_embedding_B[adapter_name] = nn.Parameter(torch.randn(self.out_features, r))
+
+    def _initialize(self, adapter_name: str, init: bool | str) -> None:
+        if init is not False:
+            self.reset_lora_parameters(adapter_name)
+
+    def reset_lora_parameters(
+        self, adapter_name: str, init_lora_weights: bool | str = True
+    ) -> None:
+        """A zero and B normal: the lookup of A is what must start at nothing."""
+        nn.init.zeros_(self.lora_embedding_A[adapter_name])
+        nn.init.normal_(self.lora_embedding_B[adapter_name])
+
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Refuse max_norm: each lookup would cut the merged rows, and write to W."""
+        super().check_merge(adapter_names)
+        if self.get_base_layer().max_norm is not None:
+            raise MergeError("an embedding with max_norm rewrites W at each lookup: not merged")
+
+    def plain_output(self, name: str, x: Tensor) -> Tensor:
+        """scaling · B A[:, x], and the base's own factor where it scales its rows (Gemma)."""
+        adapter, base = self.adapter(name), self.get_base_layer()
+        rows = F.embedding(  # (...,) -> (..., r)
+            x,
+            adapter.A.T,
+            padding_idx=base.padding_idx,
+            scale_grad_by_freq=base.scale_grad_by_freq,
+            sparse=base.sparse,
+        )
+        update = rows @ adapter.B.T * adapter.scaling  # (..., r) -> (..., dim)
+        scale = getattr(base, "embed_scale", None)
+        return update if scale is None else update * torch.as_tensor(scale).to(update)
+
+    def plain_delta(self, name: str) -> Tensor:
+        adapter = self.adapter(name)
+        A, B = at_least_float32(adapter.A), at_least_float32(adapter.B)
+        return lora_delta(A, B, adapter.scaling).T  # (dim, tokens) -> (tokens, dim)
+
+    def output_rows(self, weight: Tensor) -> Tensor:
+        """(tokens, dim) -> (dim, tokens): one row for each output."""
+        return weight.T

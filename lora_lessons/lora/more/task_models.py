@@ -1,0 +1,117 @@
+"""The class for each task type: it says which heads are saved whole with the adapter.
+
+The loss and the head belong to the model; task_type only picks the wrapper.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import nn
+
+from ...errors import PeftWarning
+from ..config import LoraConfig, TaskType
+from ..model import PeftModel
+from ..tuner_layer import BaseTunerLayer
+
+
+class PeftModelForCausalLM(PeftModel):
+    """Language models that predict the next token."""
+
+
+class PeftModelForSeq2SeqLM(PeftModel):
+    """Language models with an encoder and a decoder."""
+
+
+class PeftModelForSequenceClassification(PeftModel):
+    """One class for each text: the head is `classifier` or `score`."""
+
+    heads = ("classifier", "score")
+
+
+class PeftModelForTokenClassification(PeftModel):
+    """One class for each token: the head is `classifier` or `score`."""
+
+    heads = ("classifier", "score")
+
+
+class PeftModelForQuestionAnswering(PeftModel):
+    """The span of an answer: the head is `qa_outputs`."""
+
+    heads = ("qa_outputs",)
+
+
+class PeftModelForFeatureExtraction(PeftModel):
+    """Embeddings: no head."""
+
+
+TASK_CLASSES: dict[TaskType, type[PeftModel]] = {
+    TaskType.CAUSAL_LM: PeftModelForCausalLM,
+    TaskType.SEQ_2_SEQ_LM: PeftModelForSeq2SeqLM,
+    TaskType.SEQ_CLS: PeftModelForSequenceClassification,
+    TaskType.TOKEN_CLS: PeftModelForTokenClassification,
+    TaskType.QUESTION_ANS: PeftModelForQuestionAnswering,
+    TaskType.FEATURE_EXTRACTION: PeftModelForFeatureExtraction,
+}
+CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+
+
+def class_for(task_type: TaskType | None, otherwise: type[PeftModel]) -> type[PeftModel]:
+    """The wrapper's class for a task type."""
+    return otherwise if task_type is None else TASK_CLASSES[task_type]
+
+
+def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
+    """Warn of a classifier whose head would stay frozen and random: nothing names it.
+
+    LoRA on the head, as by "all-linear", is no cure: the file holds A and B, not the weight.
+    """
+    name = type(model).__name__
+    if not name.endswith(CLASSIFIERS) or _saves_a_head(model, config):
+        return
+    given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
+    named = sorted(config.modules_to_save or ())
+    saved = f"modules_to_save {named}, where it is not" if named else "no modules_to_save"
+    warnings.warn(
+        f"{name} has a head for its task, but the config has {given} and {saved}: the "
+        "head's own weight will stay frozen and out of the adapter's file, even where LoRA is on "
+        "the head. If it is new, it is random now, and another random one after loading.",
+        PeftWarning,
+        stacklevel=3,
+    )
+
+
+def _saves_a_head(model: nn.Module, config: LoraConfig) -> bool:
+    """Whether the task type or modules_to_save names a head of this model, or a part of one.
+
+    Where the model has no head of a usual name, modules_to_save is taken to name it.
+    """
+    usual = {head for kind in TASK_CLASSES.values() for head in kind.heads}
+    saved = {*class_for(config.task_type, PeftModel).heads, *(config.modules_to_save or ())}
+    in_heads = [n for n, _ in model.named_modules() if usual & set(n.split("."))]
+    if not in_heads:
+        return bool(config.modules_to_save)
+    return any(f".{name}".endswith(f".{end}") for name in in_heads for end in saved)
+
+
+def warn_of_second_time(model: nn.Module) -> None:
+    """Warn of a model that has adapters already."""
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        warnings.warn(
+            "You are trying to modify a model with PEFT for a second time. If you want to reload "
+            "the model with a different config, make sure to call `.unload()` before.",
+            PeftWarning,
+            stacklevel=3,
+        )
+
+
+def let_inputs_require_grad(model: nn.Module) -> None:
+    """Under gradient checkpointing, give the frozen embedding's output a gradient.
+
+    A reentrant checkpoint passes gradients on only where an input asks for them; without this the
+    adapters inside would get none.
+    """
+    names = ("is_activation_checkpointing", "is_gradient_checkpointing")  # new and old name
+    known = [name for name in names if hasattr(type(model), name)]
+    if known and getattr(model, known[0]) and hasattr(model, "enable_input_require_grads"):
+        model.enable_input_require_grads()

@@ -1,0 +1,90 @@
+"""Where an adapter's files are, and how files are written: whole or not at all."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import AdapterFileError, nearest
+
+CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = "adapter_model.safetensors"
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
+
+
+def write_whole(contents: dict[Path, bytes]) -> None:
+    """Write files so that each is there whole or is as it was: temporary files, then renames.
+
+    The bytes are on the disk before the first rename: a power cut cannot leave an empty file.
+    """
+    written: list[tuple[Path, Path]] = []
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            written.append((temporary, path))
+            with temporary.open("xb") as file:  # who may read it is for the user's umask to say
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in written:
+            os.replace(temporary, path)
+    finally:
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
+
+
+def adapter_path(
+    model_id: str | Path, filename: str, subfolder: str | None = None, **hub: Any
+) -> Path:
+    """The path of one of an adapter's files, which the hub's client fetches if it must."""
+    folder = Path(model_id).expanduser() / (subfolder or "")
+    if (folder / filename).is_file():
+        return folder / filename
+    if folder.is_dir() or _is_place(model_id):
+        pickle = folder / "adapter_model.bin"
+        if filename == WEIGHTS_NAME and pickle.is_file():
+            raise AdapterFileError(
+                f"{pickle} is a pickle, which can run code: refused. Save it again as safetensors "
+                "on a machine where you trust it."
+            )
+        raise ValueError(f"Can't find '{filename}' at '{folder}'")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(str(model_id), filename, subfolder=subfolder, **hub))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"Can't find '{filename}' at '{model_id}': there is no folder of that name here, and "
+            f"the hub's client says: {reason}"
+        ) from error
+
+
+def _is_place(model_id: str | Path) -> bool:
+    """True for what can only be a folder: the hub's names are "owner/model" or "model"."""
+    name = Path(model_id).as_posix() if isinstance(model_id, Path) else model_id
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+
+
+def refuse_misspelt(given: Iterable[str], function: Callable) -> None:
+    """Raise TypeError for a name that is nearly one of the function's arguments.
+
+    Other unknown names are passed over, as in PEFT: callers such as transformers give their own.
+    """
+    known = [*inspect.signature(function).parameters, *HUB_ARGUMENTS]
+    for name in given:
+        near = nearest(name, known, cutoff=0.8)
+        if near and name not in known:
+            called = function.__name__
+            raise TypeError(f"{called}() has no argument {name!r}. Did you mean {near!r}?")
+
+
+def split_hub_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(those for the hub's client, the others)."""
+    hub = {key: value for key, value in arguments.items() if key in HUB_ARGUMENTS}
+    return hub, {key: value for key, value in arguments.items() if key not in hub}

@@ -1,0 +1,142 @@
+"""A LoRA layer's two paths as one operation, which keeps less and passes over memory less often.
+
+Written out, h = W x + s B A x makes two large tensors and adds them, and the backward pass scales,
+makes and adds two more. Here the thin product x A' carries the scaling, and the second product is
+added to the first one's result in place. Kept for the backward pass are x and s x A' alone, and
+with dropout one byte for each number of x: which are kept.
+
+A compiler would write the second product too, and then add: it takes a product as it comes. So the
+addition in place is an operation of its own, `add_product_`, which it calls and does not look into.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...lora.layer import Linear
+
+
+@torch.library.custom_op("lora_lessons::add_product_", mutates_args=("h",))
+def add_product_(h: Tensor, x: Tensor, W: Tensor) -> None:
+    """h (N, out) += x W for x (N, r), W (r, out), in place; for compiled code."""
+    h.addmm_(x, W)
+
+
+@add_product_.register_fake
+def _(h: Tensor, x: Tensor, W: Tensor) -> None:
+    """Shapes alone: nothing is made."""
+
+
+def add_product(h: Tensor, x: Tensor, W: Tensor) -> Tensor:
+    """h + x W, written over h."""
+    if not torch.compiler.is_compiling():
+        return h.addmm_(x, W)
+    add_product_(h, x, W)
+    return h
+
+
+class LoraProduct(torch.autograd.Function):
+    """h = x W' + b + s (dropout(x) A' + c) B' for x (N, in), W (out, in), A (r, in), B (out, r).
+
+    W and c (r,) are frozen. With g = dL/dh, x~ = dropout(x) and u = s g B (N, r) the gradients are
+    dL/dA = u' x~, dL/dB = g' s (x~ A' + c), dL/db = the column sums of g, and
+    dL/dx = g W + dropout's mask (u A).
+    """
+
+    @staticmethod
+    def forward(ctx, x, W, b, A, B, scaling, p, c):
+        dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
+        thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
+        result = F.linear(x, W, b)  # (N, out)
+        ctx.save_for_backward(x, thin, W, A, B, *([] if mask is None else [mask]))
+        ctx.scaling, ctx.p = scaling, p
+        return add_product(result, thin, B.t())
+
+    @staticmethod
+    def backward(ctx, g):
+        x, thin, W, A, B, *rest = ctx.saved_tensors
+        mask = rest[0] if rest else None
+        for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
+        u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
+        dx = dA = None
+        if for_A:
+            dA = torch.mm(u.t(), x if mask is None else x * mask / (1 - ctx.p))  # (r, in)
+        if for_x and mask is None:
+            dx = add_product(torch.mm(g, W), u, A)  # (N, in)
+        elif for_x:
+            dx = torch.mm(g, W).add_(torch.mm(u, A).mul_(mask), alpha=1 / (1 - ctx.p))
+        dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
+        return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
+
+
+def scaled(x: Tensor, scaling: float) -> Tensor:
+    """x times `scaling`, which costs a kernel, so none where it is 1."""
+    return x if scaling == 1 else x * scaling
+
+
+def lora_product(
+    x: Tensor,
+    W: Tensor,
+    b: Tensor | None,
+    A: Tensor,
+    B: Tensor,
+    scaling: float,
+    p: float = 0.0,
+    c: Tensor | None = None,
+) -> Tensor:
+    """x W' + b + scaling (dropout(x, p) A' + c) B' for x (..., in): (..., out). W is frozen.
+
+    With dropout a compiler is given the plain formula: it makes the mask again where it needs it.
+    The scaling stands at the thin product too: the wide one would be (N, out) in both directions.
+    """
+    if torch.compiler.is_compiling() and p > 0:
+        thin = scaled(F.linear(F.dropout(x, p), A, c), scaling)  # (..., r)
+        return F.linear(x, W, b) + F.linear(thin, B)
+    rows = x.reshape(-1, x.shape[-1])
+    return LoraProduct.apply(rows, W, b, A, B, scaling, p, c).view(*x.shape[:-1], -1)
+
+
+class FusedLinear(Linear):
+    """`Linear` while it is trained inside `fit`: the same function, by `lora_product`."""
+
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        plain = not self.training or self.disable_adapters or self.merged or args or kwargs
+        adapter = self.adapter(self.active_adapters[0])
+        W, b, A, B = self.weight, self.bias, adapter.A.weight, adapter.B.weight
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, W, A, B = (tensor.to(dtype) for tensor in (x, W, A, B))
+            b = None if b is None else b.to(dtype)
+        if plain or not x.dtype == W.dtype == A.dtype == B.dtype:
+            return super().forward(x, *args, **kwargs)
+        p = getattr(adapter.dropout, "p", 0.0)
+        return lora_product(x, W, b, A, B, adapter.scaling, p)
+
+
+def can_be_fused(module: nn.Module) -> bool:
+    """Whether a layer is LoRA and nothing more: one adapter in use, on a frozen `nn.Linear`."""
+    if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
+        return False
+    if len(module.active_adapters) != 1 or not module.has_adapter(module.active_adapters[0]):
+        return False
+    adapter = module.adapter(module.active_adapters[0])
+    plain = adapter.name not in module.lora_variant and adapter.B.bias is None
+    return plain and not module.weight.requires_grad
+
+
+@contextlib.contextmanager
+def fused_layers(model: nn.Module) -> Iterator[int]:
+    """Inside, the model's LoRA layers that can be fused are. Yields how many."""
+    layers = [module for module in model.modules() if can_be_fused(module)]
+    for layer in layers:
+        layer.__class__ = FusedLinear
+    try:
+        yield len(layers)
+    finally:
+        for layer in layers:
+            layer.__class__ = Linear
