@@ -11,8 +11,9 @@ import socket
 import pytest
 import torch
 
-from lora_lessons.base.load import generate, is_available, load_base, model_packages
-from lora_lessons.base.load import load as base
+from lora_lessons.base import load as base
+from lora_lessons.base import model_packages
+from lora_lessons.base.load import generate, is_available, load_base
 from lora_lessons.base.pretrain import RECIPES, Recipe
 from lora_lessons.base.pretrain.loss import measure
 from lora_lessons.base.pretrain.objectives import OBJECTIVES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lora_lessons.base.load import text
+from lora_lessons.base import text
 from lora_lessons.base.text import addresses, corpus_names, glosses, load_text, split_every
 
 

@@ -12,9 +12,9 @@ from models import VOCABULARY, batch, tiny_decoder
 from lora_lessons.lora.config import LoraConfig
 from lora_lessons.lora.model import get_peft_model
 from lora_lessons.train.fast import blocks, capture
+from lora_lessons.train.memory import compiled as compiled_memory
 from lora_lessons.train.memory.compiled import MemoryOfGraph
 from lora_lessons.train.memory.meter import MemoryMeter, storage_bytes
-from lora_lessons.train.memory.predict import compiled as compiled_memory
 from lora_lessons.train.memory.predict import estimate, in_units, predict_memory
 from lora_lessons.train.step import training_step
 
