@@ -153,3 +153,15 @@ def test_there_are_cards(number):
     deck = ll.lesson(number).cards()
     assert len(deck.cards) >= 4
     assert deck._repr_html_().count("<details>") == len(deck.cards)
+
+
+@pytest.mark.parametrize("number", lesson_numbers())
+def test_the_checks_lie_apart_from_the_hints(number):
+    """exercises.py says what is asked; how it is judged is in checks.py or checks_*.py."""
+    lesson = importlib.import_module(f"lora_lessons.course.lesson{number}.exercises")
+    defined = [
+        node.name
+        for node in ast.parse(Path(lesson.__file__).read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name != "_exercise"
+    ]
+    assert not defined

@@ -25,7 +25,7 @@ from lora_lessons.base.tasks.spelling import (
 )
 from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.ledger import claims_table
-from lora_lessons.course.lesson07 import exercises, explorer, figures
+from lora_lessons.course.lesson07 import checks_tasks, explorer, figures
 from lora_lessons.course.recorded import load
 from lora_lessons.experiments import lesson07 as experiment
 from lora_lessons.experiments import letter_order, random_head, spelling
@@ -76,20 +76,20 @@ def test_what_the_padding_holds_changes_no_loss(nano):
 
 
 def test_the_arguments_that_fit_save_every_new_module_and_name_nothing_else():
-    for architecture, new in exercises.NEW.items():
-        found = experiment.fitting_arguments(architecture, new, exercises.SAVED_BY)
-        assert found["task_type"] == exercises.TASKS[architecture]
-        heads = exercises.SAVED_BY[found["task_type"]]
+    for architecture, new in checks_tasks.NEW.items():
+        found = experiment.fitting_arguments(architecture, new, checks_tasks.SAVED_BY)
+        assert found["task_type"] == checks_tasks.TASKS[architecture]
+        heads = checks_tasks.SAVED_BY[found["task_type"]]
         assert set(found["modules_to_save"]) == set(new) - set(heads)
 
 
 def test_the_heads_in_the_exercise_are_those_of_the_wrappers():
-    assert {t.value: tuple(c.heads) for t, c in TASK_CLASSES.items()} == exercises.SAVED_BY
+    assert {t.value: tuple(c.heads) for t, c in TASK_CLASSES.items()} == checks_tasks.SAVED_BY
 
 
 def test_the_task_may_be_the_packages_own_enum():
     def answer(architecture, new_modules, saved_by):
-        task = exercises.TASKS[architecture]
+        task = checks_tasks.TASKS[architecture]
         rest = [name for name in new_modules if name not in saved_by[task]]
         return {"task_type": ll.TaskType(task), "modules_to_save": rest}
 

@@ -92,7 +92,6 @@ def check_in_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
 
 # --- 5.3 -------------------------------------------------------------------------------------
 
-
 VOCABULARY = 11  # no width below, so that one shape alone is the output layer's
 
 

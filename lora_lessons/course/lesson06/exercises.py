@@ -1,108 +1,18 @@
-"""Lesson 06, the bias modes: exercises with their hints, and the review cards.
-
-The checks of training, saving and disabling are in `checks.lesson06`, that of the checkpoints in
-`checks.lesson06_checkpoints`; that of the attention is here.
-"""
+"""Lesson 06, the bias modes: the exercises with their hints, and the review cards."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
-from torch import Tensor
-
 from ..cards import Card
-from ..checks.core import Exercise, Wrong, expect
+from ..checks.core import Exercise
 from .checks import (
     check_adapter_contents,
     check_bias_numbers,
     check_biases_that_train,
     check_measure_base,
 )
+from .checks_attention import check_fewer_biases
 from .checks_checkpoints import check_run_blocks
 from .own import MY_FILE
-
-# --- 6.5 -------------------------------------------------------------------------------------
-
-
-def check_fewer_biases(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    heads = int(torch.randint(2, 5, (1,), generator=rng))
-    width = 3 * heads
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=rng, dtype=torch.float64)
-
-    x, weights = draw(5, width), [draw(width, width) / width**0.5 for _ in range(4)]
-    biases = [draw(width) for _ in range(4)]  # of q, k, v and o
-    b_q, b_k, b_v, b_o = biases
-    own = [b_q, b_k, b_v, weights[3], b_o]
-    given = [tensor.clone() for tensor in own]
-    result = answer(*given)
-    if any(not torch.equal(a, b) for a, b in zip(given, own, strict=True)):
-        raise Wrong("What was handed in was changed in place. Return new tensors.")
-    new = _four(result, width)
-    for name, bias in (("k", new[1]), ("v", new[2])):
-        if bias.abs().max() > 0:
-            raise Wrong(f"The new bias of {name} must be zero; it is not.")
-    _expect_biases(new, biases, weights[3])
-    before, after = (_attention(x, weights, b, heads) for b in (biases, new))
-    expect(after, before, k=width * width)
-
-
-def _four(result: Any, width: int) -> list[Tensor]:
-    if not isinstance(result, list | tuple) or len(result) != 4:
-        raise Wrong("Return four tensors: the new biases of q, k, v and o.")
-    for name, bias in zip("qkvo", result, strict=True):
-        if not isinstance(bias, Tensor) or bias.shape != (width,):
-            raise Wrong(f"The new bias of {name} must be a tensor of shape ({width},).")
-    return [bias.detach().double() for bias in result]
-
-
-def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None:
-    b_q, b_k, b_v, b_o = biases
-    if new[0].abs().max() == 0:
-        raise Wrong("q's bias meets each key anew, b_q . k_j: it moves the weights. Keep it.")
-    expect(
-        new[0],
-        b_q,
-        mistakes={
-            "k's bias does not move into q's: it adds the same to all scores of a row, so that the "
-            "softmax cancels it.": b_q + b_k,
-        },
-    )
-    expect(
-        new[3],
-        b_o + torch.einsum("oi,i->o", W_o, b_v),
-        k=len(b_v),
-        mistakes={
-            "v's bias is lost. The weights of a row sum to 1, so all of it reaches the output: "
-            "move it into o's.": b_o,
-            "v's bias goes through W_o on its way to the output.": b_o + b_v,
-            "W_o has the shape (out, in): W_o @ b_v, not its transpose.": (
-                b_o + torch.einsum("oi,o->i", W_o, b_v)
-            ),
-            "o's own bias is lost: add to it.": torch.einsum("oi,i->o", W_o, b_v),
-            "o's own bias comes after W_o: only v's goes through it.": (
-                torch.einsum("oi,i->o", W_o, b_v + b_o)
-            ),
-            "k's bias never reaches the output: the softmax cancels it.": (
-                b_o + torch.einsum("oi,i->o", W_o, b_v + b_k)
-            ),
-        },
-    )
-
-
-def _attention(x: Tensor, weights: list[Tensor], biases: list[Tensor], heads: int) -> Tensor:
-    """Multi-head attention without a mask: x (T, d) -> (T, d)."""
-    q, k, v = (
-        (torch.einsum("oi,ti->to", W, x) + b).unflatten(1, (heads, -1))  # (T, heads, d / heads)
-        for W, b in zip(weights[:3], biases[:3], strict=True)
-    )
-    scores = torch.einsum("thd,shd->hts", q, k) / q.shape[2] ** 0.5
-    mixed = torch.einsum("hts,shd->thd", scores.softmax(-1), v).flatten(1)
-    return torch.einsum("oi,ti->to", weights[3], mixed) + biases[3]
-
 
 EXERCISES = [
     Exercise(

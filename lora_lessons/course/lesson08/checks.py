@@ -212,7 +212,6 @@ def _compare_f1(value: Any, table: Tensor) -> None:
 
 # --- 8.4 From characters to tokens -----------------------------------------------------------
 
-
 PAGE = 7  # its first token: after [CLS], five of the question, and [SEP]
 
 

@@ -1,7 +1,4 @@
-"""Lesson 08, task heads: the exercises with their hints, and the review cards.
-
-The checks are in `checks.lesson08`.
-"""
+"""Lesson 08, task heads: the exercises with their hints, and the review cards."""
 
 from __future__ import annotations
 

@@ -1,0 +1,224 @@
+"""The checks of lesson 04's measuring: a quiet model, and where to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..checks.core import Wrong, expect
+
+# --- 4.4 Measuring ---------------------------------------------------------------------------
+
+
+class _Failed(Exception):
+    pass
+
+
+def check_measure_quietly(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    expected = torch.rand((), generator=rng).item()
+    for training in (True, False):
+        model = _toy(training)
+        seen: list[tuple[bool, bool, bool]] = []
+
+        def measure(given: nn.Module, model: nn.Module = model, seen: list = seen) -> float:
+            if given is not model:
+                raise Wrong("Call measure(model) with the model that you were given.")
+            noisy = any(m.training for m in model.modules() if isinstance(m, nn.Dropout))
+            trains = any(m.training for m in model.modules())
+            seen.append((noisy, trains, torch.is_grad_enabled()))
+            return expected
+
+        # in training gradients are on; in evaluation the caller may have turned them off
+        result = _keeping_gradients(answer, model, measure, on=training)
+        _check_seen(seen)
+        if result != expected:
+            raise Wrong("Return what measure(model) returns.")
+        _check_modes(model, training)
+    _check_after_a_failure(answer)
+
+
+def _keeping_gradients(
+    answer: Callable[..., Any], model: nn.Module, measure: Callable[..., Any], on: bool
+) -> Any:
+    """The answer's result; `Wrong` where gradients are on or off afterwards, unlike before."""
+    with torch.set_grad_enabled(on):  # puts back what was, whatever the answer does
+        result = answer(model, measure)
+        if torch.is_grad_enabled() != on:
+            before, after = ("on", "off") if on else ("off", "on")
+            raise Wrong(
+                f"Gradients were {before} before the call and are {after} after it. "
+                "`with torch.no_grad():` puts back what was."
+            )
+    return result
+
+
+def _toy(training: bool) -> nn.Sequential:
+    """A model whose last part is in evaluation mode by itself, as a frozen part may be."""
+    model = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5)))
+    model.train(training)
+    model[2].eval()
+    return model
+
+
+def _check_seen(seen: list[tuple[bool, bool, bool]]) -> None:
+    if not seen:
+        raise Wrong("measure was never called.")
+    noisy, trains, grad = seen[-1]
+    if noisy:
+        raise Wrong("Dropout was active while measuring: call model.eval() first.")
+    if trains:
+        raise Wrong(
+            "A part of the model was still in training mode while measuring. Dropout is not the "
+            "only layer that has a mode: model.eval() switches all of them."
+        )
+    if grad:
+        raise Wrong("Gradients were recorded while measuring: use torch.no_grad().")
+
+
+def _check_modes(model: nn.Sequential, training: bool) -> None:
+    if model.training and not training:
+        raise Wrong("A model that came in evaluation mode was left in training mode.")
+    if training and not model.training:
+        raise Wrong("The model was left in evaluation mode: put training mode back.")
+    if model[1].training != training:
+        raise Wrong("A part of the model was left in another mode than it had.")
+    if model[2].training:
+        raise Wrong(
+            "model.train() also switched on a part that was in evaluation mode: remember the mode "
+            "of each module."
+        )
+
+
+def _check_after_a_failure(answer: Callable[..., Any]) -> None:
+    model = _toy(training=True)
+
+    def measure(given: nn.Module) -> float:
+        raise _Failed
+
+    try:
+        answer(model, measure)
+    except _Failed:
+        pass
+    else:
+        raise Wrong("measure failed and the error was swallowed: let it through.")
+    if not model.training:
+        raise Wrong("When measure failed, the model stayed in evaluation mode: use `finally`.")
+    if not model[1].training or model[2].training:
+        raise Wrong(
+            "When measure failed, a part of the model was left in another mode than it had: put "
+            "back the mode of each module in `finally`."
+        )
+
+
+# --- 4.5 Stopping ----------------------------------------------------------------------------
+
+
+def check_stopping_report(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    # on the second text going on helps: there the cost is negative
+    for trend in (0.1, -0.2):
+        train, valid, test, at = _curves(rng, trend)
+        report = answer(list(train), list(valid), list(test))
+        if not (isinstance(report, tuple | list) and len(report) == 3):
+            raise Wrong(
+                "Return three things: the place, the test loss there, the cost of going on."
+            )
+        place, loss, cost = report
+        _check_place(place, at, train, valid, test)
+        _check_number(loss, test[at], {
+            valid[at]: "This is the validation loss there. It was chosen for being low: report "
+            "test.",
+            min(test): "This is the lowest test loss. Report the test loss at the chosen place.",
+            test[-1]: "This is the test loss at the end. Report it at the chosen place.",
+            train[at]: "This is the training loss there. Report the test loss.",
+        })  # fmt: skip
+        _check_cost(cost, train, valid, test, at)
+
+
+def _check_cost(
+    cost: Any, train: list[float], valid: list[float], test: list[float], at: int
+) -> None:
+    right = test[-1] - test[at]
+    mistakes = {
+        valid[-1] - train[-1]: "This is valid minus train at the end. Going on costs test[-1] "
+        "minus the test loss at the chosen place.",
+        test[-1] - train[-1]: "This is test minus train at the end. Going on costs test[-1] "
+        "minus the test loss at the chosen place.",
+        test[-1] - valid[at]: "This takes the validation loss from the last test loss. Compare "
+        "test with test.",
+        test[-1] / test[at]: "This is a ratio. The cost is a difference.",
+        max(test) - test[at]: "This compares with the highest test loss. Going on ends at the "
+        "last one.",
+        valid[-1] - valid[at]: "This is the cost on the validation text. Report it on test.",
+        test[-1] - min(test): "This compares with the lowest test loss, which nobody could choose.",
+        -right: "The sign is turned: going on costs last minus best.",
+    }  # fmt: skip
+    if right < 0:
+        why = "On this test text going on helps: the cost is negative"
+        mistakes |= {-right: f"{why}. Leave its sign.", 0.0: f"{why}, not zero."}
+    _check_number(cost, right, mistakes)
+
+
+def _curves(
+    rng: torch.Generator, trend: float
+) -> tuple[list[float], list[float], list[float], int]:
+    """Training, validation and test losses, each lowest at another place; valid's is `at`.
+
+    `valid` rises once before it falls to its lowest. `trend`: how test goes on after its dip.
+    """
+    n = 10
+    at = int(torch.randint(3, 6, (1,), generator=rng))
+    jitter = 0.01 * torch.rand(3, n, generator=rng, dtype=torch.float64)
+    step = torch.arange(n, dtype=torch.float64)
+    train = 4 - 0.3 * step + jitter[0]
+    valid = 3.5 + 0.1 * (step - at).abs() + jitter[1]
+    valid[1] += 0.2
+    dip = at + 2
+    test = 3.7 + torch.where(step <= dip, 0.02 * (dip - step), trend * (step - dip)) + jitter[2]
+    return train.tolist(), valid.tolist(), test.tolist(), at
+
+
+def _check_place(
+    place: Any, at: int, train: list[float], valid: list[float], test: list[float]
+) -> None:
+    try:
+        place = index(place)
+    except TypeError:
+        kind = type(place).__name__
+        raise Wrong(f"The place is an int, an index into the lists; got {kind}.") from None
+    if place == at:
+        return
+    if place == at + 1:
+        raise Wrong("The place is an index: it counts from 0.")
+    for losses, message in (
+        (train, "This is where the training loss is lowest: the end. Choose by valid."),
+        (test, "This place was chosen on the test text. Then test is no test any more: use valid."),
+    ):
+        if place == losses.index(min(losses)):
+            raise Wrong(message)
+    if place == valid.index(max(valid)):
+        raise Wrong("This is where the validation loss is highest.")
+    if place == 0:
+        raise Wrong(
+            f"The validation loss is lowest at {at}, not at 0. It may rise once and fall again: "
+            "take the lowest of all."
+        )
+    raise Wrong(f"The validation loss is lowest at {at}, not at {place}.")
+
+
+def _check_number(actual: Any, right: float, mistakes: dict[float, str]) -> None:
+    rounded = {
+        round(right, digits): f"This is rounded to {digits} digits. Return the number as it is."
+        for digits in (4, 3, 2, 1)  # the fewest digits win where two agree
+    }
+    expect(
+        actual,
+        torch.tensor(right, dtype=torch.float64),
+        mistakes={
+            message: torch.tensor(value, dtype=torch.float64)
+            for value, message in (mistakes | rounded).items()
+        },
+    )

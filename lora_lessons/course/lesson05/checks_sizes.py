@@ -1,0 +1,182 @@
+"""The checks of lesson 05's sizes: the rank for a budget, a fused layer part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks.core import Wrong, expect
+
+# --- 5.5 -------------------------------------------------------------------------------------
+
+
+def check_rank_for_budget(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Grouped-query attention: k and v are narrower than q, and the MLP is wider."""
+    groups, blocks = torch.randint(2, 6, (2,), generator=rng).tolist()
+    width = 24 * groups
+    q, v, up = (width, width), (width // groups, width), (3 * width + 1, width)
+    for shapes in ([v, q] * blocks, [up, up[::-1]] * blocks, [q, v, up] * blocks):
+        cost = sum(out + in_ for out, in_ in shapes)
+        r = int(torch.randint(40, 80, (1,), generator=rng))  # large: no two mistakes agree
+        # a third of a rank below and above: the nearest is r both times
+        for budget in (r * cost + cost // 3, r * cost - cost // 3):
+            _whole_rank(answer(list(shapes), budget), r, shapes, budget)
+    _at_least_one(answer(list(shapes), cost // 5))
+
+
+def _whole_rank(actual: Any, right: int, shapes: list[tuple[int, int]], budget: int) -> None:
+    if isinstance(actual, bool) or not isinstance(actual, int):
+        raise Wrong(f"Return an int, a rank; got {type(actual).__name__}.")
+    if actual == right:
+        return
+    first = sum(shapes[0])
+    mistakes = {
+        "This counts in x out for each layer, the size of W. B and A hold r (in + out).": round(
+            budget / sum(out * in_ for out, in_ in shapes)
+        ),
+        "This takes every layer for as large as the first. With grouped-query attention k and v "
+        "are narrower than q: add up (in + out) layer by layer.": round(
+            budget / (first * len(shapes))
+        ),
+        "This is the rank for the first layer alone. The budget is for all layers together.": round(
+            budget / first
+        ),
+        "This rounds down. Return the nearest: one rank more is closer to the budget.": (
+            budget // sum(map(sum, shapes))
+        ),
+        "This rounds up. Return the nearest: one rank less is closer to the budget.": -(
+            -budget // sum(map(sum, shapes))
+        ),
+        "This takes every layer for square, or for as large as the last. They differ: add up "
+        "(in + out) layer by layer.": round(budget / (sum(shapes[-1]) * len(shapes))),
+        "This counts layers of one shape once. Each of them has its own A and B.": round(
+            budget / sum(map(sum, set(shapes)))
+        ),
+        "This is half of it: one rank costs in + out for each layer, not twice that.": round(
+            budget / (2 * sum(map(sum, shapes)))
+        ),
+        "A or B is left out: both train.": round(budget / sum(in_ for _, in_ in shapes)),
+        "A or B is left out: both train. ": round(budget / sum(out for out, _ in shapes)),
+    }
+    for message, value in mistakes.items():
+        if actual in (value, max(1, value)):
+            raise Wrong(message.strip())
+    raise Wrong(
+        f"For the budget {budget:,d} the nearest rank is {right}; got {actual}. It is not the same "
+        "for every choice of layers."
+    )
+
+
+def _at_least_one(actual: Any) -> None:
+    if actual != 1:
+        raise Wrong(f"A rank is 1 at least, also for a tiny budget; got {actual!r}.")
+
+
+# --- 5.6 -------------------------------------------------------------------------------------
+
+
+def check_fused_update(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    groups = int(torch.randint(2, 4, (1,), generator=rng))
+    sizes, width, scaling = {"q": 7 * groups, "k": 7, "v": 7}, 31, 7 / 3
+    # not in the order of the parts, and k is switched off
+    factors = {part: _factors(rng, sizes[part], width, 3) for part in ("v", "q")}
+    result = answer(dict(sizes), dict(factors), scaling)
+    if isinstance(result, Tensor) and len(result) == sizes["q"] + sizes["v"]:
+        raise Wrong("The rows of k are missing: a part that is switched off has an update of zero.")
+    _compare_fused(result, sizes, factors, scaling)
+    ranks = {"q": 2, "k": 1, "v": 4}
+    factors = {part: _factors(rng, sizes[part], width, r) for part, r in ranks.items()}
+    _check_another_order(answer, sizes, factors, scaling)
+
+
+def _check_another_order(
+    answer: Callable[..., Any],
+    sizes: dict[str, int],
+    factors: dict[str, tuple[Tensor, Tensor]],
+    scaling: float,
+) -> None:
+    """All three are on, and v lies first: neither the names nor the factors say where."""
+    rows, other = sum(sizes.values()), {part: sizes[part] for part in ("v", "q", "k")}
+    expect(
+        answer(dict(other), dict(factors), scaling),
+        _placed(_starts(other), factors, scaling, rows),
+        k=31,
+        mistakes={
+            "The parts lie in the order of `sizes`: v, q, k here. Do not write the order down.": (
+                _placed(_starts(sizes), factors, scaling, rows)
+            ),
+        },
+    )
+
+
+def _factors(rng: torch.Generator, out: int, in_: int, r: int) -> tuple[Tensor, Tensor]:
+    """A (r, in) and B (out, r)."""
+    return torch.randn(r, in_, generator=rng), torch.randn(out, r, generator=rng)
+
+
+def _starts(sizes: dict[str, int]) -> dict[str, int]:
+    """The first row of each part, in the order of `sizes`."""
+    names = list(sizes)
+    return {name: sum(sizes[before] for before in names[:i]) for i, name in enumerate(names)}
+
+
+def _placed(
+    starts: dict[str, int],
+    factors: dict[str, tuple[Tensor, Tensor]],
+    scaling: float,
+    rows: int,
+) -> Tensor:
+    """Each part's product at its first row, zero elsewhere: (rows, in) in float64."""
+    A, _ = next(iter(factors.values()))
+    update = torch.zeros(rows, A.shape[1], dtype=torch.float64)
+    for part, (A, B) in factors.items():
+        rows_of_part = slice(starts[part], starts[part] + len(B))
+        update[rows_of_part] = scaling * torch.einsum("or,ri->oi", B.double(), A.double())
+    return update
+
+
+def _compare_fused(
+    result: Any,
+    sizes: dict[str, int],
+    factors: dict[str, tuple[Tensor, Tensor]],
+    scaling: float,
+) -> None:
+    rows, starts = sum(sizes.values()), _starts(sizes)
+    q, k, v = sizes.values()
+    shared = {
+        name: {part: (factors[name][0], B) for part, (_, B) in factors.items()} for name in factors
+    }
+    thirds = {part: i * (rows // 3) for i, part in enumerate(sizes)}
+    expect(
+        result,
+        _placed(starts, factors, scaling, rows),
+        k=31,
+        mistakes={
+            "The scaling is missing.": _placed(starts, factors, 1.0, rows),
+            "The scaling is there twice.": _placed(starts, factors, scaling**2, rows),
+            "The parts lie in the order of `sizes`, not in that of the alphabet.": (
+                _placed({"k": 0, "q": k, "v": k + q}, factors, scaling, rows)
+            ),
+            "This begins with the last part. The first of `sizes` lies on top.": (
+                _placed({"v": 0, "k": v, "q": v + k}, factors, scaling, rows)
+            ),
+            "The parts lie in the order of `sizes`: q, k, v. Here v lies where k belongs.": (
+                _placed({"q": 0, "v": q, "k": q + v}, factors, scaling, rows)
+            ),
+            "The parts lie in the order of `sizes`, not in that of `factors`.": (
+                _placed({"v": 0, "q": v, "k": v + q}, factors, scaling, rows)
+            ),
+            "The parts are not thirds: k and v are narrower than q. Add up the sizes.": (
+                _placed(thirds, factors, scaling, rows)
+            ),
+            "Every part has an A of its own: here q's is used for all.": (
+                _placed(starts, shared["q"], scaling, rows)
+            ),
+            "Every part has an A of its own: here v's is used for all.": (
+                _placed(starts, shared["v"], scaling, rows)
+            ),
+        },
+    )

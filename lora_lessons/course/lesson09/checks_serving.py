@@ -1,0 +1,193 @@
+"""The checks of lesson 09's serving: a mixed batch, a weighted sum of adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.core import Wrong, expect
+from .checks import draw
+
+# --- 9.5 -------------------------------------------------------------------------------------
+
+OUT, IN, TIME = 13, 11, 3
+SCALINGS = {"sea": 0.5, "land": 2.0}
+NAMES = ["sea", None, "land", "sea", "land", None, "sea"]
+
+
+def check_serve_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    linear = nn.Linear(IN, OUT)
+    with torch.no_grad():
+        linear.weight.copy_(draw(rng, OUT, IN))
+        linear.bias.copy_(draw(rng, OUT))
+    x = draw(rng, len(NAMES), TIME, IN)
+    adapters = {
+        name: (draw(rng, r, IN), draw(rng, OUT, r), SCALINGS[name])
+        for name, r in (("sea", 2), ("land", 3))
+    }
+    calls, weight = [], linear.weight.detach().clone()
+    linear.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        y = answer(x.clone(), linear, dict(adapters), list(NAMES))
+        base, updates = _serve_parts(x, linear, adapters)
+    right, mistakes = _served(base, updates, linear.bias.double())
+    if not torch.equal(linear.weight, weight):
+        raise Wrong(
+            "linear.weight was changed. Merge nothing: the weight is the same for all rows."
+        )
+    _check_order(y, right)
+    expect(y, right, k=IN, mistakes=mistakes)
+    if len(calls) > 1:
+        raise Wrong(
+            f"The base ran {len(calls)} times. It is the costly part, and the same for all rows: "
+            "run it once on the whole batch."
+        )
+    if not calls:
+        raise Wrong(
+            "linear was not called. Run it once, linear(x), and add each row's branch to what it "
+            "gives: a weight of its own for each row costs a whole matrix a row."
+        )
+
+
+def _serve_parts(
+    x: Tensor, linear: nn.Linear, adapters: dict[str, tuple]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The base's output and each adapter's update for every row: (batch, time, out), float64."""
+    x = x.double()
+    base = x @ linear.weight.double().T + linear.bias.double()
+    return base, {n: s * (x @ A.double().T @ B.double().T) for n, (A, B, s) in adapters.items()}
+
+
+def _served(
+    base: Tensor, updates: dict[str, Tensor], bias: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What is right, and what each mistake gives: (batch, time, out)."""
+    none = torch.zeros_like(base)
+    own = torch.stack([updates.get(name, none)[i] for i, name in enumerate(NAMES)])
+    unscaled = torch.stack(
+        [update / SCALINGS.get(n, 1) for n, update in zip(NAMES, own, strict=True)]
+    )
+    has_one = torch.tensor([name is not None for name in NAMES])[:, None, None]
+    return base + own, {
+        "The first row's adapter was used for every row.": base + updates[NAMES[0]],
+        "One adapter was used for all rows that have one.": base + has_one * updates["land"],
+        "Every row got the sum of all adapters: each row names its own.": (
+            base + updates["sea"] + updates["land"]
+        ),
+        "Rows with an adapter hold the base twice: linear(x) is in y already.": (
+            base + own + base * has_one
+        ),
+        "The rows of None are zero: they are the base's own.": (base + own) * has_one,
+        "Every row got the branches of all rows: each row names its own adapter.": (
+            base + sum(NAMES.count(name) * update for name, update in updates.items())
+        ),
+        "This is the base alone: add each row's own branch.": base,
+        "The base is missing: each branch comes on top of linear(x).": own,
+        "Rows with an adapter are its branch alone: it comes on top of linear(x).": (
+            base * ~has_one + own
+        ),
+        "The bias is missing: linear(x) is W x + bias.": base + own - bias,
+        "The scaling is missing.": base + unscaled,
+    }
+
+
+def _check_order(y: Any, right: Tensor) -> None:
+    """Raise `Wrong` if the rows are the right ones in another order."""
+    if isinstance(y, Tensor) and y.shape == right.shape:
+        nearest = torch.cdist(y.double().flatten(1), right.flatten(1)).min(1)
+        if nearest.values.max() < 1e-3 and nearest.indices.tolist() != list(range(len(y))):
+            raise Wrong("The rows came back in another order: put each one where it was in x.")
+
+
+# --- 9.6 -------------------------------------------------------------------------------------
+
+
+def check_weighted_sum(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for ranks, weights in (((3, 3), (0.7, -0.4)), ((2, 4, 1), (1.0, 0.25, -2.0))):
+        adapters = [
+            (draw(rng, r, IN), draw(rng, OUT, r), s)
+            for r, s in zip(ranks, (2.0, 0.5, 3.0), strict=False)
+        ]
+        given = [(A.clone(), B.clone(), s) for A, B, s in adapters]
+        _check_sum(answer(list(given), list(weights)), adapters, weights)
+        if any(
+            not (torch.equal(A, own_A) and torch.equal(B, own_B))
+            for (A, B, _), (own_A, own_B, _) in zip(given, adapters, strict=True)
+        ):
+            raise Wrong(
+                "An adapter's own A or B was changed (*= writes in place): it would be another "
+                "adapter from now on. Make new tensors."
+            )
+
+
+def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -> None:
+    A, B = _factors(result)
+    rank, most = len(A), sum(len(A) for A, _, _ in adapters)
+    if any(factor.is_complex() or factor.isnan().any() for factor in (A, B)):
+        raise Wrong(
+            "It holds nan or complex numbers: the root of a negative weight. Put the whole weight "
+            "on B alone."
+        )
+    if rank > most:
+        raise Wrong(
+            f"Its rank is {rank}; {most} rows are enough, all rows of all A. It should stay small."
+        )
+    products = [B.double() @ A.double() for A, B, _ in adapters]
+    total = lambda factors: sum(f * p for f, p in zip(factors, products, strict=True))  # noqa: E731
+    scalings = [s for _, _, s in adapters]
+    pairs = list(zip(weights, scalings, strict=True))
+    right = total([w * s for w, s in pairs])
+    mean = {
+        "This is the mean: the weights say how much of each, so add.": right / len(weights),
+        "The weights were divided by their sum: take them as they are.": right / sum(weights),
+    }
+    expect(
+        B.double() @ A.double() if rank == most else _lacking(A, B, right, rank, most),
+        right,
+        k=IN,
+        mistakes=mean
+        | {
+            "The adapters' own scalings are missing.": total(weights),
+            "The weights are missing.": total(scalings),
+            "The weight is on A and on B, so it counts squared.": total(
+                [w * w * s for w, s in pairs]
+            ),
+            "Weight and scaling are on A and on B, so both count squared.": total(
+                [(w * s) ** 2 for w, s in pairs]
+            ),
+            "The scaling is on A and on B, so it counts squared.": total(
+                [w * s * s for w, s in pairs]
+            ),
+            "A weight below zero takes an update away; here its sign is lost.": total(
+                [abs(w) * s for w, s in pairs]
+            ),
+        },
+    )
+
+
+def _factors(result: Any) -> tuple[Tensor, Tensor]:
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Wrong("Return two tensors, (A, B).")
+    A, B = result
+    if not isinstance(A, Tensor) or not isinstance(B, Tensor) or A.dim() != 2 or B.dim() != 2:
+        raise Wrong("Return two matrices, (A, B).")
+    if A.shape[1] != IN or B.shape[0] != OUT or len(A) != B.shape[1]:
+        raise Wrong(
+            f"A must be (rank, {IN}) and B ({OUT}, rank); got {tuple(A.shape)} and "
+            f"{tuple(B.shape)}. Stack the rows of the As, and the columns of the Bs (dim=1)."
+        )
+    return A, B
+
+
+def _lacking(A: Tensor, B: Tensor, right: Tensor, rank: int, most: int) -> Tensor:
+    """The product of fewer rows than all; wrong unless it is the exact sum all the same."""
+    product = B.double() @ A.double()
+    if (product - right).abs().max() > 1e-4 * right.abs().max():
+        raise Wrong(
+            f"Its rank is {rank}, and the sum's is {most}. Adding or averaging the As and the Bs "
+            "gives cross terms such as B1 A2, which no adapter has learnt. Stack them."
+        )
+    return product
