@@ -77,6 +77,22 @@ def test_each_adapter_comes_out_as_if_trained_alone(steps, tolerance):
             torch.testing.assert_close(value, state[name], rtol=1e-5, atol=1e-8)
 
 
+def test_valid_may_measure_several_texts():
+    other, seen = blocks(token_ids(320, seed=5), 16), []
+
+    def both(evaluate):
+        seen.append(evaluate(other))
+        return evaluate(VALID)
+
+    plain, several = many(JOBS[:2]), many(JOBS[:2], valid=both)
+    for one, two in zip(plain, several, strict=True):
+        assert one.history.eval_losses == two.history.eval_losses
+    alone_there = many(JOBS[:2], valid=other)
+    assert [[row[k] for row in seen] for k in (0, 1)] == [
+        result.history.eval_losses for result in alone_there
+    ]
+
+
 def test_a_schedule_is_each_adapters_own_rate_times_the_factor():
     how = {"steps": 10, "warmup": 2, "schedule": "cosine"}
     for result in many(JOBS, **how):

@@ -9,7 +9,8 @@ too small. Clipping, learning rate and optimizer state are each adapter's own to
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ UNSUPPORTED = (
     "alora_invocation_tokens",
 )
 INITS = (True, False, "gaussian", "orthogonal")  # they leave the base's weights alone
+Evaluator = Callable[[torch.Tensor], list[float]]  # blocks (n, T) -> the loss of each adapter
 EVALUATION_TOKENS = {"cpu": 2**14, "cuda": 2**17}  # in one pass, of all adapters together
 
 
@@ -150,7 +152,7 @@ def train_many(
     steps: int,
     batch_size: int,
     length: int,
-    valid: torch.Tensor | None = None,
+    valid: torch.Tensor | Callable[[Evaluator], list[float]] | None = None,
     eval_every: int = 0,
     warmup: int = 0,
     schedule: str = "constant",
@@ -169,7 +171,9 @@ def train_many(
             rate, seed and text. Not for bias, modules_to_save, DoRA and the like.
         train_ids: (n,) token ids for the jobs that bring none.
         valid: (n, T) blocks, evaluated for every adapter before the first step, every
-            `eval_every` steps and after the last.
+            `eval_every` steps and after the last. Or a function that is given `evaluate`
+            (blocks -> each adapter's loss) and returns each adapter's loss, to measure several
+            texts.
         seed: of dropout, which is drawn for all adapters together.
 
     The other arguments are `fit`'s. Returns the results in the order of the jobs.
@@ -192,11 +196,18 @@ def train_many(
             steps=steps,
             factor=lambda i: schedule_factor(i, steps, warmup, schedule),
             histories=histories,
-            measure=None if valid is None else lambda: step.step.evaluate(valid),
+            measure=None if valid is None else partial(measured, step.step.evaluate, valid),
             eval_every=eval_every,
             progress=progress,
         )
     return [JobResult(job, histories[k], stack.tensors(k)) for k, job in enumerate(jobs)]
+
+
+def measured(
+    evaluate: Evaluator, valid: torch.Tensor | Callable[[Evaluator], list[float]]
+) -> list[float]:
+    """Each adapter's loss on blocks, or what a function of `evaluate` makes of it."""
+    return valid(evaluate) if callable(valid) else evaluate(valid)
 
 
 def job_batches(
