@@ -82,6 +82,11 @@ _EXPORTS: dict[str, str] = {
     "lesson": "course",
     "preset": "course.preset",
     "show": "course.plots",
+    "by_seed": "course.statistics",
+    "paired_gap": "course.statistics",
+    "paired_gaps": "course.statistics",
+    "gaps_against": "course.statistics",
+    "gap_table": "course.statistics",
 }
 
 __all__ = sorted(_EXPORTS)
