@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .capture_by_hand import captured_by_hand
 from .step_memory import measured_memory, predicted_memory
 from .step_times import step_times
 
@@ -15,6 +16,11 @@ _TINY: dict[str, Any] = {
 }
 
 RECORDINGS = {
+    "11_capture": (
+        captured_by_hand,
+        {"size": "nano", "device": "cuda"},
+        {"rows": 2, "length": 16, "further": 2, "repeats": 1, "steps": 1},
+    ),
     "11_predicted": (
         predicted_memory,
         {"sizes": [["nano", 16, 128], *_SIZES, ["8 B", 1, 2048], ["8 B", 8, 2048]]},

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lora_lessons.experiments.capture_by_hand import captured_by_hand
 from lora_lessons.experiments.step_memory import (
     ARMS,
     PARTS,
@@ -75,3 +76,11 @@ def test_a_step_is_timed_and_its_loss_is_kept():
     rows = step_times(NANO, ["LoRA", "full, bf16"], ["eager"], repeats=1, steps=1)["rows"]
     assert [row["arm"] for row in rows] == ["LoRA", "full, bf16"]
     assert all(5.5 < row["loss"] < 7 and row["seconds"]["done"] for row in rows)
+
+
+def test_the_step_that_is_captured_by_hand_trains():
+    """On a CPU the eager half alone; its losses fall, and begin after the warm-up's steps."""
+    found = captured_by_hand(rows=2, length=16, further=4, repeats=1, steps=1)
+    assert list(found) == ["eager"]
+    losses = found["eager"]["losses"]
+    assert losses == sorted(losses, reverse=True) and losses[0] - losses[-1] > 1e-3
