@@ -9,6 +9,7 @@ from .step_memory import measured_memory, predicted_memory
 from .step_times import step_times
 
 _SIZES = [["5 M", 16, 128], ["135 M", 8, 512], ["1 B", 1, 2048], ["1 B", 8, 2048]]
+_AT_8B = ["full, bf16", "full, bf16, recomputed", "LoRA", "LoRA, recomputed", "QLoRA"]
 _BYTES = ("activations", "kept", "logits", "peak")  # PyTorch's versions differ in temporaries
 _TINY: dict[str, Any] = {
     "sizes": [["nano", 2, 16]],
@@ -30,7 +31,7 @@ RECORDINGS = {
     "11_measured": (measured_memory, {"sizes": _SIZES, "device": "cuda"}, _TINY, _BYTES),
     "11_measured_8b": (
         measured_memory,
-        {"sizes": [["8 B", 1, 2048]], "arms": ["full, bf16", "LoRA", "QLoRA"], "device": "cuda"},
+        {"sizes": [["8 B", 1, 2048]], "arms": _AT_8B, "device": "cuda"},
         {**_TINY, "arms": ["LoRA"]},
         _BYTES,
     ),

@@ -51,6 +51,7 @@ class Arm(NamedTuple):
 ARMS = {
     "full, float32": Arm("float32", False),
     "full, bf16": Arm("bfloat16", False),
+    "full, bf16, recomputed": Arm("bfloat16", False, recompute=True),
     "LoRA, whole logits": Arm("bfloat16", True, whole_logits=True),
     "LoRA": Arm("bfloat16", True),
     "LoRA, recomputed": Arm("bfloat16", True, recompute=True),
