@@ -1,0 +1,279 @@
+"""The experiments of lesson 12: what few bits do to a base, and what adapters repair of it.
+
+Bits are played here on float weights: each W is replaced by W', what comes back from its codes. So
+the error is all there, a step takes no longer, and many adapters can be trained at once. What bits
+save is measured by `qlora_steps`, on layers that hold nothing but codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base.quantize import (
+    BITS,
+    BLOCK,
+    bits_per_weight,
+    code_bits,
+    fake_quantize,
+    levels,
+    quantize,
+    relative_error,
+)
+from ..lora.config import LoraConfig
+from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.loop import evaluate
+from .beside_bitsandbytes import DTYPES, SHAPES, beside_bitsandbytes
+from .qlora_steps import qlora_steps
+from .task import as_loss, linear_weights, load_task
+
+FLOAT = "float"
+WAYS = (("nf4", BLOCK), ("fp4", BLOCK), ("int4", BLOCK), ("nf4", None), ("int4", None))
+WAYS += (("nf3", BLOCK), ("nf2", BLOCK))
+"""The formats and blocks that are compared without training; None is one block a tensor."""
+ALPHA = 16
+
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 8, "batch_size": 2, "length": 32, "valid_blocks": 8, "seeds": [0, 1]},
+    "small": {"steps": 80, "batch_size": 4, "length": 64, "valid_blocks": 48, "seeds": [0, 1, 2]},
+    "full": {"steps": 200, "batch_size": 8, "length": 64, "valid_blocks": 96, "seeds": [0, 1, 2]},
+}
+"""The live runs' sizes, by preset."""
+LIVE_RATES = {FLOAT: 3e-3, "nf4": 3e-3, "nf2": 1e-2}
+"""Tuned on nano, on other seeds than the live ones."""
+
+
+def name_of(form: str, block: int | None) -> str:
+    """ "NF4, blocks of 64", "int4, one block"."""
+    shown = form if form == "int4" else form.upper()
+    return f"{shown}, one block" if block is None else f"{shown}, blocks of {block}"
+
+
+# --- 1. Error and loss, without training -------------------------------------------------------
+
+
+@contextmanager
+def in_few_bits(model: nn.Module, form: str, block: int | None = BLOCK) -> Iterator[None]:
+    """Inside, each linear weight of the blocks is what its codes give back; bit for bit after."""
+    if form == FLOAT:
+        yield
+        return
+    with weights_replaced(model, lambda name, W: fake_quantize(W, form, block)):
+        yield
+
+
+@contextmanager
+def weights_replaced(model: nn.Module, change: Any) -> Iterator[None]:
+    """Inside, each linear weight W is `change(name, W)`; afterwards W again."""
+    weights = linear_weights(model)
+    kept = {name: weight.detach().clone() for name, weight in weights.items()}
+    try:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(change(name, kept[name]))
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(kept[name])
+
+
+def error_table(
+    base: str = "nano",
+    ways: Sequence[tuple[str, int | None]] = WAYS,
+    length: int = 64,
+    valid_blocks: int | None = 48,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Bits, error of the weights, use of the codes and validation loss, for each way to quantize.
+
+    The error is that of all linear layers of the blocks together, relative. "used" is the entropy
+    of the codes, in bits. Nothing is trained.
+    """
+    model, _, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    rows = [_error_row(model, valid, form, block) for form, block in ways]
+    return {"float": evaluate(model, valid), "rows": rows}
+
+
+def _error_row(model: nn.Module, valid: Tensor, form: str, block: int | None) -> dict[str, Any]:
+    weights = list(linear_weights(model).values())
+    coded = [quantize(W, form, block) for W in weights]
+    flat = torch.cat([W.detach().flatten() for W in weights])
+    back = torch.cat([fake_quantize(W, form, block).flatten() for W in weights])
+    with in_few_bits(model, form, block):
+        loss = evaluate(model, valid)
+    size = block or max(W.numel() for W in weights)
+    return {
+        "form": form,
+        "block": block,
+        "bits": bits_per_weight(BITS[form], size),
+        "error": relative_error(flat, back),
+        "used": code_bits(torch.cat([q.codes for q in coded]), len(levels(form))),
+        "loss": loss,
+    }
+
+
+# --- 2. Adapters beside a base in few bits -----------------------------------------------------
+
+
+def config(r: int = 8) -> LoraConfig:
+    """LoRA on all linear layers of the blocks; alpha stays while r changes (lesson 03)."""
+    return LoraConfig(r=r, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def formats_sweep(
+    base: str = "nano",
+    forms: Sequence[str] = (FLOAT, "nf4", "nf3", "nf2"),
+    ranks: Sequence[int] = (8,),
+    lrs: Sequence[float] = (1e-3, 3e-3, 1e-2),
+    tuning_seeds: Sequence[int] = (100, 101, 102),
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    steps: int = 80,
+    batch_size: int = 4,
+    length: int = 64,
+    valid_blocks: int | None = 48,
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Adapters on a base in few bits, each format at its own best rate, then on fresh seeds.
+
+    `tuning`: the loss at the end for every format, rank, rate and tuning seed. `fresh`: for every
+    fresh seed the loss before and after training at the rate with the lowest mean, and, for the
+    merges, see `merged_losses`. All arms of a seed see the same batches.
+    """
+    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    how = {"steps": steps, "batch_size": batch_size, "length": length, "progress": progress}
+    how |= {"valid": valid}
+    tuning, fresh = [], []
+    for form in forms:
+        plan = [(r, lr, seed) for r in ranks for lr in lrs for seed in tuning_seeds]
+        with in_few_bits(model, form):
+            found = train_many(model, _jobs(plan), train, **how)
+        rows = [_tuning_row(form, *run, result) for run, result in zip(plan, found, strict=True)]
+        plan = [(r, best_rate(rows, form, r), seed) for r in ranks for seed in seeds]
+        with in_few_bits(model, form):
+            found = train_many(model, _jobs(plan), train, **how)
+        tuning += rows
+        fresh += [
+            _fresh_row(model, valid, form, *run, result)
+            for run, result in zip(plan, found, strict=True)
+        ]
+    return {"tuning": tuning, "fresh": fresh}
+
+
+def _jobs(plan: Sequence[tuple[int, float, int]]) -> list[Job]:
+    return [Job(config(r), lr=lr, seed=seed) for r, lr, seed in plan]
+
+
+def _tuning_row(form: str, r: int, lr: float, seed: int, result: JobResult) -> dict[str, Any]:
+    return {"form": form, "r": r, "lr": lr, "seed": seed, "loss": result.history.last}
+
+
+def best_rate(rows: Sequence[dict[str, Any]], form: str, r: int) -> float:
+    """The rate with the lowest mean loss at the end, over the tuning seeds."""
+    own = [row for row in rows if row["form"] == form and row["r"] == r]
+    rates = sorted({row["lr"] for row in own})
+    return min(rates, key=lambda lr: mean(as_loss(row["loss"]) for row in own if row["lr"] == lr))
+
+
+def _fresh_row(
+    model: nn.Module, valid: Tensor, form: str, r: int, lr: float, seed: int, result: JobResult
+) -> dict[str, Any]:
+    history = result.history
+    row = {"form": form, "r": r, "lr": lr, "seed": seed}
+    row |= {"before": history.eval_losses[0], "after": history.last}
+    return row | merged_losses(model, valid, form, result)
+
+
+def merged_losses(
+    model: nn.Module, valid: Tensor, form: str, result: JobResult
+) -> dict[str, float]:
+    """Validation loss of three merges of one trained adapter, whose base was W' in `form`.
+
+    "decoded" is W' + s B A kept as floats, what was trained; "original" is W + s B A, on the float
+    weights before they were coded; "again" is W' + s B A in codes of the same format (of NF4, where
+    the base was in floats).
+    """
+    scaling = result.job.config.lora_alpha / result.job.config.r
+    updates = {name: scaling * B @ A for name, (A, B) in result.factors.items()}
+
+    def of_few(W: Tensor) -> Tensor:
+        return W if form == FLOAT else fake_quantize(W, form)
+
+    changes = {
+        "decoded": lambda name, W: of_few(W) + updates[name].to(W),
+        "original": lambda name, W: W + updates[name].to(W),
+        "again": lambda name, W: fake_quantize(
+            of_few(W) + updates[name].to(W), "nf4" if form == FLOAT else form
+        ),
+    }
+    losses = {}
+    for way, change in changes.items():
+        with weights_replaced(model, change):
+            losses[way] = evaluate(model, valid)
+    return losses
+
+
+_FULL: dict[str, Any] = {
+    "forms": [FLOAT, "nf4", "nf3", "nf2"],
+    "ranks": [8, 32],
+    "lrs": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+    "tuning_seeds": [100, 101, 102],
+    "seeds": [0, 1, 2, 3, 4],
+    "steps": 400,
+    "batch_size": 8,
+    "length": 128,
+    "valid_blocks": 116,
+    "device": "cuda",
+}
+_TINY: dict[str, Any] = {
+    "base": "nano",
+    "forms": [FLOAT, "nf2"],
+    "ranks": [4],
+    "lrs": [2e-3, 2e-2],
+    "tuning_seeds": [100],
+    "seeds": [0],
+    "steps": 4,
+    "batch_size": 2,
+    "length": 16,
+    "valid_blocks": 4,
+    "device": "cpu",
+    "dtype": "float64",
+}
+_ERRORS: dict[str, Any] = {"length": 128, "valid_blocks": 116, "device": "cpu"}
+_ONE_BILLION: dict[str, Any] = {
+    "hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "feed_forward": 8192,
+    "vocabulary": 128256, "length": 2048,
+}  # fmt: skip
+
+RECORDINGS = {
+    "12_errors": (
+        error_table,
+        {**_ERRORS, "base": "decoder"},
+        {"base": "nano", "length": 16, "valid_blocks": 4, "dtype": "float64"},
+    ),
+    "12_bitsandbytes": (
+        beside_bitsandbytes,
+        {"shapes": [list(one) for one in SHAPES], "dtypes": list(DTYPES)},
+        None,
+    ),
+    "12_formats": (formats_sweep, {**_FULL, "base": "decoder"}, _TINY),
+    "12_formats_nano": (formats_sweep, {**_FULL, "base": "nano"}, {**_TINY, "forms": ["nf3"]}),
+    "12_steps": (
+        qlora_steps,
+        {**_ONE_BILLION, "batch_sizes": [8, 1], "device": "cuda", "dtype": "bfloat16"},
+        {
+            "hidden": 64, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 128,
+            "vocabulary": 256, "length": 16, "batch_sizes": [2], "device": "cpu",
+            "dtype": "float32", "rounds": 1,
+        },
+    ),
+}  # fmt: skip
+"""Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""
