@@ -1,7 +1,7 @@
 """A linear layer whose frozen weight stays in 4 bits, and the product that goes through it.
 
-QLoRA trains adapters beside such layers (Dettmers et al. 2023, section 3). The weight is decoded for
-each product, forward and backward, and thrown away after: half a byte for each number is kept.
+QLoRA trains adapters beside such layers (Dettmers et al. 2023, section 3). The weight is decoded
+for each product, forward and backward, and thrown away after: half a byte for each number is kept.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def measure_steps(
 
 
 def random_base(config: Any, base: str, device: str, dtype: torch.dtype) -> nn.Module:
-    """A decoder with random weights, made on the device, its blocks' layers in 4 bits if so said."""
+    """A decoder with random weights, made on the device, in 4 bits if so said."""
     from transformers import LlamaForCausalLM
 
     seed_everything(0)

@@ -1,4 +1,4 @@
-"""Weights in few bits: the codes and scales are bitsandbytes' own, and nothing is lost or invented."""
+"""Weights in few bits: codes and scales are bitsandbytes' own, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_what_was_coded_once_is_coded_the_same_again():
 
 
 def test_what_cannot_be_meant_is_refused():
-    with pytest.raises(ValueError, match="no format 'nf5'.*did you mean 'nf"):
+    with pytest.raises(ValueError, match=r"no format 'nf5'.*did you mean 'nf"):
         quantize(torch.ones(4), "nf5")
     with pytest.raises(ValueError, match="at least one number, not 0"):
         quantize(torch.ones(4), block=0)
