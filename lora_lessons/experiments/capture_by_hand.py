@@ -45,7 +45,9 @@ def make_step(
 
     seed_everything(0)
     with torch.device(device):
-        base = transformers.AutoModelForCausalLM.from_config(shape_config(size))
+        base = transformers.AutoModelForCausalLM.from_config(
+            shape_config(size), dtype=torch.float32
+        )
     model: nn.Module = get_peft_model(base, adapters(8)).train()
     ids = random_ids(shape_config(size).vocab_size, rows, length, device)
     trained = [p for p in model.parameters() if p.requires_grad]
