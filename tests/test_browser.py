@@ -51,6 +51,7 @@ def free_port() -> int:
 def jupyter_environment(folder: Path) -> dict[str, str]:
     """Return the lesson's environment, with Jupyter's own folders empty."""
     env = lesson_environment(folder / "home", "quick")
+    env.pop("LORA_LESSONS_EXAMPLES")  # a learner sits there
     env.pop("PYTHONWARNINGS")  # it would reach the server too, whose packages warn
     for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
         env[f"JUPYTER_{name}"] = str(folder / name.lower())

@@ -32,6 +32,7 @@ def lesson_environment(home: Path, preset: str) -> dict[str, str]:
         "LORA_LESSONS_PRESET": preset,
         "LORA_LESSONS_HOME": str(home / "added-models"),
         "LORA_LESSONS_PROGRESS": "0",  # no file beside the notebooks
+        "LORA_LESSONS_EXAMPLES": "1",  # nobody is there to make a prediction
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

@@ -53,6 +53,7 @@ def main() -> int:
             if "--nbval" not in arguments:  # set by pytest's own settings and by each test there
                 env.pop("PYTHONWARNINGS")
                 env.pop("LORA_LESSONS_PROGRESS")
+                env.pop("LORA_LESSONS_EXAMPLES")
             command = [sys.executable, "-m", "pytest", "-q", *arguments]
             results[title] = subprocess.run(command, cwd=ROOT, env=env).returncode
     failed = [title for title, code in results.items() if code]

@@ -57,6 +57,7 @@ class Lesson:
         self._checked: dict[str, Any] = {}  # the object that each verdict is about
         self._hints_shown: dict[str, int] = {}
         self._predictions: dict[str, Any] = {}
+        self._questions: dict[str, Any] = {}  # key -> the Prediction that asked
         # read now, before the learner's code runs: a change of folder makes no other student
         self._handed_in_by = handed_in_by()
         self._written_id = ALONE
@@ -132,17 +133,27 @@ class Lesson:
         """Ask for a prediction before an experiment; see `course.predict.predict`."""
         from .predict import predict
 
-        return predict(self._predictions, key, question, **how)
+        asked = predict(self._predictions, key, question, **how)
+        if earlier := self._questions.get(key):
+            asked.example |= earlier.example and how.get("answer") is None
+        self._questions[key] = asked
+        return asked
 
     def predicted(self, key: str) -> Any:
         """The committed prediction, or None."""
         return self._predictions.get(key)
 
-    def compare(self, key: str, measured: float, unit: str = "") -> Any:
-        """The prediction against what was measured."""
-        from .predict import compare
+    def compare(self, key: str, measured: Any, unit: str = "", **how: Any) -> Any:
+        """The prediction against what was measured, and why; see `course.compare.compare`.
 
-        return compare(self._predictions, key, measured, unit=unit)
+        The lesson's WHY[key] says why: in the page's own cells it would be read too early.
+        """
+        from .compare import compare
+
+        asked, known = self._questions.get(key), getattr(self._module, "WHY", {})
+        if asked is not None:
+            how = {"options": asked.options, "example": asked.example, **how}
+        return compare(self._predictions, key, measured, unit, why=known.get(key, ""), **how)
 
     def recorded(self, name: str) -> Any:
         """A recorded run with its provenance; see `course.recorded.load`."""

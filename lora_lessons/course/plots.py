@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .alt_text import describe
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -51,8 +53,12 @@ SHOWN: list[tuple[Figure, Picture]] = []
 """Every figure that `show` has shown in this process, so that a test can look at each."""
 
 
-def new_figure(rows: int = 1, cols: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure in the course's style and its axes, row by row."""
+def new_figure(rows: int = 1, cols: int = 1, about: str = "") -> tuple[Figure, list[Axes]]:
+    """Return a figure in the course's style and its axes, row by row.
+
+    `about` says in one sentence what the figure is of; its alt text begins with it. The rest of the
+    alt text is read off what is drawn. `figure.alt = "..."` puts words of its own in its place.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -61,6 +67,7 @@ def new_figure(rows: int = 1, cols: int = 1) -> tuple[Figure, list[Axes]]:
         size = (width * cols, height * rows)
         figure = Figure(figsize=size, facecolor=PANEL, layout="constrained")
         axes = [figure.add_subplot(rows, cols, i + 1) for i in range(rows * cols)]
+    figure.about = about
     return figure, axes
 
 
@@ -86,14 +93,20 @@ def _style() -> dict[str, Any]:
     }
 
 
-def show(figure: Figure, alt: str, width: int | None = None) -> Picture:
+def show(figure: Figure, alt: str | None = None, width: int | None = None) -> Picture:
     """Return the figure as something a notebook shows, with `alt` read out by a screen reader.
 
-    `alt` says in words what the figure shows, in at least 20 characters. `width` is in pixels.
+    `alt` says in words what the figure shows, in at least 20 characters; without it the figure's
+    own words do (`alt_of`). `width` is in pixels.
     """
-    shown = picture(figure, alt, width)
+    shown = picture(figure, alt_of(figure) if alt is None else alt, width)
     SHOWN.append((figure, shown))
     return shown
+
+
+def alt_of(figure: Figure) -> str:
+    """The figure's `alt` where it has one, else what is drawn in it, in words."""
+    return getattr(figure, "alt", "") or describe(figure, getattr(figure, "about", ""))
 
 
 def picture(figure: Figure, alt: str, width: int | None = None) -> Picture:

@@ -1,21 +1,24 @@
-"""Predict, then measure: the learner commits a value before an experiment, and sees it after.
+"""Predict, then measure: the learner commits a value before an experiment; see `course.compare`.
 
 A prediction works in a notebook (a slider or a list, and a button) and in code (`answer=...`).
 """
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .messages import widget_bundle
-from .plots import PALETTE, Picture, new_figure, show
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-    from matplotlib.figure import Figure
+
+EXAMPLES = "LORA_LESSONS_EXAMPLES"
+"""Set to 1 while a solution is executed: each prediction that nobody makes is an example then."""
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Prediction:
     high: float = 100
     step: float = 1
     options: Sequence[Any] | None = None
+    example: bool = False  # committed for show, where no learner sits at the keyboard
 
     def __post_init__(self) -> None:
         if self.options is not None and len(self.options) < 2:
@@ -52,9 +56,18 @@ class Prediction:
             raise ValueError(f"{value!r} is not between {self.low} and {self.high}")
         self.store[self.key] = value
 
+    def commit_example(self) -> None:
+        """Commit a value that depends on the key alone, so that it gives nothing away."""
+        if self.options is None:
+            self.commit(self.low + (self.high - self.low) / 4)
+        else:
+            self.commit(self.options[sum(self.key.encode()) % len(self.options)])
+        self.example = True
+
     def __repr__(self) -> str:
         if self.value is not None:
-            return f"{self.question}: you predicted {in_words(self.value)}"
+            whose = "an example prediction" if self.example else "you predicted"
+            return f"{self.question}: {whose} {in_words(self.value)}"
         choice = f"{self.low} to {self.high}" if self.options is None else str(list(self.options))
         return (
             f"{self.question} ({choice}): no prediction yet. "
@@ -65,21 +78,30 @@ class Prediction:
         return widget_bundle(self.widget(), repr(self), **kwargs)
 
     def widget(self) -> VBox:
-        """The question, a slider or a list, and a button; after the commit all are locked."""
+        """The question, a slider or a list, and a button; after the commit all are locked.
+
+        Nothing is chosen beforehand, and the button waits until something is.
+        """
         import ipywidgets
 
         choice = self._choice()
-        button = ipywidgets.Button(description="Commit", tooltip="Keep this prediction")
+        button = ipywidgets.Button(
+            description="Commit", tooltip="Keep this prediction", disabled=True
+        )
         status = ipywidgets.HTML()
 
         def lock() -> None:
             choice.disabled = button.disabled = True
-            status.value = f"You predicted {escape(in_words(self.value))}."
+            status.value = (
+                f'<span role="status">You predicted {escape(in_words(self.value))}.</span>'
+            )
 
         def commit(_: Any) -> None:
-            self.commit(choice.value)
-            lock()
+            if not button.disabled:
+                self.commit(choice.value)
+                lock()
 
+        choice.observe(lambda _: setattr(button, "disabled", False), names="value")
         button.on_click(commit)
         if self.value is not None:
             choice.value = self.value
@@ -94,7 +116,11 @@ class Prediction:
         if self.options is not None:
             options = [(in_words(option), option) for option in self.options]
             return ipywidgets.RadioButtons(
-                options=options, description="Your prediction", style=style
+                options=options,
+                value=None,
+                description="Your prediction",
+                style=style,
+                layout={"width": "auto"},
             )
         decimals = len(f"{self.step:g}".partition(".")[2])
         return ipywidgets.FloatSlider(
@@ -104,22 +130,9 @@ class Prediction:
             step=self.step,
             description="Your prediction",
             style=style,
+            layout={"width": "32em"},
             readout_format=f".{decimals}f",
         )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A prediction against the result, in words and, for two numbers, as a picture."""
-
-    text: str
-    picture: Picture | None
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(self.text)}</p>" + (self.picture.html if self.picture else "")
 
 
 def predict(
@@ -132,40 +145,14 @@ def predict(
     prediction = Prediction(store, key, question, **choice)
     if answer is not None:
         prediction.commit(answer)
+    elif prediction.value is None and os.environ.get(EXAMPLES) == "1":
+        prediction.commit_example()
     return prediction
-
-
-def compare(store: dict[str, Any], key: str, measured: Any, unit: str = "") -> Comparison:
-    """Put what was measured beside the prediction `key`, or say kindly that there was none."""
-    predicted = store.get(key)
-    result = in_words(measured, unit)
-    if predicted is None:
-        return Comparison(
-            f"Measured: {result}. You made no prediction here: next time commit to one first, "
-            "even a wild one. A surprise is what you will remember.",
-            None,
-        )
-    text = f"You predicted {in_words(predicted, unit)}; measured: {result}."
-    if not all(isinstance(value, int | float) for value in (predicted, measured)):
-        return Comparison(text, None)
-    return Comparison(text, show(_bars(predicted, measured, unit), alt=f"Two bars. {text}"))
 
 
 def in_words(value: Any, unit: str = "") -> str:
     """A number with three significant digits, or with thousands, and its unit; else the text."""
-    if isinstance(value, int | float):
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
         whole = isinstance(value, int) or abs(value) >= 1000
         value = f"{value:,.0f}" if whole else f"{value:.3g}"
     return f"{value} {unit}".strip()
-
-
-def _bars(predicted: float, measured: float, unit: str) -> Figure:
-    figure, axes = new_figure()
-    figure.set_size_inches(5.6, 1.7)
-    bars = axes[0].barh(
-        ["measured", "predicted"], [measured, predicted], color=[PALETTE[1], PALETTE[0]]
-    )
-    axes[0].bar_label(bars, [in_words(value, unit) for value in (measured, predicted)], padding=3)
-    axes[0].margins(x=0.2)
-    axes[0].grid(False)
-    return figure

@@ -95,7 +95,7 @@ def test_a_figure_is_shown_with_its_alt_text_and_kept_for_tests():
     assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 10
 
 
-@pytest.mark.parametrize("alt", ["", "loss", " " * 30, None])
+@pytest.mark.parametrize("alt", ["", "loss", " " * 30, 3])
 def test_a_figure_without_words_is_refused(alt):
     figure, _ = plots.new_figure()
     with pytest.raises(ValueError, match="alt must say what the figure shows"):

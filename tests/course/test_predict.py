@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
 
-from lora_lessons.course.predict import compare, in_words, predict
-
-LESSONS = sorted((Path(__file__).resolve().parents[2] / "solutions").glob("[0-9][0-9]_*.py"))
+from lora_lessons.course.predict import EXAMPLES, in_words, predict
 
 
 def parts(prediction):
@@ -27,13 +22,17 @@ def test_a_slider_and_its_button_commit_a_number():
     button.click()
     assert store == {"share": 2.5}
     assert choice.disabled and button.disabled
-    assert status.value == "You predicted 2.5."
+    assert status.value == '<span role="status">You predicted 2.5.</span>'
 
 
 def test_a_list_of_options_commits_the_option_itself():
     store = {}
     choice, button, _ = parts(predict(store, "rank", "Which rank?", options=[1, 8, 64]))
+    assert choice.value is None and button.disabled  # a careless click commits nothing
+    button.click()
+    assert store == {}
     choice.index = 2
+    assert not button.disabled
     button.click()
     assert store == {"rank": 64}
 
@@ -73,25 +72,6 @@ def test_what_cannot_be_chosen_is_refused(choice, message):
     assert store == {}
 
 
-def test_a_comparison_says_and_draws_both_numbers():
-    comparison = compare({"kept": 40}, "kept", 71.84, unit="%")
-    assert repr(comparison) == "You predicted 40 %; measured: 71.8 %."
-    assert comparison.picture.alt == "Two bars. You predicted 40 %; measured: 71.8 %."
-    html = comparison._repr_html_()
-    assert "<p>You predicted 40 %" in html and 'src="data:image/png' in html
-
-
-def test_a_comparison_of_words_needs_no_picture():
-    comparison = compare({"rule": "alpha = 2r"}, "rule", "alpha = 16")
-    assert repr(comparison) == "You predicted alpha = 2r; measured: alpha = 16."
-    assert "<img" not in comparison._repr_html_()
-
-
-def test_no_prediction_is_no_reproach():
-    comparison = compare({}, "kept", 72, unit="%")
-    assert repr(comparison).startswith("Measured: 72 %. You made no prediction here")
-
-
 @pytest.mark.parametrize(
     ("value", "words"),
     [(64, "64"), (0.7823, "0.782"), (5_480_000.0, "5,480,000"), (12_288, "12,288"), ("q", "q")],
@@ -100,24 +80,20 @@ def test_numbers_in_words(value, words):
     assert in_words(value) == words
 
 
-# --- in the lessons ------------------------------------------------------------------------------
+def test_a_slider_that_nobody_moved_commits_nothing():
+    store = {}
+    _, button, _ = parts(predict(store, "share", "How much?", low=0, high=10, step=1))
+    assert button.disabled
+    button.click()
+    assert store == {}
 
 
-def predictions(path: Path) -> dict[str, list[ast.Call]]:
-    """The calls of lesson.predict and lesson.compare in a lesson's source, in its order."""
-    found: dict[str, list[ast.Call]] = {"predict": [], "compare": []}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        if name in ("lesson.predict", "lesson.compare"):
-            found[name.removeprefix("lesson.")].append(node)
-    return found
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
-def test_every_prediction_of_a_lesson_is_compared_once_and_later(path):
-    """Else a learner never sees the result, or sees it before the question."""
-    found = predictions(path)
-    asked, told = ({c.args[0].value: c.lineno for c in found[kind]} for kind in found)
-    assert len(asked) == len(found["predict"]) and len(told) == len(found["compare"])
-    assert asked.keys() == told.keys() != set()
-    assert [key for key in asked if told[key] < asked[key]] == []
+def test_an_example_is_committed_where_nobody_sits(monkeypatch):
+    monkeypatch.setenv(EXAMPLES, "1")
+    store = {}
+    asked = predict(store, "share", "How much?", low=0, high=10, step=1)
+    assert store == {"share": 2.5} and repr(asked) == "How much?: an example prediction 2.5"
+    options = ["a", "b", "c"]
+    of_keys = {predict({}, key, "Which?", options=options).value for key in ("x", "y", "z")}
+    assert of_keys == set(options)  # it says nothing about which is right
+    assert not predict({}, "share", "How much?", answer=3).example
