@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "lora_lessons"
 # In the order of the data: a module may import from its own house and from those before it.
 LAYERS = [
-    ["errors", "seeding"],
+    ["errors", "seeding", "undo"],
     ["base"],
     ["lora"],
     ["train"],

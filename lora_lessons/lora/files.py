@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import AdapterFileError, did_you_mean
+from ..undo import all_or_nothing, write
 from .storage import WEIGHTS_NAME, adapter_path, write_whole
 from .trainable import adapter_holders, plain_name
 
@@ -114,9 +114,9 @@ def set_peft_model_state_dict(
     problems = problems_of(given, expected, missing, unexpected)
     report_problems(problems, strict, forgiven=misshapen if ignore_mismatched_sizes else ())
     fits = [k for k in shared if k not in misshapen and given[k].isfinite().all()]
-    with torch.no_grad():
+    with all_or_nothing(model):
         for key in fits:
-            expected[key].copy_(given[key])
+            write(expected[key], given[key])
     return LoadResult(missing, unexpected)
 
 

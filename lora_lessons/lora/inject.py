@@ -6,14 +6,14 @@ if anything fails on the way: no model is left half wrapped.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import nn
 
-from ..errors import ConfigError, PeftWarning
+from ..errors import ConfigError
+from ..undo import all_or_nothing
 from .config import LoraConfig
 from .layer import Linear, LoraLayer
 from .matching import check_every_entry, check_target_module_exists, get_pattern_key
@@ -143,21 +143,13 @@ def apply_plan(model: nn.Module, plan: InjectionPlan) -> None:
     from .more.adapters.saved_modules import save_module
     from .more.adapters.token_rows import train_rows
 
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    undo: list[Callable[[], None]] = []
-    try:
+    with all_or_nothing(model):
         for target in plan.targets:
-            undo.append(_inject(model, target, plan))
+            _inject(model, target, plan)
         for name in plan.saved:
-            undo.append(save_module(model, name, plan.adapter_name))
+            save_module(model, name, plan.adapter_name)
         for name, rows in plan.tokens.items():
-            undo.append(train_rows(model, name, rows.ids, plan.adapter_name))
-    except BaseException:
-        for step in reversed(undo):
-            step()
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        raise
+            train_rows(model, name, rows.ids, plan.adapter_name)
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
@@ -166,31 +158,14 @@ def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, new)
 
 
-def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> Callable[[], None]:
-    """Give one module its adapter; returns how to undo it."""
+def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:
+    """Give one module its adapter."""
     module, adapter = target.module, plan.adapter_name
     if isinstance(module, LoraLayer):
-        try:
-            module.update_layer(adapter, target.r, target.lora_alpha, plan.config)
-        except BaseException:
-            _remove(module, adapter)
-            raise
-        return lambda: _remove(module, adapter)
+        module.update_layer(adapter, target.r, target.lora_alpha, plan.config)
+        return
     layer = target.layer_class(
         module, adapter, config=plan.config, r=target.r, lora_alpha=target.lora_alpha
     )
     layer.train(module.training)
     replace_module(model, target.name, layer)
-
-    def undo() -> None:
-        _remove(layer, adapter)
-        replace_module(model, target.name, module)
-
-    return undo
-
-
-def _remove(layer: LoraLayer, adapter: str) -> None:
-    """Delete an adapter without a word about which one is active now."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PeftWarning)
-        layer.delete_adapter(adapter)

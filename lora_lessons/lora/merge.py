@@ -11,25 +11,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import MergeError, PeftWarning
+from ..undo import Remembered, all_or_nothing, copy_into, on_error
 from .layer import LoraLayer, at_least_float32
 from .tuner_layer import BaseTunerLayer
 
 Backup = Literal["device", "cpu"] | None
 
 
+class Versions(dict[str, tuple[int, int]]):
+    """By key: (id, version) of a merged tensor, which show a write by somebody else.
+
+    A class of its own, so that an undone merge does not bring old counts back: undoing writes too.
+    """
+
+
 @dataclass
-class KeptBase:
+class KeptBase(Remembered):
     """The values that a layer's weight and bias had before the first merge, without gradient.
 
     It is a plain attribute of the layer, not a buffer: `state_dict`, `.to()` and DDP pass it by.
     """
 
     values: dict[str, Tensor]
-    versions: dict[str, tuple[int, int]]  # (id, version) of the merged tensors: a write is found
+    versions: Versions
     exact: bool = True
 
 
@@ -60,18 +67,20 @@ def merge_layer(
         return
     if backup not in ("device", "cpu", None):
         raise ValueError(f'backup must be "device", "cpu" or None, and it is {backup!r}')
-    kept = layer.kept_base or KeptBase(_copies(layer, backup), {}, exact=backup is not None)
+    kept = layer.kept_base or KeptBase(_copies(layer, backup), Versions(), exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
     merged = merged_values(layer, all_names, kept.values or base_values(layer))
     if safe_merge and not all(value.isfinite().all() for value in merged.values()):
         raise ValueError(
             f"NaNs detected in the merged weights. The adapter {names[0]} seems to be broken"
         )
-    for key, value in merged.items():
-        _write(layer, key, value)
-    kept.versions |= {key: _version(layer, key) for key in merged}
-    layer.kept_base = kept
-    layer.merged_adapters.extend(names)
+    with all_or_nothing(layer):
+        _keep_for_undoing(layer, kept, merged)
+        layer.kept_base = kept
+        layer.merged_adapters += names
+        for key, value in merged.items():
+            copy_into(_tensor(layer, key), value)
+            kept.versions[key] = _version(layer, key)
 
 
 def unmerge_layer(layer: LoraLayer) -> None:
@@ -88,9 +97,29 @@ def unmerge_layer(layer: LoraLayer) -> None:
                 "would lose that. Unmerge before you load or train the base."
             )
     values = kept.values if kept.exact else _subtracted(layer)
-    for key in kept.versions:
-        _write(layer, key, values[key])
-    layer.merged_adapters, layer.kept_base = [], None
+    with all_or_nothing(layer):
+        _keep_for_undoing(layer, kept, kept.versions)
+        for key in kept.versions:
+            copy_into(_tensor(layer, key), values[key])
+        layer.merged_adapters.clear()
+        layer.kept_base = None
+
+
+def _keep_for_undoing(layer: LoraLayer, kept: KeptBase, keys: Iterable[str]) -> None:
+    """Have the live values back, bit for bit, if the merge or unmerge that follows fails.
+
+    Before a first merge they are the kept ones; else they are copied, to the CPU, for that long.
+    """
+    copies = _copies(layer, "cpu") if layer.merged or not kept.exact else kept.values
+    keys, before = list(keys), layer.kept_base
+
+    def give_back() -> None:
+        for key in keys:
+            copy_into(_tensor(layer, key), copies[key])
+            if before is not None and key in before.versions:
+                before.versions[key] = _version(layer, key)
+
+    on_error(give_back)
 
 
 def merged_values(
@@ -112,18 +141,9 @@ def merge_layers(
     from .more.adapters.mergeable import check_mergeable
 
     check_mergeable(model, adapter_names)
-    done: list[tuple[LoraLayer, list[str]]] = []
-    try:
+    with all_or_nothing(model):
         for layer in mergeable_layers(model):
-            before = list(layer.merged_adapters)
             merge_layer(layer, adapter_names, safe_merge, backup)
-            if layer.merged_adapters != before:
-                done.append((layer, before))
-    except BaseException:
-        for layer, before in done:
-            unmerge_layer(layer)
-            merge_layer(layer, before, backup=backup)
-        raise
 
 
 def unmerge_layers(model: nn.Module) -> None:
@@ -131,8 +151,9 @@ def unmerge_layers(model: nn.Module) -> None:
     merged = [layer for layer in mergeable_layers(model) if layer.merged]
     if not merged:
         warnings.warn("Already unmerged. Nothing to do.", PeftWarning, stacklevel=3)
-    for layer in merged:
-        unmerge_layer(layer)
+    with all_or_nothing(model):
+        for layer in merged:
+            unmerge_layer(layer)
 
 
 def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[str]:
@@ -153,8 +174,13 @@ def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[s
 
 
 def _version(layer: LoraLayer, key: str) -> tuple[int, int]:
-    tensor = getattr(layer.get_base_layer(), key)
+    tensor = _tensor(layer, key)
     return id(tensor), tensor._version
+
+
+def _tensor(layer: LoraLayer, key: str) -> Tensor:
+    """The base layer's live weight or bias: the optimizer and tied modules hold the same one."""
+    return getattr(layer.get_base_layer(), key)
 
 
 def base_values(layer: LoraLayer) -> dict[str, Tensor]:
@@ -173,12 +199,6 @@ def _copies(layer: LoraLayer, backup: Backup) -> dict[str, Tensor]:
     if backup is None:
         return {}
     return {k: v.to("cpu" if backup == "cpu" else v.device, copy=True) for k, v in values.items()}
-
-
-@torch.no_grad()
-def _write(layer: LoraLayer, key: str, value: Tensor) -> None:
-    """In place: the optimizer and tied modules hold the same Parameter."""
-    getattr(layer.get_base_layer(), key).copy_(value)
 
 
 def _subtracted(layer: LoraLayer) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from ..undo import all_or_nothing
 from .config import LoraConfig, PeftConfig, PeftType
 from .files import LoadResult, load_peft_weights, save_adapter, set_peft_model_state_dict
 from .storage import refuse_misspelt, split_hub_arguments
@@ -181,22 +182,20 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> PeftModel:
         """Read an adapter's files and put it into the model; on an error the model is as before."""
-        from .more.adapters.unload import taken_back_on_error
         from .more.task_models import class_for
 
         hub, _ = split_hub_arguments(options)
-        flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         config = config or PeftConfig.from_pretrained(model_id, options.get("subfolder"), **hub)
         config = copy.deepcopy(config)
         config.inference_mode = not is_trainable
         kind = class_for(config.task_type, cls)
         low = options.get("low_cpu_mem_usage", False)
-        peft_model = kind(
-            model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
-        )
-        with taken_back_on_error(peft_model.base_model, adapter_name, flags):
+        with all_or_nothing(model):
+            peft_model = kind(
+                model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
+            )
             peft_model.load_adapter(model_id, adapter_name, is_trainable, **options)
-        return peft_model
+            return peft_model
 
     def load_adapter(
         self,
@@ -218,25 +217,21 @@ class PeftModel(nn.Module):
         hub, _ = split_hub_arguments(options)
         weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
         is_new = adapter_name not in self.peft_config
-        if is_new:
-            config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
-            config.inference_mode = not is_trainable
-            self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
-        else:
-            warn_of_other_scaling(self.peft_config[adapter_name], model_id, subfolder, **hub)
-        try:
+        with all_or_nothing(self):
+            if is_new:
+                config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
+                config.inference_mode = not is_trainable
+                self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
+            else:
+                warn_of_other_scaling(self.peft_config[adapter_name], model_id, subfolder, **hub)
             result = set_peft_model_state_dict(
                 self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict
             )
-        except BaseException:
-            if is_new:
-                self.delete_adapter(adapter_name)
-            raise
-        if not is_trainable:
-            self.eval()
-        elif is_new:
-            self.base_model.set_requires_grad(adapter_name)
-        return result
+            if not is_trainable:
+                self.eval()
+            elif is_new:
+                self.base_model.set_requires_grad(adapter_name)
+            return result
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Save the adapters and upload the folder with the hub's client."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import PeftWarning
+from ..undo import all_or_nothing
 from .config import LoraConfig
 from .inject import InjectionPlan, apply_plan, plan_injection
 from .layer import LoraLayer
@@ -50,8 +51,9 @@ class LoraModel(nn.Module):
         self.flags_before: tuple[list[str], list[tuple[nn.Parameter, bool]]] = ([], [])
         self.active_adapter: str | list[str] = adapter_name
         config = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
-        self.add_adapter(adapter_name, config, **options)
-        model.__dict__["peft_config"] = self.peft_config
+        with all_or_nothing(model):
+            self.add_adapter(adapter_name, config, **options)
+            model.__dict__["peft_config"] = self.peft_config
 
     @property
     def active_adapters(self) -> list[str]:
@@ -92,13 +94,14 @@ class LoraModel(nn.Module):
         if state_dict is not None:
             config = config_for_keys(self.model, config, state_dict)
         plan = plan_injection(self.model, config, adapter_name, optional)
-        with torch.device("meta") if low_cpu_mem_usage else nullcontext():
-            apply_plan(self.model, plan)
-        if not self.peft_config:
-            freeze_base(self.model)
-        self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
-        cast_adapter_dtype(self.model, adapter_name, autocast_adapter_dtype)
-        self._start_training(adapter_name, plan.config)
+        with all_or_nothing(self):
+            with torch.device("meta") if low_cpu_mem_usage else nullcontext():
+                apply_plan(self.model, plan)
+            if not self.peft_config:
+                freeze_base(self.model)
+            self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
+            cast_adapter_dtype(self.model, adapter_name, autocast_adapter_dtype)
+            self._start_training(adapter_name, plan.config)
 
     def _start_training(self, adapter_name: str, config: LoraConfig) -> None:
         """The new adapter trains if it is the active one; all else stays as it is."""
@@ -117,19 +120,23 @@ class LoraModel(nn.Module):
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Make these the active adapters: they alone are used, and trained."""
-        switch.set_adapter(self, adapter_name, inference_mode)
+        with all_or_nothing(self):
+            switch.set_adapter(self, adapter_name, inference_mode)
 
     def enable_adapter_layers(self) -> None:
         """Use the active adapters again."""
-        switch.enable_adapters(self, True)
+        with all_or_nothing(self):
+            switch.enable_adapters(self, True)
 
     def disable_adapter_layers(self) -> None:
         """Use no adapter: the outputs are the base's, its biases included."""
-        switch.enable_adapters(self, False)
+        with all_or_nothing(self):
+            switch.enable_adapters(self, False)
 
     def delete_adapter(self, adapter_name: str) -> None:
         """Take an adapter out."""
-        switch.delete_adapter(self, adapter_name)
+        with all_or_nothing(self):
+            switch.delete_adapter(self, adapter_name)
 
     def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
         """Train or freeze adapters, without a change of which are active."""

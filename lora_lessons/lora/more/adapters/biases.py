@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
+from ....undo import Remembered, write
 from ...config import LoraConfig
 from ...trainable import trained_biases
 
 
-class BiasBank:
+class BiasBank(Remembered):
     """The values of the base's biases: the base's own, and those of the adapter that trains them.
 
     The Parameters stay the same objects; values are copied in and out of them.
@@ -73,11 +73,10 @@ def _copies(biases: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: bias.detach().clone() for name, bias in biases.items()}
 
 
-@torch.no_grad()
 def _copy_into(biases: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
     for name, bias in biases.items():
         if name in values:
-            bias.copy_(values[name])
+            write(bias, values[name])
 
 
 def bias_bank(model: nn.Module) -> BiasBank:

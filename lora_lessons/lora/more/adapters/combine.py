@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ....errors import PeftWarning, did_you_mean
+from ....undo import all_or_nothing
 from ...config import LoraConfig
 from ...inject import targetable_modules
 from ...layer import LoraLayer, at_least_float32
@@ -79,19 +80,16 @@ def add_weighted_adapter(
     for name, weight in zip(adapters, weights, strict=True):
         summed[name] += weight
     recipe = Recipe(summed, kind, rank, density, majority_sign_method, svd_clamp)
-    _add(tuner, adapter_name, _new_config(tuner, adapters, rank))
-    try:
+    with all_or_nothing(tuner):
+        _add(tuner, adapter_name, _new_config(tuner, adapters, rank))
         errors = {
             name: _combine(layer, adapter_name, recipe)
             for name, layer in tuner.lora_layers().items()
             if layer.has_adapter(adapter_name)
         }
         _copy_saved_modules(tuner, adapters, adapter_name)
-    except BaseException:
-        tuner.delete_adapter(adapter_name)
-        raise
-    tuner.set_requires_grad(adapter_name, False)
-    return errors
+        tuner.set_requires_grad(adapter_name, False)
+        return errors
 
 
 def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], kind: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -86,12 +86,10 @@ def adapters_per_sample(
         names = repeated if len(x) == len(repeated) else adapter_names  # an encoder has them once
         return args, {**kwargs, "adapter_names": names}
 
-    hooks = [holder.register_forward_pre_hook(add_names, with_kwargs=True) for holder in holders]
-    try:
+    with ExitStack() as hooks:
+        for holder in holders:
+            hooks.enter_context(holder.register_forward_pre_hook(add_names, with_kwargs=True))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def copies_of_a_sample(model: nn.Module, generation: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -151,15 +151,14 @@ def _warn_of_tied(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) ->
                 )
 
 
-def save_module(model: nn.Module, name: str, adapter_name: str) -> Callable[[], None]:
-    """Give a module a trained copy for this adapter; returns how to undo it."""
+def save_module(model: nn.Module, name: str, adapter_name: str) -> None:
+    """Give a module a trained copy for this adapter."""
     from ...inject import replace_module
 
     module = model.get_submodule(name)
     if isinstance(module, ModulesToSaveWrapper):
         module.update(adapter_name)
-        return lambda: module.delete_adapter(adapter_name)
+        return
     wrapper = ModulesToSaveWrapper(module, adapter_name)
     wrapper.training = module.training
     replace_module(model, name, wrapper)
-    return lambda: replace_module(model, name, module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -205,14 +205,12 @@ def _checked_ids(name: str, module: nn.Module, ids: list[int]) -> list[int]:
     return ids
 
 
-def train_rows(
-    model: nn.Module, name: str, ids: list[int], adapter_name: str
-) -> Callable[[], None]:
-    """Make rows of an embedding, and of heads tied to it, trainable; returns how to undo it."""
+def train_rows(model: nn.Module, name: str, ids: list[int], adapter_name: str) -> None:
+    """Make rows of an embedding, and of heads tied to it, trainable."""
     module = model.get_submodule(name)
     if isinstance(module, TrainableTokensWrapper):
         module.token_adapter.update_layer(adapter_name, ids)
-        return lambda: module.token_adapter.delete_adapter(adapter_name)
+        return
     wrapper = TrainableTokensWrapper(TrainableTokensLayer(module))
     wrapper.token_adapter._active_adapter = adapter_name
     wrapper.token_adapter.update_layer(adapter_name, ids)
@@ -221,12 +219,6 @@ def train_rows(
     for tied_name, head in tied.items():
         layer = TrainableTokensLayer(head, tied_to=wrapper.token_adapter)
         replace_module(model, tied_name, TrainableTokensWrapper(layer))
-
-    def undo() -> None:
-        for each, original in {name: module, **tied}.items():
-            replace_module(model, each, original)
-
-    return undo
 
 
 def tied_modules(model: nn.Module, embedding: nn.Module) -> dict[str, nn.Module]:

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ....errors import PeftWarning
+from ....undo import all_or_nothing
 from ...inject import replace_module, targetable_modules
 from ...merge import merge_layers, unmerge_layers
 from .biases import bias_bank
 
 if TYPE_CHECKING:
     from ...tuner import LoraModel
-
-
-@contextmanager
-def taken_back_on_error(
-    tuner: LoraModel, adapter_name: str, flags: list[tuple[nn.Parameter, bool]]
-) -> Iterator[None]:
-    """Undo an injection if the block raises, as loading its file may; other adapters stay.
-
-    `flags`: which of the base's parameters trained before.
-    """
-    try:
-        yield
-    except BaseException:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PeftWarning)  # of the adapter that is active now
-            if list(tuner.peft_config) == [adapter_name]:
-                unload_model(tuner, merge=False)
-            else:
-                tuner.delete_adapter(adapter_name)
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        raise
 
 
 def unload_model(
@@ -50,6 +25,13 @@ def unload_model(
 
     Saved modules: merging leaves the active adapter's copy, and else the original comes back.
     """
+    with all_or_nothing(tuner):
+        return _unload(tuner, merge, safe_merge, adapter_names)
+
+
+def _unload(
+    tuner: LoraModel, merge: bool, safe_merge: bool, adapter_names: list[str] | None
+) -> nn.Module:
     model = tuner.model
     names = tuner.active_adapters if adapter_names is None else adapter_names
     if merge:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ....errors import ConfigError, MergeError
+from ....undo import Remembered, write
 from ...arithmetic import lora_delta
 from ...layer import LoraLayer, at_least_float32
 
@@ -42,7 +43,7 @@ def _check_rank(weight: Tensor, r: int, init: str) -> None:
         raise ConfigError(f"{init} needs a rank of at most {min(weight.shape)}, and it is {r}")
 
 
-class TakenOut:
+class TakenOut(Remembered):
     """What adapters took out of one layer's W: the first W, and the factors they started with.
 
     W is round(first W - the parts of the adapters in use): one rounding, in any order.
@@ -62,7 +63,6 @@ class TakenOut:
         """The adapters whose part is out of W now."""
         return set() if layer.disable_adapters else self.parts.keys() & set(layer.active_adapters)
 
-    @torch.no_grad()
     def show(self, layer: LoraLayer) -> None:
         """Write into W, in place, what the adapters in use leave of it."""
         if layer.merged:
@@ -73,7 +73,7 @@ class TakenOut:
             A, B, scaling = self.parts[name]
             A, B = (at_least_float32(factor.to(weight.device)) for factor in (A, B))
             value = value - layer.output_rows(lora_delta(A, B, scaling))  # its own inverse
-        weight.copy_(value)
+        write(weight, value)
 
     def check_rows(self, layer: LoraLayer, adapter_names: list[str]) -> None:
         """Raise where the samples' adapters need different bases: there is one W."""
