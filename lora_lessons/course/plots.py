@@ -14,6 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .alt_text import describe
+from .drawing import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,12 +94,16 @@ def _style() -> dict[str, Any]:
     }
 
 
-def show(figure: Figure, alt: str | None = None, width: int | None = None) -> Picture:
+def show(
+    figure: Figure | Drawing, alt: str | None = None, width: int | None = None
+) -> Picture | Drawing:
     """Return the figure as something a notebook shows, with `alt` read out by a screen reader.
 
     `alt` says in words what the figure shows, in at least 20 characters; without it the figure's
-    own words do (`alt_of`). `width` is in pixels.
+    own words do (`alt_of`). `width` is in pixels. A drawing comes back as it is.
     """
+    if isinstance(figure, Drawing):
+        return figure
     shown = picture(figure, alt_of(figure) if alt is None else alt, width)
     SHOWN.append((figure, shown))
     return shown

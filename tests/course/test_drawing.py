@@ -1,0 +1,106 @@
+"""Drawings: the same text each time, told in words; what trains is seen without colour."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import lora_lessons as ll
+from lora_lessons.course.drawing import FROZEN, SIZE, TRAINS, WIDE, Drawing
+from lora_lessons.course.mechanisms import LAYERS, decoder_block, lora_layer
+
+SVG = "{http://www.w3.org/2000/svg}"
+DRAWINGS = {
+    "layer": lora_layer(),
+    "wide": lora_layer(11_008, 4_096, 64, scaling="alpha / r", dropout=True, bias=FROZEN),
+    "block": decoder_block(LAYERS, biases=LAYERS[:3]),
+}
+each = pytest.mark.parametrize("drawing", DRAWINGS.values(), ids=DRAWINGS)
+
+
+def parts(drawing, tag):
+    return list(ET.fromstring(drawing.svg).iter(f"{SVG}{tag}"))
+
+
+@each
+def test_a_screen_reader_hears_a_title_and_all_that_is_shown(drawing):
+    root = ET.fromstring(drawing.svg)
+    assert root.get("role") == "img"
+    named = root.get("aria-labelledby").split()
+    texts = {node.get("id"): node.text for node in root if node.get("id")}
+    assert [texts[name] for name in named] == [drawing.title, drawing.text]
+    shown = {node.text for node in parts(drawing, "text")}
+    for word in shown & {"W", "A", "B", *LAYERS}:
+        assert re.search(rf"\b{word}\b", drawing.text), word
+
+
+@each
+def test_it_takes_its_colour_and_its_font_from_the_page(drawing):
+    root = ET.fromstring(drawing.svg)
+    assert root.get("fill") == "currentColor" and "font-family: inherit" in root.get("style")
+    strokes = {node.get("stroke") for node in root.iter() if node.get("stroke")}
+    assert strokes <= {"currentColor", "none"}
+
+
+@each
+def test_nothing_leaves_the_drawing(drawing):
+    for node in parts(drawing, "text"):
+        x, wide = float(node.get("x")), len(node.text) * SIZE * WIDE
+        left = {"start": x, "middle": x - wide / 2, "end": x - wide}[node.get("text-anchor")]
+        assert left >= 0 and left + wide <= drawing.width, node.text
+        assert SIZE * 0.7 <= float(node.get("y")) <= drawing.height - 3, node.text
+    for node in parts(drawing, "path"):
+        if node.get("d").startswith("M") and " L" in node.get("d"):
+            numbers = [float(n) for n in re.findall(r"[\d.]+", node.get("d"))]
+            assert max(numbers[::2]) <= drawing.width and max(numbers[1::2]) <= drawing.height
+
+
+def test_the_same_calls_make_the_same_text_and_others_have_other_names():
+    assert lora_layer().svg == lora_layer().svg
+    ids = [set(re.findall(r' id="([^"]+)"', drawing.svg)) for drawing in DRAWINGS.values()]
+    assert all(len(names) == 4 for names in ids) and len(set.union(*ids)) == 12
+
+
+def test_what_trains_is_hatched_thick_and_said():
+    frozen, adapted = decoder_block(()), decoder_block(("q_proj", "down_proj"))
+    extra = 1  # the legend's
+    for drawing, count in ((frozen, 0), (adapted, 2)):
+        hatched = [n for n in parts(drawing, "rect") if n.get("fill", "").startswith("url(")]
+        thick = [n for n in parts(drawing, "rect") if n.get("stroke-width") == "3"]
+        said = [n for n in parts(drawing, "text") if n.text == "adapter trains"]
+        assert len(hatched) == len(thick) == count + extra and len(said) == count
+    assert "adapter that trains: q_proj, down_proj." in adapted.text
+    assert "adapter that trains: none." in frozen.text
+
+
+def test_shapes_and_parts_are_those_asked_for():
+    texts = [node.text for node in parts(DRAWINGS["wide"], "text")]
+    for word in ("(11008, 4096)", "(64, 4096)", "(11008, 64)", "× alpha / r", "dropout", "+ bias"):
+        assert word in texts
+    plain = [node.text for node in parts(lora_layer(), "text")]
+    assert "dropout" not in plain and "+ bias" not in plain and "× s" in plain
+
+
+def test_a_drawing_is_shown_as_it_is():
+    drawing = lora_layer()
+    assert ll.show(drawing) is drawing
+    assert drawing._repr_html_() == drawing.svg
+    assert repr(drawing).startswith("drawing: A layer with LoRA. The input x, in numbers,")
+
+
+def test_what_cannot_be_drawn_is_refused():
+    drawing = Drawing("A box", "A box with a word, drawn to be refused by this test.", 100, 50)
+    with pytest.raises(ValueError, match="leaves the drawing"):
+        drawing.box(50, 0, 60, 20)
+    with pytest.raises(ValueError, match="wider than its box of 40 pixels"):
+        drawing.box(0, 0, 40, 20, ["much too long"])
+    with pytest.raises(ValueError, match="two points"):
+        drawing.arrow((0, 0))
+    with pytest.raises(ValueError, match="a title, and a text of 40"):
+        Drawing("A box", "short", 10, 10)
+    with pytest.raises(ValueError, match="no layer is named 'c_attn'"):
+        decoder_block(("c_attn",))
+    box = drawing.box(0, 0, 40, 20, ["x"], TRAINS, word="y")
+    assert (box.left, box.right, box.top, box.bottom) == ((0, 10), (40, 10), (20, 0), (20, 20))
