@@ -91,7 +91,8 @@ def _drift_of_executed(source: Path) -> Iterator[str]:
     if [[c[k] for k in key] for c in stored.cells] != [[c[k] for k in key] for c in fresh.cells]:
         yield f"the cells of solutions/{path.name} differ from solutions/{source.name}"
     recorded = {"preset": PRESET, "inputs": input_hash(source)}
-    if stored.metadata.get("lora_lessons") != recorded:
+    about = stored.metadata.get("lora_lessons", {})
+    if {name: about.get(name) for name in recorded} != recorded:
         yield (
             f"solutions/{path.name} was executed before its source, experiment, checks, explorer "
             "or recorded runs changed"

@@ -7,6 +7,7 @@ so that nbval can compare it with a run anywhere else.
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from lesson_env import lesson_environment
@@ -29,7 +30,7 @@ def execute(notebook: NotebookNode, folder: Path, preset: str) -> NotebookNode:
             notebook,
             timeout=CELL_TIMEOUT,
             kernel_name="python3",
-            record_timing=False,
+            record_timing=True,  # `run_seconds` takes it out again
             coalesce_streams=True,  # how print is cut into pieces differs from run to run
             store_widget_state=False,  # and so does this
             resources={"metadata": {"path": str(folder)}},
@@ -42,11 +43,29 @@ def executed_solution(source: Path) -> NotebookNode:
     notebook = execute(read_source(source), source.parent, PRESET)
     notebook.metadata.pop("language_info", None)  # names the Python version of this machine
     notebook.metadata.pop("widgets", None)
-    notebook.metadata["lora_lessons"] = {"preset": PRESET, "inputs": input_hash(source)}
+    seconds = run_seconds(notebook)
+    notebook.metadata["lora_lessons"] = {
+        "preset": PRESET,
+        "inputs": input_hash(source),
+        "seconds": seconds,
+    }
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # an id that no other kernel knows
     return notebook
+
+
+def run_seconds(notebook: NotebookNode) -> dict[str, float]:
+    """Take the times of a run out of the cells: {cell id: seconds} of those of a second or more."""
+    found = {}
+    for cell in notebook.cells:
+        times = cell.metadata.pop("execution", {})
+        ends = [times.get(f"iopub.{name}") for name in ("status.busy", "status.idle")]
+        if all(ends):
+            busy, idle = map(datetime.fromisoformat, ends)
+            if (took := (idle - busy).total_seconds()) >= 1:
+                found[cell.id] = round(took)
+    return found
 
 
 def stored_faults(notebook: NotebookNode) -> list[str]:

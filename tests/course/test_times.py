@@ -1,76 +1,111 @@
-"""The minutes that a lesson's first cell promises: what is marked core fits into them, about."""
+"""The minutes that a lesson's first cell promises, by the rule of tools/lesson_minutes.py."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+import nbformat
 import pytest
+from executed_solution import run_seconds
+from lesson_minutes import (
+    CORE_AT_MOST,
+    UNMEASURED_SECONDS,
+    lesson_minutes,
+    main,
+    sections,
+    stated,
+    total,
+)
 
 import lora_lessons as ll
+from tests.open_points import LESSONS, each_lesson
 
-LESSONS = sorted((Path(__file__).resolve().parents[2] / "solutions").glob("[0-9][0-9]_*.py"))
-WORDS_A_MINUTE = 200
-ABOUT = 1.25
-"""Readers differ by more than a quarter; a sum that is further off is a promise not kept."""
+WORDS = " ".join(["word"] * 200)
 
 
-def sections(source: str) -> list[tuple[str, str]]:
-    """(heading, text below it) of a lesson's prose, in order; code and written answers left out."""
-    cells = re.split(r"^# %%", source, flags=re.M)
-    prose = [cell for cell in cells if cell.startswith(" [markdown]\n")]  # answers have metadata
-    text = "\n".join(line.removeprefix("#").strip() for cell in prose for line in cell.splitlines())
-    parts = re.split(r"^(##+ .*)$", text, flags=re.M)
-    return [("", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
+def cells(*texts):
+    """A notebook of markdown texts; a number stands for a code cell that ran so many seconds."""
+    made, seconds = [], {}
+    for place, text in enumerate(texts):
+        if isinstance(text, str):
+            made.append(nbformat.v4.new_markdown_cell(text, id=f"c{place}"))
+        else:
+            made.append(nbformat.v4.new_code_cell("run()", id=f"c{place}"))
+            seconds[f"c{place}"] = float(text)
+    return sections(nbformat.v4.new_notebook(cells=made), seconds)
 
 
-def minutes(source: str, core: bool, extra: bool = False) -> float:
-    """The exercises' minutes and the time to read; `core`: of the sections so marked alone.
-
-    Sections marked *extra* are left out, or are all that counts.
-    """
-    total, in_core, in_extra = 0.0, True, False
-    for heading, text in sections(source):
-        exercise = re.search(r"^### (?:Exercise|Question).*?(\d+) minutes?\b", heading)
-        if heading.startswith("## "):
-            in_core, in_extra = "*core*" in heading, "*extra*" in heading
-        if in_extra != extra:
-            continue
-        if core and not (in_core and (not exercise or "*core*" in heading)):
-            continue
-        total += len(text.split()) / WORDS_A_MINUTE + (int(exercise[1]) if exercise else 0)
-    return total
+def minutes(parts, extra=False):
+    return round(total(parts, extra=extra).minutes, 1)
 
 
-def test_what_is_not_core_is_not_counted():
-    source = (
-        "# %% [markdown]\n# # Title\n# ## 1. A (*core*)\n"
-        "# ### Exercise 1.1: x (*core*, 4 minutes)\n"
-        "# ### Exercise 1.2: y (5 minutes)\n# %%\nx = 1\n# %% [markdown]\n# ## 2. B\n"
-        "# ### Question 1.3: z (written, 6 minutes, 3 points)\n"
+def test_reading_exercises_and_computing_are_added():
+    parts = cells(f"# Title\n{WORDS}", "### Exercise 1.1: x (4 minutes)\nDo it.", 120)
+    assert minutes(parts) == round(1 + 4 + 2 + 9 / 200, 1)
+
+
+def test_what_is_extra_or_folded_is_not_core():
+    parts = cells(
+        f"## 1. A\n{WORDS}",
+        f"<details><summary>More</summary>\n{WORDS}\n</details>",
+        60,
+        f"## 2. B (*extra*)\n{WORDS}",
+        600,
+        f"### Question 2.1: deeper (written, 6 minutes)\n{WORDS}",
+        f"## 3. C\n{WORDS}\n### Exercise 3.1: y (*extra*, 5 minutes)\n{WORDS}\n### Then\n{WORDS}",
     )
-    assert round(minutes(source, core=True)) == 4 and round(minutes(source, core=False)) == 15
-    source = source.replace("2. B", "2. B (*extra*)")
-    assert round(minutes(source, core=False)) == 9
-    assert round(minutes(source, core=False, extra=True)) == 6
+    assert minutes(parts) == round(1 + 1 + 2 + 8 / 200, 1)  # A, its 60 s, C and "Then"
+    assert minutes(parts, extra=True) == round(1 + 1 + 10 + 7 + 6 + 22 / 200, 1)
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
-def test_the_lesson_takes_about_the_time_that_it_says(path):
-    source = path.read_text(encoding="utf-8")
-    said = re.search(
-        r"\*\*Time:\*\* (\d+) minutes in all\. The \*\*core path\*\* takes (\d+)", source
+def test_written_answers_are_not_read():
+    cell = nbformat.v4.new_markdown_cell(WORDS, id="why")
+    cell.metadata["nbgrader"] = {"grade_id": "why"}
+    assert total(sections(nbformat.v4.new_notebook(cells=[cell]), {}), extra=False).words == 0
+
+
+def test_the_seconds_of_a_run_are_taken_out_of_its_cells():
+    cell = nbformat.v4.new_code_cell("run()", id="slow")
+    times = ("2026-11-30T10:00:00.000000Z", "2026-11-30T10:00:02.600000Z")
+    cell.metadata["execution"] = {"iopub.status.busy": times[0], "iopub.status.idle": times[1]}
+    quick = nbformat.v4.new_code_cell("x", id="quick")
+    quick.metadata["execution"] = {"iopub.status.busy": times[0], "iopub.status.idle": times[0]}
+    notebook = nbformat.v4.new_notebook(cells=[cell, quick])
+    assert run_seconds(notebook) == {"slow": 3}
+    assert "execution" not in cell.metadata and "execution" not in quick.metadata
+
+
+def test_a_lesson_without_seconds_counts_a_minute(tmp_path):
+    source = tmp_path / "80_new.py"
+    source.write_text("# %% [markdown]\n# # New\n# **Time:** 20 minutes for the core path.\n")
+    assert lesson_minutes(source)[0].seconds == UNMEASURED_SECONDS
+    assert stated(source) == (20, 0)
+    source.write_text(
+        "# %% [markdown]\n# **Time:** 40 minutes for the core path; what is\n"
+        "# marked *extra* takes 15 more.\n"
     )
-    for core, promised in ((False, int(said[1])), (True, int(said[2]))):
-        takes = minutes(source, core)
-        assert takes <= ABOUT * promised, (
-            f"{path.name} promises {promised} minutes for {'its core' if core else 'all'}; the "
-            f"exercises and {WORDS_A_MINUTE} words a minute make {takes:.0f}"
+    assert stated(source) == (40, 15)
+
+
+@each_lesson("core-minutes")
+def test_the_core_takes_what_the_lesson_says_and_45_minutes_at_most(path):
+    promised = stated(path)
+    form = "**Time:** 45 minutes for the core path; what is marked *extra* takes 20 more."
+    assert promised, f"the first cell of {path.name} has no line like {form!r}"
+    parts = lesson_minutes(path)
+    for extra, minutes_said in zip((False, True), promised, strict=True):
+        takes = total(parts, extra=extra).minutes
+        assert takes <= minutes_said + 0.5 and takes >= 0.6 * minutes_said, (
+            f"{path.name} says {minutes_said} minutes {'extra' if extra else 'core'}, the rule "
+            f"makes {takes:.1f}: python tools/lesson_minutes.py {path.name[:2]} shows where"
         )
-    assert int(said[1]) <= 60
-    more = re.search(r"\*extra\* takes (\d+) more", source)
-    assert bool(more) == ("(*extra*" in source)
-    assert minutes(source, core=False, extra=True) <= ABOUT * int(more[1] if more else 0)
+    assert promised[0] <= CORE_AT_MOST
+
+
+def test_the_tool_prints_each_lesson(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert out.count(" core ") == out.count(" extra ") == len(LESSONS)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])

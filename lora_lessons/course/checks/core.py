@@ -58,10 +58,14 @@ class Verdict:
     message: str = ""
     seed: int | None = None
 
-    def require(self) -> None:
-        """Raise AssertionError unless right: for graded cells, where a wrong answer must fail."""
+    def require(self) -> Verdict:
+        """Raise AssertionError unless right: for graded cells, where a wrong answer must fail.
+
+        Returns the verdict, so that a cell which ends with it shows it.
+        """
         if self.outcome != RIGHT:
             raise AssertionError(str(self))
+        return self
 
     def __str__(self) -> str:
         if self.outcome == RIGHT:
