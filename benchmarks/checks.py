@@ -54,7 +54,7 @@ def measure(number: str, exercise: Exercise, calls: int = 20) -> dict[str, float
         wall.append(time.perf_counter() - started)
         used.append(time.process_time() - processor)
         if verdict.outcome != RIGHT:
-            raise AssertionError(str(verdict))
+            raise AssertionError(f"{exercise.name}: {verdict.outcome}. {verdict.message}")
     median = statistics.median
     return {
         "seconds": median(wall[1:]),

@@ -12,13 +12,14 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import nearest_and_known
 from . import progress
 from .cards import Deck
-from .checks.core import RIGHT, Exercise, Verdict, run_check
+from .checks.core import RIGHT, WRONG, Exercise, Verdict, run_check
 from .messages import Note
 from .solution import solution_source
 from .student import ALONE, clean_id, handed_in_by
@@ -78,10 +79,17 @@ class Lesson:
     def _check(self, exercise: Exercise, answer: Any = None, seed: int | None = None) -> Verdict:
         mine = exercise.own.of(self.student, self.number) if exercise.own else None
         verdict = run_check(exercise, answer, seed, mine)
+        if verdict.outcome == WRONG:
+            verdict = replace(verdict, after=f"{self._next_step(exercise.name)} {verdict.after}")
         self.verdicts[exercise.name] = verdict
         self._checked[exercise.name] = answer
         progress.record(self.number, exercise.name, verdict.outcome)
         return verdict
+
+    def _next_step(self, name: str) -> str:
+        if self._hints_shown.get(name, 0) < 3:
+            return f"Next hint: lesson.hint.{name}()."
+        return f"All hints were shown; lesson.solution.{name}() shows the answer."
 
     def _hint(self, exercise: Exercise, level: int | None = None) -> Note:
         shown = self._hints_shown.get(exercise.name, 0)

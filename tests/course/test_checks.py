@@ -40,7 +40,15 @@ def test_a_right_answer_passes_in_its_own_precision(dtype):
 def test_a_small_error_is_not_forgiven():
     verdict = run_check(DOUBLE, lambda x: 2.0005 * x)
     assert verdict.outcome == WRONG
-    assert "times what is expected" in verdict.message
+    assert "the entry that differs most" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [(-1, "wrong sign"), (3, "3 times"), (0.1, "1/10 of"), (1.37, "Expected"), (5 / 6, "Expected")],
+)
+def test_a_ratio_is_told_only_if_it_says_something(factor, says):
+    assert says in run_check(DOUBLE, lambda x: 2 * factor * x).message
 
 
 def test_a_mistake_is_named_only_if_it_explains_the_answer():
@@ -105,8 +113,16 @@ def test_a_wrong_verdict_can_be_replayed():
     verdicts = [run_check(DOUBLE, wrong_for_some, seed=seed) for seed in range(20)]
     wrong = [verdict for verdict in verdicts if verdict.outcome == WRONG]
     assert 0 < len(wrong) < 20
-    assert f"seed={wrong[0].seed}" in str(wrong[0])
     assert run_check(DOUBLE, wrong_for_some, seed=wrong[0].seed) == wrong[0]
+
+
+def test_the_seed_is_told_once_a_session_and_repeats_each_draw(monkeypatch):
+    monkeypatch.setattr(core._Session, "told", False)
+    first, second = (run_check(DOUBLE, lambda x: x + 1) for _ in range(2))
+    assert f"seed={first.seed}" in str(first)
+    assert "seed" not in str(second)
+    assert first.seed == second.seed == core._Session.seed
+    assert run_check(DOUBLE, lambda x: x + 1, seed=first.seed).message == second.message
 
 
 def check_layer(answer, rng):

@@ -351,7 +351,7 @@ def loss_at_rank(layer, W_base, k, measure):
         with torch.no_grad():
             layer.weight.copy_(tuned_weight)
 """,
-            "W_base was changed",
+            "changes `W_base` itself",
         ),
     ],
     "split_update": [

@@ -87,7 +87,7 @@ WRONG = {
         ),
         WrongAnswer("no fraction", _weight(scaling="alpha // r"), "Divide with /"),
         WrongAnswer("subtracted", _weight(result="W - s * (B @ A)"), "subtracted"),
-        WrongAnswer("in place", _weight(result="W.add_(s * (B @ A))"), "W itself was changed"),
+        WrongAnswer("in place", _weight(result="W.add_(s * (B @ A))"), "changes `W` itself"),
     ],
     "first_update": [
         WrongAnswer("s once for SGD", _first(sgd="-lr * s * (G @ A.T) @ A"), "s squared"),

@@ -95,13 +95,13 @@ WRONG = {
         WrongAnswer(
             "x changed in place",
             _branch("x[noise < p] = 0; return scaling * (x / (1 - p)) @ A.T @ B.T"),
-            "changes x itself",
+            "changes `x` itself",
         ),
         WrongAnswer(
             "noise changed in place",
             _branch("m = noise.sub_(p).sign_().clamp_(0); return scaling * (x * m / (1 - p)) "
                     "@ A.T @ B.T"),
-            "changes noise itself",
+            "changes `noise` itself",
         ),
         WrongAnswer(
             "divides by the share that was kept",
@@ -219,7 +219,7 @@ WRONG = {
             "inplace",
             _layer("return self.linear(x) + self.scaling * self.dropout(x) @ self.A.T @ self.B.T",
                    "self.dropout = torch.nn.Dropout(p, inplace=True)"),
-            "changes x itself",
+            "changes `x` itself",
         ),
         WrongAnswer(
             "the base under no_grad",
@@ -382,7 +382,7 @@ WRONG = {
                    "        torch.set_grad_enabled(True)\n"
                    "        for m, mode in modes:\n"
                    "            m.training = mode\n"),
-            "off before the call and are on",
+            "is on after the call",
         ),
         WrongAnswer(
             "gradients off for good",
@@ -394,7 +394,7 @@ WRONG = {
                    "    finally:\n"
                    "        for m, mode in modes:\n"
                    "            m.training = mode\n"),
-            "on before the call and are off",
+            "is off after the call",
         ),
         WrongAnswer(
             "train() when it fails",

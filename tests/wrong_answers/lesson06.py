@@ -376,7 +376,7 @@ WRONG = {
             "        return measure(model)\n"
             "    finally:\n"
             "        put(was_on, kept)\n",
-            "`start` itself was changed",
+            "Copy its values into the parameters",
         ),
     ],
     "fewer_biases": [
@@ -399,7 +399,7 @@ WRONG = {
             "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
             "    zero = torch.zeros_like(b_q)\n"
             "    return b_q, zero, zero, b_o.add_(W_o @ b_v)\n",
-            "changed in place",
+            "itself, which it was given",
         ),
         WrongAnswer(
             "q's bias dropped as well",
@@ -448,7 +448,7 @@ WRONG = {
             "def fewer_biases(b_q, b_k, b_v, W_o, b_o):\n"
             "    new = b_o + W_o @ b_v\n"
             "    return b_q, b_k.zero_(), b_v.zero_(), new\n",
-            "changed in place",
+            "itself, which it was given",
         ),
         WrongAnswer(
             "the old bias of o lost",

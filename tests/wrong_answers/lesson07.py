@@ -114,7 +114,7 @@ WRONG = {
         WrongAnswer(
             "in place",
             _labels("ids[~(after & before)] = -100; return ids"),
-            "changed `ids` in place",
+            "changes `ids` itself",
         ),
         WrongAnswer(
             "a mask for the labels", _labels("return after & before"), "Return ids"
@@ -273,7 +273,7 @@ WRONG = {
             "in place",
             _shift("labels[:, 1:] = labels[:, :-1].clone(); labels[:, 0] = start; "
                    "return labels.masked_fill(labels == -100, pad)"),
-            "changed `labels` in place",
+            "changes `labels` itself",
         ),
         WrongAnswer(
             "all that is below the padding",

@@ -217,7 +217,7 @@ def file_tensors(state, adapter):
             )
             .replace("state.items()", "list(state.items())")
             .replace("= tensor", "= state.pop(name)"),
-            "itself was changed",
+            "changes the dict `state` itself",
         ),
     ],
     "load_strictly": [
@@ -286,8 +286,8 @@ def file_tensors(state, adapter):
         WrongAnswer(
             "the scaling twice", _merge("(W.float() + scaling * delta).to(W.dtype)"), "twice"
         ),
-        WrongAnswer("in place", _MERGE_IN_PLACE, "W itself was changed"),
-        WrongAnswer("in place where W is float32", _MERGE_INTO_FLOAT32, "W itself was changed"),
+        WrongAnswer("in place", _MERGE_IN_PLACE, "changes `W` itself"),
+        WrongAnswer("in place where W is float32", _MERGE_INTO_FLOAT32, "changes `W` itself"),
         WrongAnswer("left in float32", _merge("W.float() + delta"), "must have W's dtype"),
         WrongAnswer(
             "all weights counted",
@@ -513,7 +513,7 @@ def serve_batch(x, linear, adapters, names):
         WrongAnswer(
             "scales the given B",
             _sum(_ROWS, "torch.cat([B.mul_(w * s) for w, s, B in triples], dim=1)"),
-            "was changed",
+            "itself, which it was given",
         ),
         WrongAnswer(
             "the weights made to sum to one",

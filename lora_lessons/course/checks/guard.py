@@ -2,24 +2,31 @@
 
 While the learner's object runs, `sys.setprofile` sees every Python frame that starts. A frame of
 `lora_lessons` (the checks aside) or of `peft` refuses the answer. Lambdas, wrappers and subclasses
-are caught, and so are the pieces of `course` with which a lesson goes on. Source that was pasted in
-is out of scope: it is the learner's text then.
+are caught, and so are the pieces of `course` with which a lesson goes on. A thread, another
+profiler and a look at the frames of the check are refused too. Source that was pasted in is out of
+scope: it is the learner's text then.
 """
 
 from __future__ import annotations
 
+import _thread
 import functools
 import re
 import sys
-from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
-
-from torch import nn
 
 FORBIDDEN = ("lora_lessons", "peft")
 # where checks live: what they hand to an answer, such as lesson 02's `make`, may run inside it
 CHECKS = re.compile(r"lora_lessons\.course\.(checks\b|lesson\d\d\.checks)")
+# names by which a function reaches the frames of its callers, and with them what is expected
+PEEKING = {
+    *("_getframe", "currentframe", "f_back", "f_locals", "f_builtins", "tb_frame", "gi_frame"),
+    *("cr_frame", "ag_frame", "get_referrers", "get_objects"),
+}
+SETPROFILE, THREAD = sys.setprofile, _thread.start_new_thread
+REPLACED = "It replaces the profiler, by which this check sees what runs. Leave it."
+STARTED = "It starts a thread. Do the work in the function itself."
 
 
 class Forbidden(BaseException):
@@ -49,59 +56,57 @@ def refuse_package_object(answer: Any, allowed: tuple[str, ...] = ()) -> None:
             raise Forbidden(_message(module, name))
 
 
-def guarded(answer: Any, allowed: tuple[str, ...] = ()) -> Any:
-    """The answer, wrapped so that each call of it runs under the guard.
+class Profiler:
+    """Watches the frames of one call; raises `Forbidden` at its end too, if that was swallowed."""
 
-    A class gives guarded instances: its constructor and its `forward` are watched.
-    """
-    if isinstance(answer, type):
-        return _guarded_class(answer, allowed)
-    return _watched(answer, allowed) if callable(answer) else answer
+    def __init__(self, function: Any, allowed: tuple[str, ...]) -> None:
+        self._allowed = allowed
+        self._own = getattr(getattr(function, "__init__", None), "__globals__", None)
+        self._own = getattr(function, "__globals__", self._own)
+        self._read: set[CodeType] = set()
+        self._hook = self._see  # one object, so that its place can be asked for
+        self._refusal: str | None = None
 
+    def __enter__(self) -> None:
+        self._before = sys.getprofile()
+        sys.setprofile(self._hook)
 
-def _guarded_class(answer: type, allowed: tuple[str, ...]) -> Callable[..., Any]:
-    @functools.wraps(answer, updated=())
-    def build(*args: Any, **kwargs: Any) -> Any:
-        instance = _watched(answer, allowed)(*args, **kwargs)
-        if isinstance(instance, nn.Module):
-            instance.forward = _watched(instance.forward, allowed)
-        return instance
+    def __exit__(self, *raised: object) -> None:
+        replaced = sys.getprofile() is not self._hook
+        sys.setprofile(self._before)
+        if self._refusal is None and replaced and raised[0] is None:
+            self._refusal = REPLACED
+        if self._refusal is not None:
+            raise Forbidden(self._refusal)
 
-    return build
+    def _see(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "c_call":
+            if (arg is SETPROFILE or arg is THREAD) and frame.f_globals is not globals():
+                self._refuse(REPLACED if arg is SETPROFILE else STARTED)
+        elif event == "call":
+            module = frame.f_globals.get("__name__", "")
+            if frame.f_globals is self._own:
+                self._look_for_peeking(frame.f_code)
+            name = frame.f_code.co_qualname
+            if _is_forbidden(module, name, self._allowed) and not self._inside(frame.f_back):
+                self._refuse(_message(module, name))
 
-
-def _watched(function: Callable[..., Any], allowed: tuple[str, ...]) -> Callable[..., Any]:
-    @functools.wraps(function, updated=())
-    def call(*args: Any, **kwargs: Any) -> Any:
-        before = sys.getprofile()
-        sys.setprofile(_profiler(allowed, sys._getframe()))
-        try:
-            return function(*args, **kwargs)
-        finally:
-            sys.setprofile(before)
-
-    return call
-
-
-def _profiler(
-    allowed: tuple[str, ...], outside: FrameType
-) -> Callable[[FrameType, str, Any], None]:
-    def see(frame: FrameType, event: str, arg: Any) -> None:
-        if event != "call" or frame is outside:
+    def _look_for_peeking(self, code: CodeType) -> None:
+        if code in self._read:
             return
-        module = frame.f_globals.get("__name__", "")
-        name = frame.f_code.co_qualname
-        if _is_forbidden(module, name, allowed) and not _inside(frame.f_back, allowed):
-            raise Forbidden(_message(module, name))
+        self._read.add(code)
+        if PEEKING.intersection(code.co_names):
+            self._refuse("It looks at the frames of the check. Work the answer out instead.")
 
-    return see
+    def _refuse(self, message: str) -> None:
+        self._refusal = self._refusal or message
+        raise Forbidden(message)
 
-
-def _inside(frame: FrameType | None, allowed: tuple[str, ...]) -> bool:
-    """True within a call of an allowed function or of a check's own helper handed to the answer."""
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if f"{module}.{frame.f_code.co_qualname}" in allowed:
-            return True
-        frame = frame.f_back
-    return False
+    def _inside(self, frame: FrameType | None) -> bool:
+        """True within a call of an allowed function."""
+        while frame is not None:
+            module = frame.f_globals.get("__name__", "")
+            if f"{module}.{frame.f_code.co_qualname}" in self._allowed:
+                return True
+            frame = frame.f_back
+        return False

@@ -19,6 +19,8 @@ EXERCISES = [
             "math.exp(total_loss / total_tokens)",
         ),
         check=check_perplexity,
+        takes=("batch_losses", "batch_tokens"),
+        returns="number",
     ),
     Exercise(
         name="trainable_share",
@@ -31,6 +33,8 @@ EXERCISES = [
             "Add p.numel() over those that require a gradient; divide by the sum over all.",
         ),
         check=check_trainable_share,
+        takes=("model",),
+        returns="number",
     ),
     Exercise(
         name="adapter_bytes",
@@ -43,6 +47,8 @@ EXERCISES = [
             "Multiply the sum by bytes_per_number.",
         ),
         check=check_adapter_bytes,
+        takes=("shapes", "r", "bytes_per_number"),
+        returns="number",
     ),
     Exercise(
         name="interval",
@@ -55,6 +61,7 @@ EXERCISES = [
             "half = t * s / math.sqrt(n); return mean - half, mean + half.",
         ),
         check=check_interval,
+        takes=("values", "t"),
     ),
     MY_ADAPTER_BYTES,
 ]

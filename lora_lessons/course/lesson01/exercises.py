@@ -26,6 +26,7 @@ EXERCISES = [
             "(U[:, :k] * S[:k]) scales the columns of U; multiply it by Vh[:k].",
         ),
         check=check_best_rank_k,
+        takes=("W", "k"),
     ),
     Exercise(
         name="truncation_error",
@@ -38,6 +39,8 @@ EXERCISES = [
             "singular_values[k:] are the ones left out: square, sum, root.",
         ),
         check=check_truncation_error,
+        takes=("singular_values", "k"),
+        returns="number",
     ),
     Exercise(
         name="rank_for_energy",
@@ -50,6 +53,8 @@ EXERCISES = [
             "Count the entries that are still below the share, and add one.",
         ),
         check=check_rank_for_energy,
+        takes=("singular_values", "share"),
+        returns="int",
     ),
     Exercise(
         name="loss_at_rank",
@@ -63,6 +68,8 @@ EXERCISES = [
             "try: copy W_base + cut update, return measure(). finally: copy the clone back.",
         ),
         check=check_loss_at_rank,
+        takes=("layer", "W_base", "k", "measure"),
+        because={"W_base": "The next rank would start from it."},
     ),
     Exercise(
         name="split_update",
@@ -75,6 +82,7 @@ EXERCISES = [
             "root = (S[:r] / scaling).sqrt(); B = U[:, :r] * root; A = root[:, None] * Vh[:r].",
         ),
         check=check_split_update,
+        takes=("delta", "r", "scaling"),
     ),
     Exercise(
         name="largest_saving_rank",
@@ -87,6 +95,8 @@ EXERCISES = [
             "Subtract 1 from in * out before you divide with //.",
         ),
         check=check_largest_saving_rank,
+        takes=("in_features", "out_features"),
+        returns="int",
     ),
     MY_BUDGET,
 ]

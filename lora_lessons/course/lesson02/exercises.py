@@ -26,6 +26,7 @@ EXERCISES = [
             "bound = 1 / math.sqrt(in_features).",
         ),
         check=check_start_factors,
+        takes=("in_features", "out_features", "r", "gen"),
     ),
     Exercise(
         name="forward_with_branch",
@@ -38,6 +39,8 @@ EXERCISES = [
             "r is A.shape[0]; return linear(x) + alpha / r * (x @ A.T @ B.T).",
         ),
         check=check_forward_with_branch,
+        takes=("x", "linear", "A", "B", "alpha"),
+        differentiable=("x", "A", "B"),
     ),
     Exercise(
         name="AdaptedLinear",
@@ -53,6 +56,8 @@ EXERCISES = [
             "generator=gen); forward: self.linear(x) + self.scaling * (x @ self.A.T @ self.B.T).",
         ),
         check=check_AdaptedLinear,
+        takes=("linear", "r", "alpha", "gen"),
+        mutates=("linear.requires_grad",),
     ),
     Exercise(
         name="gradients_by_hand",
@@ -68,6 +73,7 @@ EXERCISES = [
             "grad_x = G @ W + s * G @ B @ A.",
         ),
         check=check_gradients_by_hand,
+        takes=("x", "G", "W", "A", "B", "scaling"),
     ),
     Exercise(
         name="inject",
@@ -83,6 +89,8 @@ EXERCISES = [
             "setattr(model.get_submodule(parent), last, make(module)), and note the full name.",
         ),
         check=check_inject,
+        takes=("model", "names", "make"),
+        mutates=("model",),
     ),
     Exercise(
         name="overlap",
@@ -96,6 +104,7 @@ EXERCISES = [
             "Square the cosines, add them all, divide by min(i, j).",
         ),
         check=check_overlap,
+        takes=("M", "N", "i", "j"),
     ),
     MY_GRADIENTS,
 ]

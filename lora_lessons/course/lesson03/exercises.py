@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..cards import Card
 from ..checks.core import Exercise
@@ -10,10 +11,12 @@ from . import checks
 from .own import MY_ALPHAS
 
 
-def _exercise(name: str, title: str, points: int, minutes: int, hints: Sequence[str]) -> Exercise:
+def _exercise(
+    name: str, title: str, points: int, minutes: int, hints: Sequence[str], **contract: Any
+) -> Exercise:
     first, second, third = hints
     check = getattr(checks, f"check_{name}")
-    return Exercise(name, title, points, minutes, (first, second, third), check)
+    return Exercise(name, title, points, minutes, (first, second, third), check, **contract)
 
 
 EXERCISES = [
@@ -21,39 +24,40 @@ EXERCISES = [
         "The card's \"effective weight = alpha / r\" is short for W + (alpha / r) B A.",
         "r is not given: it is the number of A's rows, A.shape[0].",
         "s = alpha / r, or alpha / math.sqrt(r) if stabilized. Return W + s * (B @ A).",
-    )),
+    ), takes=("W", "B", "A", "alpha", "stabilized"),
+       because={"W": "It is frozen: return W + s * (B @ A)."}),
     _exercise("alpha_for", "3.2 Keep the scaling when r changes", 1, 5, (
         "Write the old scaling and the new one, set them equal, and solve for the new alpha.",
         "alpha / r stays if alpha grows as r; alpha / sqrt(r) stays if alpha grows as sqrt(r).",
         "ratio = new_r / old_r; return old_alpha * (math.sqrt(ratio) if stabilized else ratio).",
-    )),
+    ), takes=("new_r", "old_r", "old_alpha", "stabilized"), returns="number"),
     _exercise("first_update", "3.3 What the first step does to W", 2, 8, (
         "B starts at zero, so A has no gradient yet and only B moves. The update of W is s B A.",
         "The gradient of B is s * G @ A.T. SGD moves B by -lr times it; Adam by -lr times its "
         "sign (its first step divides each gradient by its own size).",
         "grad = s * G @ A.T; step = grad if sgd else torch.sign(grad); return -lr * s * step @ A.",
-    )),
+    ), takes=("G", "A", "s", "lr", "optimizer")),
     _exercise("same_run", "3.4 The same run without alpha", 2, 8, (
         "alpha x k equals B A being k times as large. Share it: A and B both sqrt(k) times.",
         "Then the gradients of A and B are smaller by sqrt(k). Adam does not notice, and its steps "
         "must be sqrt(k) times as long. SGD notices: its rate makes up for that too.",
         "lr times sqrt(k) for adamw and k for sgd; start_A is sqrt(k) for both; weight_decay is "
         "divided by what lr was multiplied by.",
-    )),
+    ), takes=("k", "lr", "weight_decay", "optimizer")),
     _exercise("power_law", "3.5 The exponent of a measured law", 2, 6, (
         "If y = c x^p, then log y = log c + p log x: a straight line, and p is its slope.",
         "Slope by least squares: sum of (a - mean a)(b - mean b) over sum of (a - mean a)², with "
         "a = log x and b = log y. First raise ValueError if any value is not above zero.",
         "a = torch.tensor(x).double().log(), b likewise; a = a - a.mean(), b = b - b.mean(); "
         "return (a @ b / (a @ a)).item().",
-    )),
+    ), takes=("x", "y"), returns="number"),
     _exercise("run_outcome", "3.6 Which runs broke", 2, 6, (
         "Ask in this order: is every loss finite? Is the end far above the base? Did it spike?",
         "excess = loss - base loss, step by step. The end is the mean of its last tenth: "
         "n = max(1, len(losses) // 10).",
         "Not all math.isfinite: diverged. sum(excess[-n:]) / n > margin: diverged. "
         "max(excess) > margin: spiked. Else stable.",
-    )),
+    ), takes=("losses", "untrained", "margin")),
     MY_ALPHAS,
 ]  # fmt: skip
 

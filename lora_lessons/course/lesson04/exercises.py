@@ -21,6 +21,8 @@ EXERCISES = [
             "scaling * (x * (noise >= p) / (1 - p)) @ A.T @ B.T",
         ),
         check=check_dropped_branch,
+        takes=("x", "noise", "A", "B", "scaling", "p"),
+        because={"x": "The base still needs all of x."},
     ),
     Exercise(
         name="DropoutLora",
@@ -34,6 +36,8 @@ EXERCISES = [
             "return self.linear(x) + self.scaling * (self.dropout(x) @ self.A.T @ self.B.T)",
         ),
         check=check_DropoutLora,
+        takes=("linear", "A", "B", "scaling", "p"),
+        because={"x": "Leave out inplace=True: others still read x."},
     ),
     Exercise(
         name="implied_penalty",
@@ -48,6 +52,7 @@ EXERCISES = [
             "p / (1 - p) * (X.square().mean(0) * delta.square().sum(0)).sum()",
         ),
         check=check_implied_penalty,
+        takes=("X", "W_base", "W_tuned", "p"),
     ),
     Exercise(
         name="measure_quietly",
@@ -62,6 +67,7 @@ EXERCISES = [
             "module.training = mode.",
         ),
         check=check_measure_quietly,
+        takes=("model", "measure"),
     ),
     Exercise(
         name="stopping_report",
@@ -74,6 +80,7 @@ EXERCISES = [
             "at = valid.index(min(valid)); return at, test[at], test[-1] - test[at]",
         ),
         check=check_stopping_report,
+        takes=("train", "valid", "test"),
     ),
     MY_DROPOUT,
 ]

@@ -21,6 +21,7 @@ EXERCISES = [
             'any(name == entry or name.endswith("." + entry) for entry in targets).',
         ),
         check=check_is_target,
+        takes=("name", "targets"),
     ),
     Exercise(
         name="in_blocks",
@@ -34,6 +35,7 @@ EXERCISES = [
             "there is a first one and whether it is in the list.",
         ),
         check=check_in_blocks,
+        takes=("name", "blocks"),
     ),
     Exercise(
         name="all_linear",
@@ -46,6 +48,7 @@ EXERCISES = [
             "Compare the module itself: `module is not model.get_output_embeddings()`.",
         ),
         check=check_all_linear,
+        takes=("model",),
     ),
     Exercise(
         name="not_found",
@@ -58,6 +61,7 @@ EXERCISES = [
             "[entry for entry in entries if not any(... for name in names)]",
         ),
         check=check_not_found,
+        takes=("names", "entries"),
     ),
     Exercise(
         name="rank_for_budget",
@@ -70,6 +74,8 @@ EXERCISES = [
             "cost = sum(out + in_ for out, in_ in shapes); max(1, round(budget / cost)).",
         ),
         check=check_rank_for_budget,
+        takes=("shapes", "budget"),
+        returns="int",
     ),
     Exercise(
         name="fused_update",
@@ -83,6 +89,8 @@ EXERCISES = [
             "torch.cat(blocks) puts them one below the other.",
         ),
         check=check_fused_update,
+        takes=("sizes", "factors", "scaling"),
+        dtype="input",
     ),
     MY_TARGETS,
 ]

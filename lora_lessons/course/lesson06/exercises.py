@@ -30,6 +30,7 @@ EXERCISES = [
             "modes: raise ValueError(...).",
         ),
         check=check_biases_that_train,
+        takes=("model", "wrapped", "mode"),
     ),
     Exercise(
         name="bias_numbers",
@@ -43,6 +44,8 @@ EXERCISES = [
             "the layers that count in this mode, and multiply by blocks.",
         ),
         check=check_bias_numbers,
+        takes=("hidden", "heads", "kv_heads", "blocks", "wrapped", "mode"),
+        returns="int",
     ),
     Exercise(
         name="adapter_contents",
@@ -59,6 +62,7 @@ EXERCISES = [
             "parameter.detach().clone().",
         ),
         check=check_adapter_contents,
+        takes=("model", "biases"),
     ),
     Exercise(
         name="measure_base",
@@ -75,6 +79,8 @@ EXERCISES = [
             "off, copy start, try: return measure(model), finally: copy trained, restore was_on.",
         ),
         check=check_measure_base,
+        takes=("model", "start", "measure"),
+        because={"start": "Copy its values into the parameters."},
     ),
     Exercise(
         name="fewer_biases",
@@ -88,6 +94,8 @@ EXERCISES = [
             "Behind the weights comes o: W_o (mix + b_v) + b_o = W_o mix + (b_o + W_o b_v).",
         ),
         check=check_fewer_biases,
+        takes=("b_q", "b_k", "b_v", "W_o", "b_o"),
+        dtype="input",
     ),
     Exercise(
         name="run_blocks",
@@ -103,6 +111,7 @@ EXERCISES = [
             "block: hidden = torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=True).",
         ),
         check=check_run_blocks,
+        takes=("embed", "blocks", "ids"),
     ),
     MY_FILE,
 ]

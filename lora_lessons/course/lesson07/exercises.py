@@ -22,7 +22,7 @@ EXERCISES = [
             "counts = (place >= prompt_lengths[:, None]) & (place < lengths[:, None]); "
             "ids.where(counts, -100).",
         ),
-        check=check_labels_for,
+        check=check_labels_for, takes=("ids", "prompt_lengths", "lengths"), dtype="input",
     ),
     Exercise(
         name="causal_loss",
@@ -37,7 +37,7 @@ EXERCISES = [
             "cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), "
             "ignore_index=-100).item()",
         ),
-        check=check_causal_loss,
+        check=check_causal_loss, takes=("logits", "labels"),
     ),
     Exercise(
         name="shift_right",
@@ -51,7 +51,7 @@ EXERCISES = [
             "first = labels.new_full((len(labels), 1), start); read = torch.cat([first, "
             "labels[:, :-1]], dim=1); read.masked_fill(read == -100, pad).",
         ),
-        check=check_shift_right,
+        check=check_shift_right, takes=("labels", "start", "pad"),
     ),
     Exercise(
         name="edit_distance",
@@ -68,7 +68,7 @@ EXERCISES = [
             "[before[0] + 1]; for each j append min(before[j] + 1, row[-1] + 1, before[j - 1] + "
             "(sound != target[j - 1])). At the end return row[-1].",
         ),
-        check=check_edit_distance,
+        check=check_edit_distance, takes=("guess", "target"), returns="int",
     ),
     Exercise(
         name="fitting_arguments",
@@ -84,7 +84,7 @@ EXERCISES = [
             '{"task_type": task, "modules_to_save": [m for m in new_modules if m not in '
             "saved_by[task]]}.",
         ),
-        check=check_fitting_arguments,
+        check=check_fitting_arguments, takes=("architecture", "new_modules", "saved_by"),
         allowed=("lora_lessons.__getattr__",),  # ll.TaskType
     ),
     MY_LOSS,

@@ -26,6 +26,7 @@ EXERCISES = [
             'sorted({name.rpartition(".")[0] for name in in_model if name not in in_file})',
         ),
         check=check_new_modules,
+        takes=("in_model", "in_file"),
     ),
     Exercise(
         name="label_pieces",
@@ -39,6 +40,7 @@ EXERCISES = [
             "None and word != before, else -100; then before = word.",
         ),
         check=check_label_pieces,
+        takes=("word_ids", "labels"),
     ),
     Exercise(
         name="table_macro_f1",
@@ -52,6 +54,7 @@ EXERCISES = [
             "The clamp makes 0 / 1 of 0 / 0.",
         ),
         check=check_table_macro_f1,
+        takes=("table",),
     ),
     Exercise(
         name="answer_tokens",
@@ -66,6 +69,7 @@ EXERCISES = [
             "a == start], and lasts with b == end. If one is empty, return (0, 0).",
         ),
         check=check_answer_tokens,
+        takes=("offsets", "sides", "start", "end"),
     ),
     Exercise(
         name="best_span",
@@ -80,6 +84,7 @@ EXERCISES = [
             "and page[j]]; return the one with the largest start[i] + end[j].",
         ),
         check=check_best_span,
+        takes=("start", "end", "page", "longest"),
     ),
     Exercise(
         name="masked_mean",
@@ -93,6 +98,8 @@ EXERCISES = [
             "(hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)",
         ),
         check=check_masked_mean,
+        takes=("hidden", "mask"),
+        differentiable=("hidden",),
     ),
     MY_CLASSIFIER,
 ]

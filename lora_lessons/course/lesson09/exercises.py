@@ -29,6 +29,7 @@ EXERCISES = [
             "same for lora_B.",
         ),
         check=check_file_tensors,
+        takes=("state", "adapter"),
     ),
     Exercise(
         name="load_strictly",
@@ -43,6 +44,8 @@ EXERCISES = [
             "targets[key].copy_(given[key]) for every key.",
         ),
         check=check_load_strictly,
+        takes=("targets", "given"),
+        mutates=("targets",),
     ),
     Exercise(
         name="merge_rounded",
@@ -56,6 +59,11 @@ EXERCISES = [
             "(merged == W)[delta != 0].float().mean().item().",
         ),
         check=check_merge_rounded,
+        takes=("W", "A", "B", "scaling"),
+        because={
+            "W": "A cell that runs twice would merge the update twice. (W.float() is W itself, no "
+            "copy, when W is float32.)"
+        },
     ),
     Exercise(
         name="ExactMerge",
@@ -70,6 +78,8 @@ EXERCISES = [
             "self.kept = None, so that the next merge takes a fresh copy.",
         ),
         check=check_ExactMerge,
+        takes=("linear",),
+        mutates=("linear.weight.values",),
     ),
     Exercise(
         name="serve_batch",
@@ -84,6 +94,8 @@ EXERCISES = [
             "y[rows] = y[rows] + s * (x[rows] @ A.T @ B.T).",
         ),
         check=check_serve_batch,
+        takes=("x", "linear", "adapters", "names"),
+        differentiable=("x",),
     ),
     Exercise(
         name="weighted_sum",
@@ -97,6 +109,7 @@ EXERCISES = [
             "scaled lists w * s * B for each adapter and its weight w.",
         ),
         check=check_weighted_sum,
+        takes=("adapters", "weights"),
     ),
     Exercise(
         name="merge_into_head",
@@ -112,6 +125,8 @@ EXERCISES = [
             "head.weight += delta.",
         ),
         check=check_merge_into_head,
+        takes=("model", "delta"),
+        mutates=("model",),
     ),
     MY_MERGE,
 ]
