@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.common import RESULTS, load, provenance, save
 from lora_lessons.base.load import load_base
 from lora_lessons.train.memory.meter import MemoryMeter
+from lora_lessons.train.settings import FitSettings
 from lora_lessons.train.step import training_step
 
 ROWS, LENGTH, LR, CLIP, WARM_UP = 16, 128, 1e-3, 1.0, 2
@@ -86,7 +87,7 @@ def plain_loop(model: nn.Module) -> Iterator[Take]:
 @contextlib.contextmanager
 def our_loop(model: nn.Module) -> Iterator[Take]:
     """The step of `fit`."""
-    with training_step(model, steps=10**6, lr=LR, clip=CLIP) as step:
+    with training_step(model, FitSettings(steps=10**6, lr=LR, clip=CLIP)) as step:
         yield lambda batch: step([batch]).item()
 
 

@@ -24,10 +24,11 @@ from .data import BatchStream
 from .distributed import Processes
 from .history import History
 from .loss import is_sharded
-from .optim import uses_bf16
+from .modes import random_state_of, set_random_state
 from .step import TrainStep
 
 FILE = "checkpoint.safetensors"
+BEFORE_0_2 = {"fast_layers": True}  # what files of 0.1 do not say
 MARK = "$tensor"  # in the JSON, in a tensor's place: {MARK: the tensor's name}
 
 
@@ -88,17 +89,19 @@ class Checkpoint:
 
     def _optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         state = self.step.optimizer.state
-        return {str(i): state[p] for i, p in enumerate(self.step.parameters) if p in state}
+        return {str(i): state[p] for i, p in enumerate(self.step.updated) if p in state}
 
     def _restore_optimizer(self, kept: dict[str, dict[str, torch.Tensor]]) -> None:
-        for i, parameter in enumerate(self.step.parameters):
+        if any(int(i) >= len(self.step.updated) for i in kept):  # each was updated by itself there
+            self.step.masters.split(self.step.optimizer)
+        for i, parameter in enumerate(self.step.updated):
             self.step.optimizer.state[parameter] = {
                 key: value.to(parameter.device) for key, value in kept.get(str(i), {}).items()
             }
 
     def _require_same_run(self, state: dict[str, Any]) -> None:
         advice = "Give the same again, choose another folder, or delete the file to start afresh."
-        there, here = state["settings"], self.settings
+        there, here = BEFORE_0_2 | state["settings"], self.settings
         changed = [
             f"{name}={here.get(name)!r} (there {there.get(name)!r})"
             for name in sorted({*there, *here})
@@ -114,12 +117,6 @@ class Checkpoint:
                 f"{self.path} is of another model: {len(names)} trained parameters differ in name "
                 f"or shape, the first is {names[0]!r}. {advice}"
             )
-
-
-def run_settings(device: torch.device, processes: Processes, **settings: Any) -> dict[str, Any]:
-    """What a run's losses depend on, besides model and data: these must be given again."""
-    bf16 = uses_bf16(device, settings["precision"])  # "auto" may mean another on another device
-    return settings | {"precision": "bf16" if bf16 else "fp32", "processes": processes.count}
 
 
 def adapter_settings(model: nn.Module) -> dict[str, Any]:
@@ -142,21 +139,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
-
-
-def random_state_of(device: torch.device) -> dict[str, torch.Tensor]:
-    """The states that dropout draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """The inverse of `random_state_of`."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .fast.blocks import repeated_blocks
 from .loss import Batch, LossFunction, is_sharded
+from .repeated import repeated_blocks
 
 
 @dataclasses.dataclass(frozen=True)

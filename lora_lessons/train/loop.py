@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from .checkpoint import Checkpoint, run_settings
+from .checkpoint import Checkpoint
 from .data import BatchStream, to_device
 from .distributed import Processes, join
 from .fast.capture import CapturedStep
@@ -24,8 +24,8 @@ from .modes import (
     training_mode,
     unchanged_random_state,
 )
-from .optim import device_of, schedule_factor, trainable_parameters
-from .settings import check_settings, require_unmerged, require_whole
+from .optim import device_of, trainable_parameters
+from .settings import FitSettings, require_unmerged
 from .step import training_step
 
 __all__ = ["Step", "evaluate", "fit", "run"]
@@ -56,6 +56,7 @@ def fit(
     capture: str | bool = "auto",
     compile: str | bool = "auto",
     recompute: bool = False,
+    fast_layers: bool = True,
     seed: int = 0,
     progress: bool = True,
     loss_fn: LossFunction | None = None,
@@ -82,6 +83,9 @@ def fit(
             does, True does for any and raises where it cannot. It takes about 10 s, once.
         recompute: gradient checkpointing: the repeated blocks keep their inputs alone, and are
             computed a second time in the backward pass. Less memory, a third more work.
+        fast_layers: True lets faster classes with the same function stand in for the LoRA layers
+            meanwhile; False trains the very `Linear` that `lora/layer.py` shows, so that a print
+            or a breakpoint there is reached.
         seed: of dropout. The caller's random state is as before afterwards.
         loss_fn: f(model, batch) -> (sum of losses, count), or a mean loss.
         checkpoint: a folder. Every `checkpoint_every` steps and at the end the run's state is
@@ -94,42 +98,64 @@ def fit(
 
     Under `torchrun` the processes train together; see `distributed`.
     """
-    check_settings(steps, lr, accumulate, eval_every, warmup, schedule, precision, clip)
+    settings = FitSettings(
+        steps=steps,
+        lr=lr,
+        weight_decay=weight_decay,
+        warmup=warmup,
+        schedule=schedule,
+        clip=clip,
+        accumulate=accumulate,
+        eval_every=eval_every,
+        precision=precision,
+        capture=capture,
+        compile=compile,
+        recompute=recompute,
+        fast_layers=fast_layers,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        deterministic=deterministic,
+    )
     require_unmerged(model)
-    device = trainable_parameters(model)[0].device
-    processes = join(device)
     source = BatchStream(batches)
     if checkpoint is not None:
-        require_whole("checkpoint_every", checkpoint_every, least=1)
         source.require_place()
+    measure = None if valid is None else partial(validation_loss, model, valid, precision)
+    return train(model, source, settings, loss_fn, measure, checkpoint, progress)
 
-    settings = {"lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
-    how = {"capture": capture, "compile": compile, "recompute": recompute}
-    how |= {"loss_fn": loss_fn or summed_loss, "processes": processes}
+
+def train(
+    model: nn.Module,
+    source: BatchStream,
+    settings: FitSettings,
+    loss_fn: LossFunction | None,
+    measure: Callable[[], list[float]] | None,
+    folder: str | Path | None,
+    progress: bool,
+) -> History:
+    """`fit` with its settings made: the model's modes and random state, the step, the loop."""
+    device = trainable_parameters(model)[0].device
+    processes = join(device)
     with (
         training_mode(model),
-        random_state(seed + processes.rank, device),
-        deterministic_algorithms(deterministic),
-        training_step(model, steps=steps, **settings, **how) as step,
+        random_state(settings.seed + processes.rank, device),
+        deterministic_algorithms(settings.deterministic),
+        training_step(model, settings, loss_fn or summed_loss, processes) as step,
     ):
         history, kept = History(), None
-        if checkpoint is not None:
-            settings |= {"steps": steps, "warmup": warmup, "schedule": schedule, "seed": seed}
-            settings |= {"accumulate": accumulate, "eval_every": eval_every}
-            settings = run_settings(device, processes, deterministic=deterministic, **settings)
-            kept = Checkpoint(checkpoint, settings, model, step.step, source, processes)
+        if folder is not None:
+            of_result = settings.of_result(device, processes.count)
+            kept = Checkpoint(folder, of_result, model, step.step, source, processes)
             history = kept.resume()
+        history.fast_layers = settings.fast_layers
         run(
             step,
-            partial(next_batches, source, accumulate, loss_fn is None, processes, device),
-            steps=steps,
-            factor=lambda i: schedule_factor(i, steps, warmup, schedule),
+            partial(next_batches, source, settings.accumulate, loss_fn is None, processes, device),
+            settings,
             histories=[history],
-            measure=None if valid is None else partial(validation_loss, model, valid, precision),
-            eval_every=eval_every,
+            measure=measure,
             progress=progress and processes.rank == 0,
-            save=None if kept is None else lambda: kept.save(history),
-            save_every=checkpoint_every,
+            save=None if kept is None else partial(kept.save, history),
         )
     return history
 
@@ -165,34 +191,31 @@ def validation_loss(
 def run(
     step: CapturedStep,
     draw: Callable[[], list[Batch]],
+    settings: FitSettings,
     *,
-    steps: int,
-    factor: Callable[[int], float],
     histories: list[History],
     measure: Callable[[], list[float]] | None,
-    eval_every: int,
     progress: bool,
     save: Callable[[], None] | None = None,
-    save_every: int = 1,
 ) -> None:
-    """Train K models in one step, one history each, from where the histories end to `steps`.
+    """Train K models in one step, one history each, from where the histories end to the last step.
 
-    `factor(i)` multiplies the learning rate at step i, `measure` evaluates the K models, `save`
-    writes a checkpoint. An interrupt and a loss that is not finite end the run early.
+    `measure` evaluates the K models, `save` writes a checkpoint. An interrupt and a loss that is
+    not finite end the run early.
     """
     from tqdm.auto import tqdm
 
-    done = len(histories[0].steps)
+    done, steps, eval_every = len(histories[0].steps), settings.steps, settings.eval_every
     with tqdm(total=steps, initial=done, disable=not progress, unit="step") as bar:
         loop = Loop(step, histories, measure, save, bar)
         try:
             if done == 0:
                 loop.evaluate()
             while loop.done < steps and not all(history.diverged for history in histories):
-                loop.take_step(draw, factor)
+                loop.take_step(draw, settings.factor)
                 if loop.done < steps and eval_every and loop.done % eval_every == 0:
                     loop.evaluate()
-                if loop.done < steps and loop.done % save_every == 0:
+                if loop.done < steps and loop.done % settings.checkpoint_every == 0:
                     loop.write_checkpoint()
             loop.evaluate()
             loop.write_checkpoint()

@@ -121,7 +121,15 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether FSDP2 gathers the model's weights, which it does when the model itself is called."""
-    return hasattr(model, "reshard")
+    return any(kind.__name__ == "FSDPModule" for kind in type(model).__mro__)
+
+
+def runs_in_one_dtype(model: nn.Module) -> bool:
+    """Whether a bf16 model computes in bf16 by itself: transformers' are written so.
+
+    Another model may meet float32, in a batch or in itself, which only autocast rounds.
+    """
+    return any(kind.__name__ == "PreTrainedModel" for kind in type(unwrap(model)).__mro__)
 
 
 def require_labels(batch: Batch) -> None:

@@ -49,6 +49,21 @@ def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextMa
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
+def random_state_of(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states that dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """The inverse of `random_state_of`."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
 @contextlib.contextmanager
 def deterministic_algorithms(wanted: bool) -> Iterator[None]:
     """Inside, if wanted, operations give the same bits each time or raise; as before after.
@@ -62,8 +77,8 @@ def deterministic_algorithms(wanted: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
     try:
+        torch.use_deterministic_algorithms(True)
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)

@@ -1,12 +1,18 @@
-"""One update of one model: forward, backward, clipping, AdamW; and how it is made fast."""
+"""One update of one model: forward, backward, clipping, AdamW; and how it is made fast.
+
+`TrainStep` is the step, and reads alone: `__call__`, `gradients`, `_forward`, `_backward`.
+`training_step` prepares the model for it, by parts of `train/fast/` that may each be left out.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .distributed import ALONE, Processes, across
 from .fast.blocks import compiled_blocks
@@ -14,11 +20,12 @@ from .fast.capture import CapturedStep, prepare
 from .fast.fused import fused_layers
 from .fast.masters import MasterWeights, master_weights
 from .fast.packed import PackedAdapters
-from .loss import Batch, LossFunction, is_sharded, summed_loss
-from .memory.recompute import recomputed_blocks
+from .loss import Batch, LossFunction, is_sharded, runs_in_one_dtype, summed_loss
+from .memory.recompute import Recomputed, recomputed_blocks
 from .optim import adamw, autocast, set_learning_rate, trainable_parameters
+from .settings import FitSettings
 
-RECOMPUTED = "recompute=True saves and restores random states on the host"
+DRAWS_AGAIN = "recompute=True saves and restores random states on the host, for dropout's sake"
 SHARDED = "the model is sharded, and its blocks gather their weights as they run"
 
 
@@ -41,22 +48,33 @@ class TrainStep:
         loss_fn: LossFunction = summed_loss,
         masters: MasterWeights | PackedAdapters | None = None,
         processes: Processes = ALONE,
+        recomputed: Sequence[Recomputed] = (),
     ) -> None:
         self.model, self.parameters, self.optimizer = model, parameters, optimizer
         self.clip, self.masters, self.processes = clip, masters, processes
         self.loss = across(processes, model, loss_fn)
         self.weights = masters.weights if masters else parameters
-        autocasts = masters is None or masters.needs_autocast
+        self.recomputed = recomputed
+        autocasts = masters is None or masters.needs_autocast or not runs_in_one_dtype(model)
         self.precision = precision if autocasts else "fp32"  # the copies are of bf16 themselves
         self.device = parameters[0].device
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
         loss = self.gradients(batches)
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            nn.utils.clip_grad_norm_(self.updated, self.clip)
         self.optimizer.step()
         self.refresh()
         return loss
+
+    @property
+    def updated(self) -> list[nn.Parameter]:
+        """What the optimizer updates and clipping measures: the parameters, or parts of them."""
+        return self.masters.updated if self.masters else self.parameters
+
+    def why_not_captured(self) -> str:
+        """What a first step has shown to speak against capturing; empty if nothing."""
+        return DRAWS_AGAIN if any(block.random for block in self.recomputed) else ""
 
     def refresh(self) -> None:
         """Make the copies of the parameters anew, after they have changed."""
@@ -66,12 +84,16 @@ class TrainStep:
     def gradients(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Fill the parameters' gradients, and return the loss before the update, (1,)."""
         self.optimizer.zero_grad(set_to_none=True)
+        if self.masters:
+            self.masters.start()
         if len(batches) == 1 and self.processes.count == 1:
             total, count = self._forward(batches[0])
             loss = total / count
             self._backward(loss)
         else:
             loss = self._accumulate(batches)
+        if self.masters:
+            self.masters.hand_out(self.optimizer)
         return loss.detach().reshape(1)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,7 +131,7 @@ class TrainStep:
 
     def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients go to the other processes with the last micro-batch only."""
-        waits = hasattr(self.loss, "no_sync")  # DistributedDataParallel's; FSDP keeps parts only
+        waits = isinstance(self.loss, DistributedDataParallel)  # FSDP keeps parts only
         return self.loss.no_sync() if waits and not last else contextlib.nullcontext()
 
     def set_learning_rate(self, factor: float) -> None:
@@ -119,46 +141,47 @@ class TrainStep:
 @contextlib.contextmanager
 def training_step(
     model: nn.Module,
-    *,
-    steps: int,
-    lr: float,
-    weight_decay: float = 0.0,
-    clip: float | None = 1.0,
-    precision: str = "auto",
-    capture: str | bool = "auto",
-    compile: str | bool = "auto",
+    settings: FitSettings | None = None,
     loss_fn: LossFunction = summed_loss,
-    recompute: bool = False,
     processes: Processes = ALONE,
+    **fields: Any,
 ) -> Iterator[CapturedStep]:
-    """The fastest step that the model allows, inside; the model's layers are as before after.
+    """The fastest step that model and settings allow, inside; the layers are as before after.
+    Fields of FitSettings may stand in place of settings: `training_step(model, steps=9, lr=1e-3)`.
 
-    LoRA layers are fused, those that read the same x together; float32 adapters get bf16 copies,
-    the repeated block is compiled, and the whole step captured. Each falls back by itself.
+    With `fast_layers` LoRA layers are fused, those that read the same x together, and float32
+    adapters get bf16 copies. The repeated block is compiled, and the whole step captured. Each
+    falls back by itself.
     """
-    if is_sharded(model):
+    settings = settings or FitSettings(**fields)
+    sharded = is_sharded(model)
+    if sharded:
         model.reshard()  # an evaluation leaves some weights whole
     parameters = trainable_parameters(model)
+    why_not = SHARDED if sharded else ""
     with contextlib.ExitStack() as stack:
-        # several processes lay out their messages for the parameters as they are: float32
-        split = precision if processes.count == 1 else "fp32"
-        masters = stack.enter_context(master_weights(model, parameters, split))
-        stack.enter_context(fused_layers(model))
+        masters = None
+        if settings.fast_layers:
+            # several processes lay out their messages for the parameters as they are: float32
+            split = settings.precision if processes.count == 1 else "fp32"
+            masters = stack.enter_context(master_weights(model, parameters, split))
+            stack.enter_context(fused_layers(model))
+        blocks = stack.enter_context(
+            compiled_blocks(model, settings.compile, settings.steps, why_not)
+        )
+        recomputed = stack.enter_context(recomputed_blocks(model, settings.recompute))
         trained = masters.masters if masters else parameters
-        why_not = RECOMPUTED if recompute else SHARDED if is_sharded(model) else ""
-        blocks = stack.enter_context(compiled_blocks(model, compile, steps, why_not))
-        stack.enter_context(recomputed_blocks(model, recompute))
-        optimizer = adamw(trained, lr, weight_decay)
         eager = TrainStep(
             model,
             trained,
-            optimizer,
-            clip=clip,
-            precision=precision,
+            adamw(trained, settings.lr, settings.weight_decay),
+            clip=settings.clip,
+            precision=settings.precision,
             loss_fn=loss_fn,
             masters=masters,
             processes=processes,
+            recomputed=recomputed,
         )
-        step = prepare(eager, capture, steps, blocks, why_not)
+        step = prepare(eager, settings.capture, settings.steps, blocks, why_not)
         stack.callback(step.close)
         yield step

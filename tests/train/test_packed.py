@@ -14,6 +14,7 @@ from lora_lessons.train.fast import masters
 from lora_lessons.train.fast.groups import GroupedLinear, groups_of
 from lora_lessons.train.fast.packed import PackedAdapters
 from lora_lessons.train.loop import fit
+from lora_lessons.train.settings import FitSettings
 from lora_lessons.train.step import training_step
 
 IDS = token_ids()
@@ -44,7 +45,9 @@ def trained(model):
 
 
 def packed(model):
-    return PackedAdapters(trained(model), groups_of(model))
+    adapters = PackedAdapters(trained(model), groups_of(model))
+    adapters.install()
+    return adapters
 
 
 def test_layers_that_read_the_same_x_are_grouped():
@@ -117,7 +120,7 @@ def test_it_trains_as_copies_one_by_one_do(dtype, options, monkeypatch):
 
 def test_dropout_is_drawn_anew_and_is_off_in_evaluation():
     model = lora(init=False, lora_dropout=0.5)
-    with training_step(model, steps=3, lr=1e-2, precision="bf16"):
+    with training_step(model, FitSettings(steps=3, lr=1e-2, precision="bf16")):
         inputs = {"input_ids": batch()["input_ids"]}
         with torch.no_grad():
             model.train()
@@ -130,7 +133,10 @@ def test_the_model_is_its_own_again_after_an_error():
     model = lora()
     weights = [p.detach().clone() for p in model.parameters()]
     pointers = [p.data_ptr() for p in model.parameters()]
-    with pytest.raises(OSError, match="disk"), training_step(model, steps=3, lr=1.0) as step:
+    with (
+        pytest.raises(OSError, match="disk"),
+        training_step(model, FitSettings(steps=3, lr=1.0)) as step,
+    ):
         step.step.precision = "bf16"
         raise OSError("disk")
     adapters = packed(model)

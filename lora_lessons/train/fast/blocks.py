@@ -14,23 +14,13 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from ..memory.recompute import Recomputed
+from ..repeated import repeated_blocks
 from .cross_entropy import chunk
 
 FEWEST_COMPILED_STEPS = (
     1000  # "auto": a small model's step gains milliseconds, compiling takes 10 s
 )
-
-
-def repeated_blocks(model: nn.Module) -> list[nn.Module]:
-    """The modules of the longest `nn.ModuleList` of two or more modules of one class."""
-    lists = [
-        list(module)
-        for module in model.modules()
-        if isinstance(module, nn.ModuleList)
-        and len(module) > 1
-        and len(set(map(type, module))) == 1
-    ]
-    return max(lists, key=len, default=[])
 
 
 class CompiledBlocks:
@@ -39,16 +29,17 @@ class CompiledBlocks:
     def __init__(
         self, model: nn.Module, compile: str | bool, steps: int, why_not: str = ""
     ) -> None:
-        if compile not in ("auto", True, False):
-            raise ValueError(f'compile must be "auto", True or False, got {compile!r}')
         self.required = compile is True
         self.blocks = repeated_blocks(model)
         self.why_not = "compile=False" if compile is False else why_not
         self.why_not = self.why_not or self._why_not(model, steps)
         if self.required and self.why_not:
             raise RuntimeError(f"the model cannot be compiled: {self.why_not}")
-        if not self.why_not:
-            self.blocks = [*self.blocks, chunk]
+        self.blocks = [*self.blocks, chunk]
+
+    def install(self) -> None:
+        """Compile, if nothing speaks against it: at the blocks' first call."""
+        if self.compiled:
             with compiler_settings():
                 for block in self.blocks:
                     block.compile(dynamic=False)
@@ -87,10 +78,14 @@ class CompiledBlocks:
             raise RuntimeError(f"the model cannot be compiled: {reason}")
 
     def restore(self) -> None:
-        """The blocks as they were."""
+        """The blocks as they were; one that is recomputed is so still, as written."""
         if self.compiled:
             for block in self.blocks:
-                block._compiled_call_impl = None
+                call = block._compiled_call_impl
+                if isinstance(call, Recomputed):
+                    call.call = block._call_impl
+                else:
+                    block._compiled_call_impl = None
 
 
 @contextlib.contextmanager
@@ -100,6 +95,7 @@ def compiled_blocks(
     """The repeated block compiled inside, if it is to be and no `why_not` speaks against it."""
     blocks = CompiledBlocks(model, compile, steps, why_not)
     try:
+        blocks.install()
         yield blocks
     finally:
         blocks.restore()

@@ -92,6 +92,7 @@ class CapturedStep:
         except RuntimeError as error:
             self.why_not = f"the step waits for the GPU: {first_line(error)}"
         before.restore()
+        self.why_not = self.why_not or self.step.why_not_captured()
         if not self.why_not:
             try:
                 self._capture()
@@ -221,8 +222,6 @@ def prepare(
     capture: "auto", False (never) or True (raise instead of staying eager). `why_not_else` is what
     the caller knows to speak against it.
     """
-    if capture not in ("auto", True, False):
-        raise ValueError(f'capture must be "auto", True or False, got {capture!r}')
     wrapped = CapturedStep(step, blocks, required=capture is True)
     wrapped.why_not = "capture=False" if capture is False else why_not_else
     wrapped.why_not = wrapped.why_not or why_not(step, steps, capture)

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ...lora.layer import Linear
@@ -58,6 +60,7 @@ class LoraProduct(torch.autograd.Function):
         return add_product(result, thin, B.t())
 
     @staticmethod
+    @once_differentiable  # `thin` is kept as a number: a second derivative would miss its part
     def backward(ctx, g):
         x, thin, W, A, B, *rest = ctx.saved_tensors
         mask = rest[0] if rest else None
@@ -98,10 +101,26 @@ def lora_product(
         thin = scaled(F.linear(F.dropout(x, p), A, c), scaling)  # (..., r)
         return F.linear(x, W, b) + F.linear(thin, B)
     rows = x.reshape(-1, x.shape[-1])
-    return LoraProduct.apply(rows, W, b, A, B, scaling, p, c).view(*x.shape[:-1], -1)
+    result = LoraProduct.apply(rows, W, b, A, B, scaling, p, c)  # (N, out)
+    return result.view(*x.shape[:-1], len(W))  # not -1: x may have no rows
 
 
-class FusedLinear(Linear):
+def bare_layer() -> Linear:
+    """A layer without its attributes, which a copy or a pickle fills in."""
+    return Linear.__new__(Linear)
+
+
+class StandIn(Linear):
+    """A class that a layer has inside `fit` only. Copies and pickles of the layer are `Linear`s."""
+
+    of_fit: tuple[str, ...] = ()  # attributes that belong to the run, not to the layer
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        state = {name: value for name, value in vars(self).items() if name not in self.of_fit}
+        return bare_layer, (), state
+
+
+class FusedLinear(StandIn):
     """`Linear` while it is trained inside `fit`: the same function, by `lora_product`."""
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
@@ -126,16 +145,29 @@ def can_be_fused(module: nn.Module) -> bool:
         return False
     adapter = module.adapter(module.active_adapters[0])
     plain = adapter.name not in module.lora_variant and adapter.B.bias is None
-    return plain and not module.weight.requires_grad
+    return plain and not module.weight.requires_grad and not any(map(is_watched, parts_of(module)))
+
+
+def parts_of(layer: Linear) -> list[nn.Module]:
+    """What a layer calls, and a fused one does not: its base layer and its adapter's parts."""
+    adapter = layer.adapter(layer.active_adapters[0])
+    return [layer.base_layer, adapter.A, adapter.B, adapter.dropout]
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody waits for a module's call by a hook, or replaced its forward."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    hooks += (module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module)
 
 
 @contextlib.contextmanager
 def fused_layers(model: nn.Module) -> Iterator[int]:
     """Inside, the model's LoRA layers that can be fused are. Yields how many."""
     layers = [module for module in model.modules() if can_be_fused(module)]
-    for layer in layers:
-        layer.__class__ = FusedLinear
     try:
+        for layer in layers:
+            layer.__class__ = FusedLinear
         yield len(layers)
     finally:
         for layer in layers:

@@ -14,12 +14,13 @@ over memory; this saves both. Microsoft's MergedLinear does the same (Hu et al. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...lora.layer import Linear
-from .fused import can_be_fused, lora_product
+from .fused import StandIn, can_be_fused, lora_product
 
 # children of one module that read the same x, in the order in which they are asked
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"), ("query", "key", "value"))
@@ -35,73 +36,181 @@ class Group:
     `A` (R, in) and `B` (O, R), with blocks on the diagonal and times its scaling, are set before
     each forward. A bias that is trained is one more column of B, and `constant` (R,) makes x A' 1
     there: so its gradient comes with B's, not by a sum over all rows.
+
+    The layers are changed by `install` only, and are their own again after `dissolve`.
     """
 
     def __init__(self, layers: Sequence[Linear], dtype: torch.dtype) -> None:
-        self.layers = list(layers)
+        self.layers, self.dtype = list(layers), dtype
         self.name = layers[0].active_adapters[0]
-        self.dropout = getattr(layers[0].adapter(self.name).dropout, "p", 0.0)
+        self.dropout = dropout_of(layers[0])
         self.outs = [layer.out_features for layer in layers]
         self.ranks = [layer.r[self.name] for layer in layers]
         self.bias_is_trained = layers[0].bias is not None and layers[0].bias.requires_grad
         self.columns = rounded_up(sum(self.ranks) + self.bias_is_trained)  # R
         self.A: Tensor | None = None
         self.B: Tensor | None = None
+        self.W: Tensor | None = None
+        self.b: Tensor | None = None
         self.constant: Tensor | None = None
-        self.in_place = layers[0].weight.dtype == dtype
-        self.W = self._stacked(dtype)
-        biases = [] if layers[0].bias is None or self.bias_is_trained else [m.bias for m in layers]
-        self.b = torch.cat(biases).detach().to(dtype) if biases else None
-        self._x: Tensor | None = None
-        self._results: Sequence[Tensor] = ()
+        self.results = Results()
+        self.with_gradient: set[int] = set()  # places that the backward pass has reached
+        self.compiled = False  # the group's block is: then all places are
+        self._moved: list[Linear] = []  # layers whose W lies in the group's now
 
-    @torch.no_grad()
-    def _stacked(self, dtype: torch.dtype) -> Tensor:
-        """W one below the other; where no dtype changes, in W's place."""
-        W = torch.cat([layer.weight.detach() for layer in self.layers]).to(dtype)
-        if self.in_place:
-            for layer, rows in zip(self.layers, W.split(self.outs), strict=True):
+    def install(self) -> None:
+        """Take the layers' W together and stand in for them."""
+        layers = self.layers
+        self.W = torch.cat([layer.weight.detach() for layer in layers]).to(self.dtype)
+        if all(owns_its_memory(layer.weight, self.dtype) for layer in layers):
+            for layer, rows in zip(layers, self.W.split(self.outs), strict=True):
+                self._moved.append(layer)
                 layer.weight.data = rows  # so that W is in memory once
-        return W
+        if layers[0].bias is not None and not self.bias_is_trained:
+            self.b = torch.cat([layer.bias.detach() for layer in layers]).to(self.dtype)
+        for place, layer in enumerate(layers):
+            layer.group, layer.place = self, place
+            layer.__class__ = GroupedLinear
+
+    def parameters(self, place: int) -> list[nn.Parameter]:
+        """What is trained of the layer at `place`."""
+        layer = self.layers[place]
+        adapter = layer.adapter(self.name)
+        return [adapter.A.weight, adapter.B.weight, *([layer.bias] * self.bias_is_trained)]
 
     def output(self, place: int, x: Tensor) -> Tensor:
         """h of the layer at `place`, for x (..., in): (..., out)."""
-        if x is not self._x:
-            self._x, self._results = x, self._product(x)
-        result = self._results[place]
-        if place == len(self.layers) - 1:
-            self._x, self._results = None, ()
-        return result
+        training = self.layers[place].training
+        found = self.results.take(place, x, training)
+        if found is None:
+            pieces = self._product(x, self.dropout if training else 0.0)
+            found = self.results.keep(pieces, place, x, training)
+        return found
 
-    def _product(self, x: Tensor) -> Sequence[Tensor]:
-        p = self.dropout if self.layers[0].training else 0.0
+    def _product(self, x: Tensor, p: float) -> tuple[Tensor, ...]:
         x = x.to(self.W.dtype)
         h = lora_product(x, self.W, self.b, self.A, self.B, 1.0, p, self.constant)  # (..., O)
-        return h.split(self.outs, dim=-1)
+        if torch.compiler.is_compiling():  # a compiled block calls all of its layers
+            self.compiled = True
+            return h.split(self.outs, dim=-1)
+        return Pieces.apply(h, self)
 
-    def takes(self, x: Tensor) -> bool:
-        """Whether the layers' products are of W's dtype here, be it by autocast."""
-        return x.dtype == self.W.dtype or torch.is_autocast_enabled(x.device.type)
+    def forget(self) -> None:
+        """Results of an earlier forward are nobody's: before each forward, and after each step."""
+        self.results.clear()
 
     def dissolve(self) -> None:
-        """Each layer has its own W again."""
-        self._x, self._results = None, ()
-        if self.in_place:
-            for layer in self.layers:
-                layer.weight.data = layer.weight.data.clone()
+        """Each layer is a `Linear` with its own W again, however far `install` came."""
+        self.forget()
+        for layer in self.layers:
+            if type(layer) is GroupedLinear:
+                layer.__class__ = Linear
+            vars(layer).pop("group", None)
+            vars(layer).pop("place", None)
+        while self._moved:
+            weight = self._moved.pop().weight
+            weight.data = weight.data.clone()
 
 
-class GroupedLinear(Linear):
+class Results:
+    """What a group computed for layers that have not asked yet.
+
+    A result is handed out once, and only to a call like the one that computed it: the same x, not
+    written to since, with or without gradients, in the same mode, inside the same checkpoint. Any
+    other call computes anew, so layers may be called in any order, some of them, or twice.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+        self._x: Tensor | None = None
+        self._made: tuple[Any, ...] = ()
+        self._pieces: tuple[Tensor, ...] = ()
+        self._waiting: tuple[int, ...] = ()  # places whose result nobody has taken
+
+    def take(self, place: int, x: Tensor, training: bool) -> Tensor | None:
+        """The result for the layer at `place`, if it is there."""
+        if x is not self._x or place not in self._waiting or self._made != setting(x, training):
+            return None
+        result = self._pieces[place]
+        self._waiting = tuple(one for one in self._waiting if one != place)
+        if not self._waiting:
+            self.clear()
+        return result
+
+    def keep(self, pieces: tuple[Tensor, ...], place: int, x: Tensor, training: bool) -> Tensor:
+        """Keep all results but that for `place`, which is returned."""
+        self.clear()
+        if len(pieces) > 1:
+            self._x, self._made, self._pieces = x, setting(x, training), pieces
+            self._waiting = tuple(one for one in range(len(pieces)) if one != place)
+        return pieces[place]
+
+
+def setting(x: Tensor, training: bool) -> tuple[Any, ...]:
+    """What else than x a result depends on. `x._version` counts the writes to x."""
+    gradients = torch.is_grad_enabled()
+    if torch.compiler.is_compiling():  # a block's own calls, which the compiler follows
+        return training, gradients
+    version = None if x.is_inference() else x._version
+    # a checkpoint computes its inside again, and must find it as it was in the first pass
+    checkpoint = torch._C._autograd._top_saved_tensors_default_hooks(False)
+    inference = torch.is_inference_mode_enabled()
+    return training, gradients, inference, version, x.requires_grad, checkpoint
+
+
+class Pieces(torch.autograd.Function):
+    """h (..., O) as one tensor for each layer. They may be written to, unlike `split`'s views."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, group: Group) -> tuple[Tensor, ...]:
+        ctx.group, ctx.rows = group, h.shape[:-1]
+        ctx.set_materialize_grads(False)
+        return tuple(piece.data for piece in h.split(group.outs, dim=-1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        some = next(g for g in gradients if g is not None)
+        whole = []
+        for place, (out, g) in enumerate(zip(ctx.group.outs, gradients, strict=True)):
+            if g is not None:
+                ctx.group.with_gradient.add(place)
+            whole.append(some.new_zeros(*ctx.rows, out) if g is None else g)
+        return torch.cat(whole, dim=-1), None
+
+
+class GroupedLinear(StandIn):
     """`Linear` while it is trained in a group: the same function."""
 
     group: Group
     place: int
+    of_fit = ("group", "place")
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         plain = self.disable_adapters or self.merged or args or kwargs
-        if plain or self.active_adapters != [self.group.name] or not self.group.takes(x):
+        if plain or self.active_adapters != [self.group.name] or not self.takes(x):
             return super().forward(x, *args, **kwargs)
         return self.group.output(self.place, x)
+
+    def takes(self, x: Tensor) -> bool:
+        """Whether the layer's products are of the group's dtype here, be it by autocast."""
+        dtype = self.group.dtype
+        if torch.is_autocast_enabled(x.device.type):
+            return torch.get_autocast_dtype(x.device.type) == dtype
+        return x.dtype == dtype
+
+
+def owns_its_memory(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a weight is of this dtype, and all of its storage: no view that others share."""
+    return weight.dtype == dtype and weight.untyped_storage().nbytes() == weight.nbytes
+
+
+def dropout_of(layer: Linear) -> float:
+    """The dropout of a layer's adapter in use: 0 for nn.Identity."""
+    dropout = layer.adapter(layer.active_adapters[0]).dropout
+    return dropout.p if isinstance(dropout, nn.Dropout) else 0.0
 
 
 def rounded_up(count: int) -> int:
@@ -116,22 +225,29 @@ def groups_of(model: nn.Module) -> list[list[Linear]]:
     x, that takes longer than reading x twice: on a Llama of 1 B, whose gate and up are four times
     as wide, by 2 % of a step (H200).
     """
-    together = [
-        layers
-        for parent in model.modules()
-        for names in SIBLINGS
-        if len(layers := [m for n in names if can_be_fused(m := getattr(parent, n, None))]) > 1
-        and len(set(map(_kind, layers))) == 1
-        and max(m.out_features for m in layers) <= WIDEST * layers[0].in_features
-    ]
-    taken = {id(layer) for layers in together for layer in layers}
+    taken: set[int] = set()  # a layer may stand under several names and in several parents
+    together = []
+    for parent in model.modules():
+        for names in SIBLINGS:
+            # the parent's own children: a wrapper's getattr would find those of the model inside
+            children = dict.fromkeys(parent._modules.get(name) for name in names)
+            layers = [m for m in children if can_be_fused(m) and id(m) not in taken]
+            if len(layers) > 1 and _fit_together(layers):
+                together.append(layers)
+                taken.update(map(id, layers))
     alone = [m for m in model.modules() if can_be_fused(m) and id(m) not in taken]
     return together + [[layer] for layer in alone]
 
 
-def _kind(layer: Linear) -> tuple:
+def _fit_together(layers: list[Linear]) -> bool:
+    """Whether layers can be one product, and it pays."""
+    widest = max(layer.out_features for layer in layers)
+    return len(set(map(_kind, layers))) == 1 and widest <= WIDEST * layers[0].in_features
+
+
+def _kind(layer: Linear) -> tuple[Any, ...]:
     """What layers of one group must have in common."""
     name = layer.active_adapters[0]
     bias = None if layer.bias is None else layer.bias.requires_grad
-    dropout = getattr(layer.adapter(name).dropout, "p", 0.0)
-    return name, layer.in_features, layer.weight.dtype, dropout, bias
+    weight = layer.weight
+    return name, layer.in_features, weight.dtype, weight.device, dropout_of(layer), bias

@@ -29,9 +29,23 @@ class MasterWeights:
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         self.copies = parameters
         self.masters = self.weights = [nn.Parameter(p.detach()) for p in parameters]  # same memory
-        for parameter in parameters:
-            parameter.data = parameter.data.bfloat16()
         self.held, self.frozen_copies = [*self.masters, *self.copies], []
+
+    def install(self) -> None:
+        """Change the model: its parameters are the copies from here on."""
+        for parameter in self.copies:
+            parameter.data = parameter.data.bfloat16()
+
+    @property
+    def updated(self) -> list[nn.Parameter]:
+        """What the optimizer updates."""
+        return self.masters
+
+    def start(self) -> None:
+        """Before the first micro-batch of a step: the optimizer has cleared the gradients."""
+
+    def hand_out(self, optimizer: torch.optim.Optimizer) -> None:
+        """After the last: each master has its own gradient already, or none."""
 
     def begin(self) -> None:
         """Before each forward: the copies are there already."""
@@ -89,7 +103,8 @@ def wants_packing(model: nn.Module, parameters: list[nn.Parameter], precision: s
     base = frozen_dtypes(model) | dtypes(biases)
     if dtypes(factors) != {torch.float32} or base not in ({torch.bfloat16}, {torch.float32}):
         return False
-    return {id(p) for p in factors + biases} == {id(p) for p in parameters}
+    # each has one place among the packed: what two layers share could not be in both
+    return sorted(map(id, factors + biases)) == sorted(map(id, parameters))
 
 
 def dtypes(parameters: list[nn.Parameter]) -> set[torch.dtype]:
@@ -115,6 +130,7 @@ def master_weights(
         yield None
         return
     try:
+        masters.install()  # inside: it may fail half-way, for want of memory
         yield masters
     finally:
         masters.restore()

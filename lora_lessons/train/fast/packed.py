@@ -14,35 +14,52 @@ import torch
 from torch import Tensor, nn
 
 from ...lora.layer import Linear
-from .groups import Group, GroupedLinear
+from .groups import Group
 
 
 class PackedAdapters:
     """Trainable parameters of grouped LoRA layers, which become views of `flat` until `restore`."""
 
-    def __init__(self, parameters: list[nn.Parameter], groups: list[list[Linear]]) -> None:
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        groups: list[list[Linear]],
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
         self.own = parameters
         self.flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in parameters]))
         self.masters = [self.flat]  # (P,)
-        self.needs_autocast = groups[0][0].weight.dtype != torch.bfloat16
-        self.groups = [Group(layers, torch.bfloat16) for layers in groups]
-        pieces = self.flat.detach().split([p.numel() for p in parameters])
-        self.weights = [piece.view_as(p) for p, piece in zip(parameters, pieces, strict=True)]
+        self.needs_autocast = groups[0][0].weight.dtype != dtype
+        self.groups = [Group(layers, dtype) for layers in groups]
+        self.weights = self._pieces(self.flat.detach())
+        self.reached: set[nn.Parameter] = set()  # by this step's gradients
         pairs = list(zip(parameters, self.weights, strict=True))
         self.rounded = [pair for pair in pairs if pair[0].dtype != torch.float32]  # biases
-        for parameter, weight in pairs:
-            if parameter.dtype == torch.float32:
-                parameter.data = weight
         self.shapes = [shape for group in self.groups for shape in packed_shapes(group)]
         self.index, self.scaling = self._places()  # (P,) and (P,)
         size = sum(shape.numel() for shape in self.shapes)
-        self.packed = torch.zeros(size, dtype=torch.bfloat16, device=self.flat.device)
+        self.packed = torch.zeros(size, dtype=dtype, device=self.flat.device)
         self.leaf: Tensor | None = None
-        self._install()
-        self.update_copies()
+        self.updated = self.masters  # what the optimizer updates: `flat`, or after `split` its rows
         self.held = [self.flat, self.packed, self.index, self.scaling, *self.own]
+
+    def install(self) -> None:
+        """Change the model: until here nothing of it has been."""
+        for parameter, weight in zip(self.own, self.weights, strict=True):
+            if parameter.dtype == torch.float32:
+                parameter.data = weight
+        for group in self.groups:
+            if group.bias_is_trained:
+                group.constant = self.packed.new_zeros(group.columns)  # (R,)
+                group.constant[sum(group.ranks)] = 1
+            group.install()
+        self.update_copies()
+
+    @property
+    def frozen_copies(self) -> list[Tensor]:
+        """What the groups hold of the frozen weights: in their place, or as bf16 copies."""
         copies = [t for group in self.groups for t in (group.W, group.b, group.constant)]
-        self.frozen_copies = [t for t in copies if t is not None]
+        return [t for t in copies if t is not None]
 
     def _places(self) -> tuple[Tensor, Tensor]:
         """For each number of `flat`: its place in `packed`, and what it is multiplied by there."""
@@ -60,30 +77,78 @@ class PackedAdapters:
             torch.cat([table[p] for p in self.own]).to(device) for table in (index, scaling)
         )
 
-    def _install(self) -> None:
-        for group in self.groups:
-            if group.bias_is_trained:
-                group.constant = self.packed.new_zeros(group.columns)  # (R,)
-                group.constant[sum(group.ranks)] = 1
-            for place, layer in enumerate(group.layers):
-                layer.__class__ = GroupedLinear
-                layer.group, layer.place = group, place
-
     def begin(self) -> None:
         """Give every group its A and B, views of a new leaf: before each forward.
 
         An old leaf would keep the graph of the step before, and the stream it was made on.
         """
         self.leaf = self.packed.detach().requires_grad_()
+        for group in self.groups:
+            group.forget()
         pieces = iter(self.leaf.split([shape.numel() for shape in self.shapes]))
         for group in self.groups:
             group.A, group.B = (next(pieces).view(shape) for shape in packed_shapes(group))
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradient to `flat`'s, in float32."""
-        (gradient,) = torch.autograd.grad(loss, self.leaf)
+        loss.backward()
+        gradient = torch.zeros_like(self.packed) if self.leaf.grad is None else self.leaf.grad
         gradient = gradient.index_select(0, self.index) * self.scaling  # (P,)
+        self._take_own_gradients(gradient)
         self.flat.grad = gradient if self.flat.grad is None else self.flat.grad.add_(gradient)
+        for group in self.groups:
+            group.forget()
+
+    def _take_own_gradients(self, gradient: Tensor) -> None:
+        """Add those of layers that ran as written, such as with a mixed batch: rarely any."""
+        for parameter, piece in zip(self.own, self._pieces(gradient), strict=True):
+            if parameter.grad is not None:
+                piece += parameter.grad
+                self.reached.add(parameter)
+                parameter.grad = None
+
+    def _pieces(self, numbers: Tensor) -> list[Tensor]:
+        """One view of (P,) numbers for each parameter, in its shape."""
+        pieces = numbers.split([p.numel() for p in self.own])
+        return [piece.view_as(p) for p, piece in zip(self.own, pieces, strict=True)]
+
+    def start(self) -> None:
+        """Before the first micro-batch of a step: no parameter has a gradient."""
+        self.flat.grad = None
+        self.reached.clear()
+        for group in self.groups:
+            group.with_gradient.clear()
+
+    def hand_out(self, optimizer: torch.optim.Optimizer) -> None:
+        """After the last: AdamW leaves a parameter alone that no gradient reached, and so do we.
+
+        In `flat` it would be decayed, and carried on by its moments. So from the first such step on
+        the optimizer has each parameter by itself. As a rule all are reached in every step.
+        """
+        for group in self.groups:
+            places = range(len(group.layers)) if group.compiled else group.with_gradient
+            for place in places:
+                self.reached.update(group.parameters(place))
+        if self.updated is self.masters and len(self.reached) == len(self.own):
+            return
+        self.split(optimizer)
+        for parameter, row, gradient in zip(
+            self.own, self.updated, self._pieces(self.flat.grad), strict=True
+        ):
+            row.grad = gradient if parameter in self.reached else None
+
+    def split(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the optimizer update each parameter by itself: rows of `flat`, in its memory."""
+        if self.updated is not self.masters:
+            return
+        self.updated = [nn.Parameter(weight.detach()) for weight in self.weights]
+        optimizer.param_groups[0]["params"] = self.updated
+        state = optimizer.state.pop(self.flat, {})
+        for i, row in enumerate(self.updated if state else []):
+            optimizer.state[row] = {
+                name: value.clone() if value.ndim == 0 else self._pieces(value)[i].clone()
+                for name, value in state.items()
+            }
 
     @torch.no_grad()
     def update_copies(self) -> None:
@@ -97,11 +162,9 @@ class PackedAdapters:
         """The model's parameters and layers are their own again."""
         for parameter in self.own:
             parameter.data = parameter.data.clone()
+            parameter.grad = None
         for group in self.groups:
             group.dissolve()
-            for layer in group.layers:
-                layer.__class__ = Linear
-                del layer.group, layer.place
             vars(group).clear()  # an error's traceback may hold it, and so its tensors, for long
         vars(self).clear()
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...lora.layer import LoraLayer
 from ...lora.tuner_layer import AdapterHolder
 from ..data import to_device
 from ..distributed import ALONE
@@ -23,8 +24,8 @@ from ..history import History
 from ..loop import run
 from ..loss import IGNORED, Batch, shift, token_losses
 from ..modes import evaluation_mode, random_state, training_mode
-from ..optim import adamw_rows, autocast, device_of, schedule_factor, set_learning_rate, uses_bf16
-from ..settings import check_settings
+from ..optim import adamw_rows, autocast, device_of, set_learning_rate, uses_bf16
+from ..settings import FitSettings
 from .blocks import compiled_blocks
 from .capture import prepare
 from .stack import AdapterStack, LayerAdapter
@@ -110,6 +111,10 @@ class ManyStep:
         self.optimizer.step()
         return losses
 
+    def why_not_captured(self) -> str:
+        """Nothing that a step shows speaks against capturing it."""
+        return ""
+
     def refresh(self) -> None:
         """Nothing is copied: each forward makes its factors from the parameters."""
 
@@ -178,8 +183,22 @@ def train_many(
 
     The other arguments are `fit`'s. Returns the results in the order of the jobs.
     """
-    for job in jobs:
-        check_settings(steps, job.lr, 1, eval_every, warmup, schedule, precision, clip)
+    if not jobs:
+        raise ValueError("no jobs to train")
+    settings = FitSettings(
+        steps=steps,
+        lr=jobs[0].lr,
+        warmup=warmup,
+        schedule=schedule,
+        clip=clip,
+        eval_every=eval_every,
+        precision=precision,
+        capture=capture,
+        compile=compile,
+        seed=seed,
+    )
+    for job in jobs:  # each with its own numbers, checked as `fit`'s are
+        dataclasses.replace(settings, lr=job.lr, weight_decay=job.weight_decay, seed=job.seed)
     stack = AdapterStack(model, initial_adapters(model, jobs))
     source = job_batches(jobs, train_ids, batch_size, length)
     histories = [History() for _ in jobs]
@@ -193,11 +212,9 @@ def train_many(
         run(
             step,
             lambda: [to_device(next(source), step.device)],
-            steps=steps,
-            factor=lambda i: schedule_factor(i, steps, warmup, schedule),
+            settings,
             histories=histories,
             measure=None if valid is None else partial(measured, step.step.evaluate, valid),
-            eval_every=eval_every,
             progress=progress,
         )
     return [JobResult(job, histories[k], stack.tensors(k)) for k, job in enumerate(jobs)]
@@ -236,8 +253,6 @@ def job_batches(
 
 def initial_adapters(model: nn.Module, jobs: Sequence[Job]) -> list[dict[str, LayerAdapter]]:
     """Every job's adapter as `get_peft_model` initialises it with the job's seed."""
-    if not jobs:
-        raise ValueError("no jobs to train")
     for job in jobs:
         check_config(job.config)
     require_bare(model)
@@ -269,7 +284,7 @@ def initial_adapter(model: nn.Module, job: Job) -> dict[str, LayerAdapter]:
         return {
             name: _read(name, module)
             for name, module in model.named_modules()
-            if hasattr(module, "lora_A")
+            if isinstance(module, LoraLayer)
         }
     finally:
         wrapped.unload()

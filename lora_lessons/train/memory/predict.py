@@ -21,6 +21,7 @@ from torch import nn
 from ..fast import cross_entropy
 from ..modes import unchanged_random_state
 from ..optim import one_of
+from ..settings import FitSettings
 from ..step import TrainStep, training_step
 from .compiled import compiled_for_memory
 from .four_bit import quantize
@@ -111,11 +112,11 @@ def predict_memory(
     Not counted: the CUDA context and what kernels take while they run (about 0.5 GiB together,
     outside of `torch.cuda.max_memory_allocated` for the most part).
     """
-    refuse_what_fit_does_not(base, lora_config, recompute, compile, capture, device)
+    refuse_what_fit_does_not(base, lora_config, capture, device)
     model = shapes_of(model_or_config, lora_config, base)
     kind = "full" if lora_config is None else "QLoRA" if base == "4bit" else "LoRA"
     name = f"{kind}, {base} base, {precision}, {batch_size} x {length}"
-    name += ", compiled" * compile + ", captured" * capture
+    name += ", recomputed" * recompute + ", compiled" * compile + ", captured" * capture
     how = {"precision": precision, "recompute": recompute, "compile": compile}
     # the fake tensors are the CPU's; the pieces of logits shall be the device's
     budget = {"cpu": cross_entropy.CHUNK_ELEMENTS[device]}
@@ -125,16 +126,12 @@ def predict_memory(
     return dataclasses.replace(found, peak=found.peak + more)
 
 
-def refuse_what_fit_does_not(
-    base: str, lora_config: Any, recompute: bool, compile: bool, capture: bool, device: str
-) -> None:
+def refuse_what_fit_does_not(base: str, lora_config: Any, capture: bool, device: str) -> None:
     """Raise for a step that `fit` never takes."""
     one_of("base", base, BASES)
     one_of("device", device, tuple(cross_entropy.CHUNK_ELEMENTS))
     if base == "4bit" and lora_config is None:
         raise ValueError("base='4bit' cannot be trained itself: give a lora_config")
-    if recompute and (compile or capture):
-        raise ValueError("fit neither compiles nor captures a step with recompute=True")
     if capture and device != "cuda":
         raise ValueError(f"capture=True is for device='cuda', not {device!r}: only CUDA captures")
 
@@ -184,7 +181,7 @@ def measure_fake_step(
 ) -> MemoryEstimate:
     """Run two steps on fake tensors; the second has its optimizer state, as all later ones.
 
-    `how`: settings of `training_step`. RuntimeError: a step that is to be compiled cannot be.
+    `how`: more of `FitSettings`. RuntimeError: a step that is to be compiled cannot be.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -193,7 +190,8 @@ def measure_fake_step(
         from_meta_to_fake(model.train())
         ids = torch.zeros(batch_size, length, dtype=torch.long)
         batches = [{"input_ids": ids, "labels": ids}]
-        with training_step(model, steps=2, lr=1e-3, capture=False, **how) as step:
+        settings = FitSettings(steps=2, lr=1e-3, capture=False, **how)
+        with training_step(model, settings) as step:
             step(batches)
             meter.restart()
             return estimate(step.step, batches, meter, name)
