@@ -38,7 +38,6 @@ from benchmarks.common import (
 )
 from lora_lessons.train.fast.attention import without_causal_mask
 from lora_lessons.train.loss import summed_loss, unwrap
-from lora_lessons.train.settings import FitSettings
 from lora_lessons.train.step import training_step
 
 R, ALPHA, LR = 16, 32, 1e-4
@@ -140,7 +139,7 @@ def contestant(name: str, shape: Shape, device: str = "cuda"):
     batches = shape.batches(device)
     with (
         modeling_as_it_was(base),
-        training_step(wrap(base).train(), FitSettings(steps=10**6, lr=LR, **how)) as step,
+        training_step(wrap(base).train(), steps=10**6, lr=LR, **how) as step,
     ):
 
         def take(i: int) -> torch.Tensor:

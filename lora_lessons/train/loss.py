@@ -121,7 +121,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether FSDP2 gathers the model's weights, which it does when the model itself is called."""
-    return any(kind.__name__ == "FSDPModule" for kind in type(model).__mro__)
+    return any(hasattr(type(one), "reshard") for one in (model, unwrap(model)))
 
 
 def runs_in_one_dtype(model: nn.Module) -> bool:
