@@ -121,8 +121,8 @@ verdict.require()
 def rank_for_energy(singular_values: torch.Tensor, share: float) -> int:
     """Return the smallest k whose first k singular values hold at least `share` of the energy."""
     ### BEGIN SOLUTION
-    energy = singular_values.square()
-    kept = energy.cumsum(0) / energy.sum()  # kept[i] belongs to the rank i + 1
+    kept = singular_values.square().cumsum(0)  # kept[i] belongs to the rank i + 1
+    kept = kept / kept[-1]  # not / energy.sum(): rounded otherwise, it can stay above them all
     return int((kept < share).sum()) + 1
     ### END SOLUTION
 

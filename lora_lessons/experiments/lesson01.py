@@ -42,8 +42,8 @@ SIZES: dict[str, dict[str, Any]] = {
 
 def rank_for_energy(singular_values: Tensor, share: float) -> int:
     """The smallest rank whose singular values hold `share` of the energy: for exercise 1.3."""
-    kept = singular_values.square().cumsum(0) / singular_values.square().sum()
-    return int((kept < share).sum()) + 1
+    kept = singular_values.square().cumsum(0)
+    return int((kept / kept[-1] < share).sum()) + 1  # kept[-1] is all: 1 exactly, whatever rounding
 
 
 def split_update(delta: Tensor, r: int, scaling: float) -> tuple[Tensor, Tensor]:

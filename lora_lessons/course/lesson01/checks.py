@@ -153,6 +153,11 @@ def check_rank_for_energy(answer: Callable[..., Any], rng: torch.Generator) -> N
     _whole_number(reached, 1, {
         2: "Where a rank holds exactly the share, it is enough: at least is >=, not >.",
     })  # fmt: skip
+    for whole in ([3.0, 2.0, 1.0], [3.0, 2.0, 1.0, 0.0, 0.0]):  # exact sums here too
+        _whole_number(answer(torch.tensor(whole), 1.0), 3, {
+            4: "For a share of 1 this is one rank more than there are values that are not zero.",
+            5: "The last values are zero here: three hold all of the energy.",
+        })  # fmt: skip
 
 
 def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None:

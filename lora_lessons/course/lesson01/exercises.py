@@ -49,8 +49,10 @@ EXERCISES = [
         minutes=5,
         hints=(
             "Energy is squared: work with S * S.",
-            "cumsum gives the energy of the first 1, 2, 3, ... values. Divide by the total.",
-            "Count the entries that are still below the share, and add one.",
+            "cumsum gives the energy of the first 1, 2, 3, ... values. Divide by its last entry, "
+            "which is all of it.",
+            "kept = (S * S).cumsum(0) / (S * S).cumsum(0)[-1]. Count the entries of kept that are "
+            "still below the share, and add one.",
         ),
         check=check_rank_for_energy,
         takes=("singular_values", "share"),
