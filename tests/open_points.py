@@ -6,7 +6,9 @@ off the list. A lesson without a file owes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,10 +39,16 @@ def open_points(number: str, folder: Path = ROOT / "tests" / "open") -> list[str
 
 def each_lesson(rule: str) -> pytest.MarkDecorator:
     """Parametrize `path` over the lessons' sources; those that owe `rule` must fail."""
-    params = []
-    for path in LESSONS:
-        why = f"tests/open/{path.name[:2]}.yml lists {rule}: take it off when it is mended"
-        owes = pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)
-        marks = [owes] if rule in open_points(path.name[:2]) else []
-        params.append(pytest.param(path, id=path.name[:2], marks=marks))
+    params = owing(rule, {path.name[:2]: path for path in LESSONS})
     return pytest.mark.parametrize("path", params)
+
+
+def owing(rule: str, cases: Mapping[str, Any]) -> list[Any]:
+    """The cases as pytest's parameters, by name; where tests/open/NAME.yml lists `rule`, as xfail."""
+    params = []
+    for name, case in cases.items():
+        why = f"tests/open/{name}.yml lists {rule}: take it off when it is mended"
+        owes = pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)
+        marks = [owes] if rule in open_points(name) else []
+        params.append(pytest.param(case, id=name, marks=marks))
+    return params
