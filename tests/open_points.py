@@ -44,7 +44,7 @@ def each_lesson(rule: str) -> pytest.MarkDecorator:
 
 
 def owing(rule: str, cases: Mapping[str, Any]) -> list[Any]:
-    """The cases as pytest's parameters, by name; where tests/open/NAME.yml lists `rule`, as xfail."""
+    """The cases as pytest's parameters; an xfail where tests/open/NAME.yml lists `rule`."""
     params = []
     for name, case in cases.items():
         why = f"tests/open/{name}.yml lists {rule}: take it off when it is mended"
