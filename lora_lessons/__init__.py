@@ -82,6 +82,7 @@ _EXPORTS: dict[str, str] = {
     "lesson": "course",
     "preset": "course.preset",
     "show": "course.plots",
+    "card": "course.card",
     "by_seed": "course.statistics",
     "paired_gap": "course.statistics",
     "paired_gaps": "course.statistics",

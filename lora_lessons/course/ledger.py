@@ -5,6 +5,7 @@ The claims are data, in `lora_lessons/claims.yml`; `lora_lessons/card.md` is the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from html import escape
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import nearest_and_known
+from .tables import LEFT
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CLAIMS = PACKAGE / "claims.yml"
@@ -19,13 +21,24 @@ CARD = PACKAGE / "card.md"
 NOT_MEASURED = "not yet measured"
 VERDICTS = ("holds", "holds in part", "does not hold", NOT_MEASURED)
 LESSONS = tuple(f"{number:02d}" for number in range(16))
-LEFT = 'style="text-align: left"'  # JupyterLab sets cells to the right, which suits numbers
+TOP = 'style="text-align: left; vertical-align: top"'
+BADGES = {
+    "holds": ("✓", "solid"),
+    "holds in part": ("◐", "dashed"),
+    "does not hold": ("✗", "double"),
+    NOT_MEASURED: ("…", "dotted"),
+}
+CARD_LINK = 'What <a href="00_start_here.ipynb">the card</a> says (lesson 00 shows it whole)'
+OPTIONAL = "in_short"
 EVIDENCE = ("measured_in", "decoder", "smollm2", "carries")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the card; the last four are None until it is measured."""
+    """One statement of the card; the four of EVIDENCE are None until it is measured.
+
+    `in_short` says in one sentence what came out; without it, that is the decoder's first one.
+    """
 
     id: str
     quote: str
@@ -36,6 +49,12 @@ class Claim:
     decoder: str | None
     smollm2: str | None
     carries: str | None
+    in_short: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in one sentence; empty where nothing was measured."""
+        return self.in_short or re.split(r"(?<=[.!?])\s+(?=[A-Z])", self.decoder or "")[0]
 
     @property
     def measured(self) -> bool:
@@ -73,11 +92,11 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
         if name not in names:
             raise ValueError(f"{who} has an unknown field {name!r}{nearest_and_known(name, names)}")
     for name in names:
-        if name not in entry:
+        if name not in entry and name != OPTIONAL:
             raise ValueError(f"{who} lacks the field {name!r}")
-        empty_allowed = name in EVIDENCE
-        if not isinstance(entry[name], str) and not (empty_allowed and entry[name] is None):
-            raise ValueError(f"{who}: {name} must be a text; got {entry[name]!r}")
+        empty_allowed = name in (*EVIDENCE, OPTIONAL)
+        if not isinstance(entry.get(name), str) and not (empty_allowed and entry.get(name) is None):
+            raise ValueError(f"{who}: {name} must be a text; got {entry.get(name)!r}")
     claim = Claim(**entry)
     if claim.verdict not in VERDICTS:
         hint = nearest_and_known(claim.verdict, VERDICTS)
@@ -90,27 +109,57 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
 
 
 class ClaimsTable:
-    """Claims as a table, or as text."""
+    """Claims in three columns: the quote, the verdict, one sentence. The rest is folded."""
 
-    HEAD = ("The card says", "Tested as", "Verdict", "Decoder, 5 M", "SmolLM2", "Larger models")
+    HEAD = ("The card says", "Verdict", "In short")
 
     def __init__(self, claims: Sequence[Claim]) -> None:
         self.claims = tuple(claims)
 
     def __repr__(self) -> str:
-        return "\n".join(f'"{claim.quote}": {claim.verdict}' for claim in self.claims)
+        return "\n".join(
+            f'"{claim.quote}": {claim.verdict}. {claim.sentence}'.rstrip() for claim in self.claims
+        )
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" {LEFT}>{name}</th>' for name in self.HEAD)
+        head = "".join(
+            f'<th scope="col" style="text-align: left; width: {width}">{name}</th>'
+            for name, width in zip(self.HEAD, ("30%", "14%", "56%"), strict=True)
+        )
         rows = "".join(f"<tr>{_cells(claim)}</tr>" for claim in self.claims)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return (
+            f'<table style="table-layout: fixed; width: 100%"><caption {LEFT}>{CARD_LINK}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a sign, a word and a border of its own kind: none of it needs a colour."""
+    sign, border = BADGES[verdict]
+    style = f"border: 2px {border} currentColor; border-radius: 6px; padding: 1px 6px"
+    return (
+        f'<span style="{style}; font-weight: bold; display: inline-block">'
+        f'<span aria-hidden="true">{sign}</span> {escape(verdict)}</span>'
+    )
 
 
 def _cells(claim: Claim) -> str:
-    verdict = f"{claim.verdict} ({claim.measured_in})" if claim.measured else claim.verdict
-    texts = (claim.definition, verdict, claim.decoder, claim.smollm2, claim.carries)
-    quote = f'<th scope="row" {LEFT}>{escape(claim.quote)}</th>'
-    return quote + "".join(f"<td {LEFT}>{escape(text or '')}</td>" for text in texts)
+    quote = f'<th scope="row" {TOP}>{escape(claim.quote)}</th>'
+    short = f"{escape(claim.sentence)}{_details(claim)}"
+    return f"{quote}<td {TOP}>{badge(claim.verdict)}</td><td {TOP}>{short}</td>"
+
+
+def _details(claim: Claim) -> str:
+    """How it was tested and all numbers, behind a fold that opens with mouse or keyboard."""
+    parts = (
+        ("Tested as", claim.definition),
+        ("Measured in", claim.measured_in),
+        ("Decoder, 5 M", claim.decoder),
+        ("SmolLM2", claim.smollm2),
+        ("Larger models", claim.carries),
+    )
+    told = "".join(f"<p><b>{name}:</b> {escape(text)}</p>" for name, text in parts if text)
+    return f"<details><summary>How it was tested, and the numbers</summary>{told}</details>"
 
 
 def claims_table(lesson: str) -> ClaimsTable:

@@ -188,7 +188,7 @@ class Lesson:
         return Quiz(self._module.QUIZ)
 
     def cards(self) -> Deck:
-        """The review cards."""
+        """The review cards: a question each, its answer folded."""
         return Deck(self._module.CARDS)
 
     def summary(self) -> progress.Summary:

@@ -13,7 +13,9 @@ from lora_lessons.course.ledger import (
     EVIDENCE,
     LESSONS,
     NOT_MEASURED,
+    VERDICTS,
     ClaimsTable,
+    badge,
     claims_table,
     load_claims,
     load_not_claims,
@@ -106,12 +108,37 @@ def test_claims_are_shown_as_text_and_as_a_table():
     assert '"r, too high: Overfitting": ' in repr(table)
     html = table._repr_html_()
     assert html.count('scope="row"') == len(table.claims) == len(repr(table).splitlines())
+    assert html.count('<th scope="col"') == 3 and html.count("<details>") == len(table.claims)
+    assert '<a href="00_start_here.ipynb">the card</a>' in html
 
 
 def test_a_measured_claim_shows_its_numbers(tmp_path):
     claims = load_claims(write(tmp_path / "claims.yml", MEASURED))
     html = ClaimsTable(claims)._repr_html_()
-    assert "holds in part (section 2)" in html and "1.2 m &lt;here&gt;" in html
+    assert "<b>Measured in:</b> section 2" in html and "1.2 m &lt;here&gt;" in html
+    cells = html.replace("</td>", "</td>|").split("|")
+    assert "</span> holds in part</span>" in cells[0] and "1.2 m" not in cells[0]
+    assert cells[1].startswith(
+        '<td style="text-align: left; vertical-align: top">1.2 m &lt;here&gt;'
+    )
+
+
+def test_a_verdict_is_told_by_sign_word_and_border_without_colour():
+    shown = [badge(verdict) for verdict in VERDICTS]
+    for verdict, html in zip(VERDICTS, shown, strict=True):
+        assert f"</span> {verdict}</span>" in html and "color: " not in html
+    borders = {re.search(r"2px (\w+) currentColor", html)[1] for html in shown}
+    signs = {re.search(r'aria-hidden="true">(.)<', html)[1] for html in shown}
+    assert len(borders) == len(signs) == len(VERDICTS)
+
+
+def test_the_sentence_is_the_claims_own_or_the_first_of_its_numbers(tmp_path):
+    two = MEASURED | {"decoder": "1.2 m, e.g. here. Then more."}
+    own = MEASURED | {"id": "own", "in_short": "It is wide enough."}
+    first, second = load_claims(write(tmp_path / "claims.yml", two, own))
+    assert first.sentence == "1.2 m, e.g. here." and second.sentence == "It is wide enough."
+    with pytest.raises(ValueError, match="in_short must be a text; got 3"):
+        load_claims(write(tmp_path / "claims.yml", own | {"in_short": 3}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import nbformat
 import notebook_source as source_module
 import pytest
 from answer_key import lesson_answers
-from executed_solution import executed_solution, stored_faults
+from executed_solution import executed_solution, finished_bar, stored_faults
 from learner_copy import learner_copy, surviving_solutions
 from notebook_source import LessonError, lesson_sources, notebook_text, read_source
 
@@ -182,3 +182,10 @@ def test_check_names_each_kind_of_drift(sample, executed, tmp_path, monkeypatch)
     edit(sample, "result = x * x", "result = x**2")
     assert "key.json differs" in "\n".join(build_lessons.shared_drift())
     assert "key.json" not in "\n".join(build_lessons.lesson_drift(sample))
+
+
+def test_a_bar_is_stored_finished():
+    """A widget's text is that of its first moment."""
+    assert finished_bar("  0%|          | 0/30 [00:00<?, ?step/s]") == "100%|██████████| 30/30"
+    assert finished_bar("arms:   0%|  | 0/4 [00:00<?, ?it/s]") == "arms: 100%|██████████| 4/4"
+    assert finished_bar("0% of 30") == "0% of 30"

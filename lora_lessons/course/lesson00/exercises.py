@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
+from ..quiz import Question
 from .checks import check_adapter_bytes, check_interval, check_perplexity, check_trainable_share
 from .own import MY_ADAPTER_BYTES
 
@@ -68,61 +69,94 @@ EXERCISES = [
 
 # question, options, index of the right one, and where to read up on it
 QUIZ = [
-    (
+    Question(
         "What does model.named_modules() give?",
         (
-            "The weights with their names",
-            "Every layer with its dotted name",
-            "The names of the model's inputs",
+            ("The weights with their names", "Those are named_parameters()."),
+            ("Every layer with its dotted name", "The model itself too, under the empty name."),
+            ("The names of the model's inputs", "Those are the arguments of forward()."),
         ),
         1,
         "PyTorch documentation: torch.nn.Module.named_modules. LoRA finds targets by these names.",
     ),
-    (
+    Question(
         "p.requires_grad is False for a weight. What follows?",
         (
-            "No gradient flows through its layer",
-            "The weight gets no gradient, layers below still do",
-            "The weight is left out of the forward pass",
+            (
+                "No gradient flows through its layer",
+                "The gradient by the layer's input needs the weight's value, and it is there.",
+            ),
+            (
+                "The weight gets no gradient, layers below still do",
+                "Backward goes through the layer and only leaves out the gradient by the weight.",
+            ),
+            (
+                "The weight is left out of the forward pass",
+                "Forward uses it as before: the setting is about gradients alone.",
+            ),
         ),
         1,
         "PyTorch notes: Autograd mechanics, 'Setting requires_grad'.",
     ),
-    (
+    Question(
         "In attention, which two projections decide where a token looks?",
-        ("q and k", "q and v", "v and o"),
+        (
+            ("q and k", "Their products are the scores that softmax turns into shares."),
+            ("q and v", "v is what is carried over once it is decided where to look."),
+            ("v and o", "They carry and mix what is found; the scores are made before."),
+        ),
         0,
         "Vaswani and others, Attention Is All You Need, section 3.2.",
     ),
-    (
+    Question(
         "The mean loss is 3.0 nats per token. What is the perplexity?",
-        ("8", "about 20", "3"),
+        (
+            ("8", "That is 2 to the power of 3: right for bits, and these are nats."),
+            ("about 20", "It is e to the power of 3."),
+            ("3", "That is the loss itself."),
+        ),
         1,
         "Exercise 0.1 of this lesson: perplexity is e to the power of the loss.",
     ),
-    (
+    Question(
         "W = U S V^T. What do the numbers in S say?",
         (
-            "How much W stretches along each of its directions",
-            "The eigenvalues of W",
-            "The row sums of W",
+            (
+                "How much W stretches along each of its directions",
+                "A row of V^T is a direction of the input, the column of U where it goes.",
+            ),
+            (
+                "The eigenvalues of W",
+                "Only for a symmetric W without negative ones are they the same.",
+            ),
+            ("The row sums of W", "A sum depends on signs and order of columns; S does not."),
         ),
         0,
         "Any linear algebra text on the singular value decomposition; lesson 01 draws it.",
     ),
-    (
+    Question(
         "Why does Adam keep two numbers for each trained weight?",
         (
-            "A copy of the weight and its gradient",
-            "Running means of the gradient and of its square",
-            "The lowest and highest value seen",
+            (
+                "A copy of the weight and its gradient",
+                "The gradient is there anyway; no copy is kept.",
+            ),
+            (
+                "Running means of the gradient and of its square",
+                "A step is the first divided by the root of the second.",
+            ),
+            ("The lowest and highest value seen", "No extreme is kept."),
         ),
         1,
         "Kingma and Ba, Adam, algorithm 1. They are why training needs memory beside the weights.",
     ),
-    (
+    Question(
         "bfloat16 has 8 bits of precision. What is 1 + 0.001 in it?",
-        ("1.001", "1", "0"),
+        (
+            ("1.001", "Float32 has that; here the next number after 1 is 1.0078."),
+            ("1", "The next number is 1/128 away, so 0.001 is rounded off."),
+            ("0", "Small numbers exist in bfloat16; it is their sum with 1 that is rounded."),
+        ),
         1,
         "PyTorch documentation: torch.finfo(torch.bfloat16). Lesson 09 meets this when it merges.",
     ),
