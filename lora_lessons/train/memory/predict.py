@@ -21,7 +21,6 @@ from torch import nn
 from ..fast import cross_entropy
 from ..modes import unchanged_random_state
 from ..optim import one_of
-from ..settings import FitSettings
 from ..step import TrainStep, training_step
 from .compiled import compiled_for_memory
 from .four_bit import quantize
@@ -181,7 +180,7 @@ def measure_fake_step(
 ) -> MemoryEstimate:
     """Run two steps on fake tensors; the second has its optimizer state, as all later ones.
 
-    `how`: more of `FitSettings`. RuntimeError: a step that is to be compiled cannot be.
+    `how`: more of `training_step`'s arguments. RuntimeError: the step cannot be compiled.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -190,8 +189,7 @@ def measure_fake_step(
         from_meta_to_fake(model.train())
         ids = torch.zeros(batch_size, length, dtype=torch.long)
         batches = [{"input_ids": ids, "labels": ids}]
-        settings = FitSettings(steps=2, lr=1e-3, capture=False, **how)
-        with training_step(model, settings) as step:
+        with training_step(model, steps=2, lr=1e-3, capture=False, **how) as step:
             step(batches)
             meter.restart()
             return estimate(step.step, batches, meter, name)
