@@ -14,12 +14,14 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import nearest_and_known
 from . import progress
 from .cards import Deck
 from .checks.core import RIGHT, WRONG, Exercise, Verdict, run_check
+from .checks.seal import seal, sealed
 from .messages import Note
 from .solution import solution_source
 from .student import ALONE, clean_id, handed_in_by
@@ -30,7 +32,7 @@ class Namespace:
 
     def __init__(self, kind: str, members: dict[str, Callable[..., Any]]) -> None:
         self._kind = kind
-        self._members = members
+        self._members = MappingProxyType(members)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -53,7 +55,7 @@ class Lesson:
     def __init__(self, number: str, exercises: Sequence[Exercise], module: Any) -> None:
         self.number = number
         self._module = module
-        self.exercises = {exercise.name: exercise for exercise in exercises}
+        self.exercises = MappingProxyType({exercise.name: exercise for exercise in exercises})
         self.verdicts: dict[str, Verdict] = {}
         self._checked: dict[str, Any] = {}  # the object that each verdict is about
         self._hints_shown: dict[str, int] = {}
@@ -68,12 +70,16 @@ class Lesson:
 
     def _namespace(self, kind: str, method: Callable[..., Any]) -> Namespace:
         def bind(exercise: Exercise) -> Callable[..., Any]:
+            as_loaded = sealed(exercise)
+
             def call(*args: Any, **kwargs: Any) -> Any:
-                return method(exercise, *args, **kwargs)
+                judges.put_back()
+                return method(as_loaded(), *args, **kwargs)
 
             call.__doc__ = f"{kind} of exercise {exercise.title}"
             return call
 
+        judges = seal()
         return Namespace(kind, {name: bind(e) for name, e in self.exercises.items()})
 
     def _check(self, exercise: Exercise, answer: Any = None, seed: int | None = None) -> Verdict:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from .exercise import Wrong
 
 EXACT = {bool, int, float, str, bytes, complex, type(None), Fraction}
-HELD = {int: int.__int__, float: float.__float__, str: str.__str__}  # of a subclass's value
+# the value that a subclass holds, whatever its own methods say
+HELD = {int: int.__int__, float: float.__float__, str: str.__str__}
 
 
 def plain(value: Any) -> Any:
@@ -30,7 +31,10 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind in EXACT:
         return value
-    if kind is Tensor or kind is nn.Parameter:
+    if isinstance(value, Tensor):
+        if kind is not Tensor and kind is not nn.Parameter:
+            with torch._C.DisableTorchFunctionSubclass():
+                value = value.as_subclass(Tensor)  # its own __torch_function__ decides nothing
         return value.item() if value.dim() == 0 and not _fractional(value) else value
     if isinstance(value, np.generic) or (kind is np.ndarray and value.ndim == 0):
         return plain(value.item())

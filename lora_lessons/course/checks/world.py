@@ -80,7 +80,7 @@ class Settings:
 class Functions:
     """What the names in modules and classes stood for, so that a patch is found and undone."""
 
-    def __init__(self, owners: Iterable[Any] = OWNERS) -> None:
+    def __init__(self, owners: Iterable[Any]) -> None:
         self._kept = [(owner, dict(vars(owner))) for owner in owners]
 
     def put_back(self) -> str | None:
@@ -95,7 +95,7 @@ class Functions:
             removed = [n for n in before if n not in now and callable(before[n])]
             for name in removed:
                 setattr(owner, name, before[name])
-            added = [] if isinstance(owner, ModuleType) else _added(owner, now, before)
+            added = [] if isinstance(owner, ModuleType) else _added(now, before)
             for name in added:
                 delattr(owner, name)
             for name in (*patched, *removed, *added):
@@ -112,8 +112,8 @@ def _by_torch(owner: Any, now: Any) -> bool:
     return owner is torch and code is not None and code.co_filename.startswith(TORCH)
 
 
-def _added(owner: type, now: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    return [n for n in now if n not in before and callable(now[n]) and not n.startswith("__")]
+def _added(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    return [name for name in now if name not in before and callable(now[name])]
 
 
 def _dotted(owner: Any) -> str:
