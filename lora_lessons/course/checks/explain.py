@@ -16,6 +16,7 @@ NO_GRAD = (
     "A tensor that trains is written to: do that inside `with torch.no_grad():`, so that it is not "
     "recorded."
 )
+NONE = "Something is None here: a bias that is not there, or a function without `return`."
 # type, pattern of the text, and what to say; \1, \2 are the pattern's groups
 MEANINGS: tuple[tuple[type[BaseException], str, str], ...] = (
     (RuntimeError, r"leaf Variable that requires grad|view of a leaf", NO_GRAD),
@@ -46,7 +47,7 @@ MEANINGS: tuple[tuple[type[BaseException], str, str], ...] = (
      r"Left of `=` are \1 names, and the right side has more values."),
     (ValueError, r"truth value of an array", "Use .any() or .all() of the array."),
     (TypeError, r"'NoneType' object is not|NoneType",
-     "Something is None here: a bias that is not there, or a function without `return`."),
+     NONE),
     (TypeError, r"object is not subscriptable|object is not iterable",
      "Print its type: it is not the list or tensor that this line takes it for."),
     (TypeError, r"'(\w+)' object is not callable",
@@ -62,9 +63,7 @@ MEANINGS: tuple[tuple[type[BaseException], str, str], ...] = (
     (NotImplementedError, r"not implemented for '(\w+)'",
      r"PyTorch has no such operation for \1: convert first, x.float()."),
 )  # fmt: skip
-OF_A_CALL = re.compile(
-    r"(?:(\w+)\.)?(\w+)\(\) (?:takes|missing|got an unexpected|got multiple values)"
-)
+OF_A_CALL = re.compile(r"([\w.<>]+)\(\) (?:takes|missing|got an unexpected|got multiple values)")
 
 
 def is_a_stub(error: NotImplementedError) -> bool:
@@ -96,12 +95,14 @@ def _of_the_call(error: BaseException, answer: Any, exercise: Exercise) -> str:
             "(TypeError: it cannot be called)"
         )
     found = OF_A_CALL.match(str(error)) if isinstance(error, TypeError) else None
-    own = {getattr(answer, "__name__", ""), getattr(answer, "__qualname__", "").split(".")[-1]}
-    kind = answer.__name__ if isinstance(answer, type) else None
-    if not found or (found[2] not in own and not (kind and found[1] in (kind, None))):
+    if not found:
         return ""
-    if kind and found[2] != "__init__":
-        return f"The method {found[2]} cannot be called as it must be ({error}). (TypeError)"
+    owner, _, called = found[1].rpartition(".")  # ("", "task") or ("task", "__init__")
+    name = getattr(answer, "__name__", "")
+    if isinstance(answer, type) and owner.rpartition(".")[2] == name and called != "__init__":
+        return f"The method {called} cannot be called as it must be ({error}). (TypeError)"
+    if name != (owner.rpartition(".")[2] if called == "__init__" else called):
+        return ""
     if not exercise.takes:
         return f"The check calls {exercise.name} otherwise than it is written: {error}. (TypeError)"
     return (
@@ -124,13 +125,16 @@ def _nearest(error: NameError | AttributeError | KeyError, answer: Any) -> str:
     """The nearest name to one that is not there."""
     if isinstance(error, KeyError):
         return "The dict has no such key: print its keys()."
+    if isinstance(error, UnboundLocalError):
+        name = (re.findall(r"'(\w+)'", str(error)) or ["A name"])[0]
+        return f"`{name}` is used before it has a value on the way to this line."
     name = getattr(error, "name", None)
     if not name:
         return ""
     if isinstance(error, NameError):
         known = [*_names_in(answer), *dir(builtins)]
-        if isinstance(error, UnboundLocalError):
-            return f"`{name}` is used before it has a value on every way to this line."
+    elif error.obj is None:
+        return NONE
     else:
         known = [n for n in dir(getattr(error, "obj", None)) if not n.startswith("__")]
     near = difflib.get_close_matches(name, known, 1)
