@@ -69,7 +69,8 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
             "This copy has rank k - 1: one term too few.": _best(W, k - 1),
         },
     )
-    expect(answer(W.clone(), OUT), W.double(), k=IN)
+    # through the eigenvalues of W W^T small singular values lose half of their digits
+    expect(answer(W.clone(), OUT), W.double(), k=OUT * IN)
 
 
 def _has_other_right_vectors(copy: Any, W: Tensor, k: int) -> bool:

@@ -38,6 +38,10 @@ class LanguageModel(nn.Module):
         """As in transformers: the module that gives the logits."""
         return getattr(self, self.output)
 
+    def set_output_embeddings(self, layer: nn.Module) -> None:
+        """As in transformers: another module gives the logits."""
+        setattr(self, self.output, layer)
+
 
 def check_merge_into_head(answer: Callable[..., Any], rng: torch.Generator) -> None:
     _check_tied(answer, rng, LanguageModel(rng, "lm_head", tied=True, flag=True))
