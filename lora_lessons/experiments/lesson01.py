@@ -330,5 +330,19 @@ RECORDINGS = {
         {**_FULL_SWEEP, "alpha_rules": ["alpha = 2r"], "train_tokens": 12_000},
         {**_TINY_SWEEP, "train_tokens": 2_000},
     ),
+    # the same with alpha fixed too, lower rates, and seeds of its own (10, 11) to tune on
+    "01_rank_sweep_little_data_tuned": (
+        rank_sweep,
+        {
+            **_FULL_SWEEP,
+            "ranks": [1, 8, 32, 128],
+            "lrs": [3e-5, 1e-4, 3e-4, 1e-3],
+            "seeds": [0, 1, 2, 3, 4, 10, 11],
+            "eval_every": 25,
+            "full_lrs": [1e-5, 3e-5, 1e-4, 3e-4],
+            "train_tokens": 12_000,
+        },
+        {**_TINY_SWEEP, "train_tokens": 2_000, "full_lrs": []},
+    ),
 }
 """Name -> (experiment, settings of the recorded GPU run, settings of its fingerprint)."""

@@ -97,8 +97,41 @@ def alpha_sweep(
     return [_row(result, untrained, weights) for result in results[len(seeds) :]]
 
 
-def _config(alpha: float) -> LoraConfig:
-    return LoraConfig(r=R, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+def _config(alpha: float, r: int = R, use_rslora: bool = False) -> LoraConfig:
+    targets = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    return LoraConfig(r=r, lora_alpha=alpha, use_rslora=use_rslora, **targets)
+
+
+def rank_scaling(
+    base: str = "nano",
+    ranks: tuple[int, ...] | list[int] = (8, 64),
+    alpha: float = 16,
+    lrs: tuple[float, ...] | list[float] = (3e-4, 1e-3, 3e-3),
+    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
+    steps: int = 50,
+    batch_size: int = 4,
+    length: int = 32,
+    eval_every: int = 25,
+    valid_blocks: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Train with alpha / r and with alpha / sqrt(r), over ranks, rates and seeds; alpha is fixed.
+
+    One row a run: r, whether `use_rslora`, lr, seed, best and last validation loss.
+    """
+    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
+    rows = []
+    for r in ranks:  # like ranks in one step, so that nothing is padded
+        plan = [(rs, lr, seed) for rs in (False, True) for lr in lrs for seed in seeds]
+        jobs = [Job(_config(alpha, r, rs), lr=lr, seed=seed) for rs, lr, seed in plan]
+        results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
+        for (rs, lr, seed), result in zip(plan, results, strict=True):
+            row = {"r": r, "use_rslora": rs, "lr": lr, "seed": seed}
+            rows.append({**row, "best": result.history.best, "last": result.history.last})
+    return rows
 
 
 def _row(result: JobResult, untrained: dict[int, list[float]], weights: float) -> dict[str, Any]:
@@ -157,6 +190,34 @@ RECORDINGS = {
             "dtype": "float64",
         },
         ("excess",),
+    ),
+    "03_rank_scaling": (  # seeds 10 and 11 are there to tune the rates on
+        rank_scaling,
+        {
+            "base": "decoder",
+            "ranks": [8, 128],
+            "lrs": [1e-4, 3e-4, 1e-3, 3e-3],
+            "seeds": [0, 1, 2, 3, 4, 10, 11],
+            "steps": 1000,
+            "batch_size": 8,
+            "length": 64,
+            "eval_every": 100,
+            "valid_blocks": 128,
+            "device": "cuda",
+        },
+        {
+            "base": "nano",
+            "ranks": [2, 4],
+            "lrs": [2e-3],
+            "seeds": [0],
+            "steps": 4,
+            "batch_size": 2,
+            "length": 16,
+            "eval_every": 2,
+            "valid_blocks": 4,
+            "device": "cpu",
+            "dtype": "float64",
+        },
     ),
     "03_first_step": (
         first_step_laws,
