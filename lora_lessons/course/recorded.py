@@ -85,3 +85,16 @@ def load(name: str, folder: Path = FOLDER) -> Recorded:
     if missing:
         raise ValueError(f"recorded run {name!r} lacks {', '.join(missing)}: record it again")
     return Recorded(content["name"], content["data"], provenance)
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """The stored results of `benchmarks/NAME.py`, "gpu" or "cpu": in the wheel, or in a clone.
+
+    ValueError: there are none of that name.
+    """
+    folders = (FOLDER / "benchmarks", FOLDER.parent.parent / "benchmarks" / "results")
+    for folder in folders:
+        if (path := folder / f"{name}.json").exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+    raise ValueError(f"there is no benchmark {name!r}{nearest_and_known(name, known)}")

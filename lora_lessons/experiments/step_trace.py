@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..errors import nearest_and_known
 from ..lora.model import get_peft_model
 from ..seeding import generator, seed_everything
 from ..train.memory.meter import MemoryMeter
@@ -95,25 +96,29 @@ def operations_of(take: Callable[[], Any]) -> int:
     return counter.count
 
 
-def nano_block(arm: str, device: str = "cpu") -> tuple[nn.Module, tuple[Any, ...]]:
-    """The first block of a nano decoder in float32, random weights, and what its rotary needs.
+def nano_block(arm: str, device: str = "cpu", library: Any = None) -> Block:
+    """The first block of a nano decoder in float32, random weights, for one of `BLOCK_ARMS`.
 
-    Returns a module that takes hidden states (B, T, 64), for one of `BLOCK_ARMS`.
+    It takes hidden states (B, T, 64). `library`: whose LoraConfig and get_peft_model adapt it,
+    this package's without one. ValueError: no such arm.
     """
     import transformers
 
+    if arm not in BLOCK_ARMS:
+        raise ValueError(f"there is no arm {arm!r}{nearest_and_known(arm, BLOCK_ARMS)}")
     seed_everything(0)
     with torch.device(device):
         model = transformers.AutoModelForCausalLM.from_config(
             shape_config("nano"), dtype=torch.float32
         )
-    if arm == "full fine-tuning":
-        model.requires_grad_(True)
-    elif arm.startswith("LoRA"):
+    model.requires_grad_(arm == "full fine-tuning")
+    if arm.startswith("LoRA"):
         targets = "all-linear" if "all-linear" in arm else ["q_proj", "v_proj"]
-        model = get_peft_model(model, adapters(8, targets)).get_base_model()
-    else:
-        model.requires_grad_(False)
+        if library is None:
+            model = get_peft_model(model, adapters(8, targets)).get_base_model()
+        else:
+            config = library.LoraConfig(r=8, lora_alpha=16, target_modules=targets)
+            model = library.get_peft_model(model, config).get_base_model()
     return Block(model.model.layers[0], model.model.rotary_emb).train()
 
 

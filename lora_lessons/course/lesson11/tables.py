@@ -1,0 +1,112 @@
+"""The tables of lesson 11: predicted beside measured, savings by size, and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..tables import Table
+from .figures import FULL, GIB, LORA, MIB, RECOMPUTED, SAME_LOGITS, by_place, milliseconds, place
+from .figures import saving as saving_of
+
+Row = Mapping[str, Any]
+TOLERANCE, FLOOR = 0.10, 64e6
+"""A prediction is near where it is off by 10 % at most, or by 64 MB on a small model."""
+
+
+def size_words(size: float) -> str:
+    """Bytes as MiB or GiB, three digits."""
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+
+
+def near(predicted: float, measured: float) -> bool:
+    """Whether a predicted peak is within 10 % of the measured one, or within 64 MB."""
+    return abs(predicted - measured) <= max(TOLERANCE * measured, FLOOR)
+
+
+def pairs(predicted: Sequence[Row], measured: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """(predicted, measured) rows of the same size, batch and arm, in the measured rows' order."""
+    known = by_place(predicted)
+    return [
+        (known[place(row)][row["arm"]], row)
+        for row in measured
+        if "failed" not in row and row["arm"] in known.get(place(row), {})
+    ]
+
+
+def beside(predicted: Sequence[Row], measured: Sequence[Row]) -> Table:
+    """Predicted and measured peaks, and by how much the prediction is off."""
+    rows = [
+        [
+            place(seen),
+            seen["arm"],
+            size_words(told["peak"]),
+            size_words(seen["peak"]),
+            f"{100 * (told['peak'] / seen['peak'] - 1):+.1f} %",
+        ]
+        for told, seen in pairs(predicted, measured)
+    ]
+    failed = [f"{place(r)}, {r['arm']}: {r['failed']}" for r in measured if "failed" in r]
+    return Table(
+        ["size, batch", "way to train", "predicted", "measured", "off by"],
+        rows,
+        "The peak of a step",
+        note="Not run: " + "; ".join(failed) if failed else "",
+    )
+
+
+def savings(rows: Sequence[Row]) -> Table:
+    """How much less LoRA takes than full fine-tuning in bf16, size by size."""
+    return Table(
+        ["size, batch", "full, bf16", "same logits", "in pieces", "in pieces, both recomputed"],
+        [
+            [
+                name,
+                size_words(arms[FULL]["peak"]),
+                f"{100 * saving_of(arms, SAME_LOGITS):.0f} %",
+                f"{100 * saving_of(arms, LORA):.0f} %",
+                f"{100 * saving_of(arms, RECOMPUTED[1], RECOMPUTED[0]):.0f} %",
+            ]
+            for name, arms in by_place(rows).items()
+            if {FULL, SAME_LOGITS, LORA, *RECOMPUTED} <= set(arms)
+        ],
+        "By how much LoRA's peak is lower",
+    )
+
+
+def step_parts(rows: Sequence[Row]) -> Table:
+    """The parts of a step and its peak, one column an arm."""
+    names = ("frozen", "trained", "gradients", "optimizer", "activations", "logits", "peak")
+    return Table(
+        ["part", *(row["arm"] for row in rows)],
+        [[name, *(size_words(row[name]) for row in rows)] for name in names],
+        place(rows[0]),
+    )
+
+
+def times(rows: Sequence[Row]) -> Table:
+    """Milliseconds until done (median and range of the repeats), and until launched."""
+    body = []
+    for row in rows:
+        if "failed" in row:
+            continue
+        done = [1e3 * s for s in row["seconds"]["done"]]
+        body.append(
+            [
+                place(row),
+                row["arm"],
+                row["how"],
+                f"{1e3 * row['seconds']['cold'][0]:,.0f}",
+                f"{milliseconds(row):.2f}",
+                f"{min(done):.2f} to {max(done):.2f}",
+                f"{milliseconds(row, 'launched'):.2f}",
+            ]
+        )
+    head = ["size, batch", "way to train", "how", "first step", "median", "range", "no waiting"]
+    return Table(head, body, "Milliseconds a step")
+
+
+def ratio(rows: Sequence[Row], size: str, how: str, arm: str = LORA, other: str = FULL) -> float:
+    """The time of a step of `arm` over that of `other`, at one size. KeyError: not both there."""
+    found = {r["arm"]: r for r in rows if (r["size"], r.get("how")) == (size, how)}
+    return milliseconds(found[arm]) / milliseconds(found[other])
