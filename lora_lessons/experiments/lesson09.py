@@ -163,6 +163,8 @@ def rounding_rows(
     that subtracting the update again does not give back. The model is as before when it returns.
     """
     original = {n: model.get_submodule(n).weight.detach().clone() for n in updates}
+    # trained elsewhere perhaps: a notebook trains on its GPU, and merges on the CPU
+    updates = {name: delta.to(original[name].device) for name, delta in updates.items()}
     rows = []
     for dtype in DTYPES:
         start = {name: rounded(W, dtype) for name, W in original.items()}

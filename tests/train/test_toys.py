@@ -15,11 +15,13 @@ from lora_lessons.lora.layer import Linear
 from lora_lessons.lora.model import get_peft_model
 from lora_lessons.train.fast import masters, packed
 from lora_lessons.train.fast.fused import FusedLinear
-from lora_lessons.train.fast.groups import GroupedLinear
+from lora_lessons.train.fast.groups import GroupedLinear, groups_of
 from lora_lessons.train.loop import fit
 
 FLOAT32 = 1e-6
-BF16_LOSS, BF16_STEP = 0.02, 0.1  # of the loss; of the way that the weights went
+# AdamW divides a gradient by its own size, so the rounding of a small one shows in the weights
+FLOAT32_STEP = 5e-6
+BF16_LOSS, BF16_STEP = 0.02, 0.1  # the same with products in bf16
 
 
 def adapted(kind, dtype=torch.float32, **options):
@@ -44,7 +46,7 @@ def trained(model):
 
 
 def require_same(fast, plain, losses, expected, loss_tolerance, step_tolerance):
-    """Losses relative, weights relative to the way that training took them."""
+    """Losses relative, weights relative to their own size, or to 1."""
     assert losses == pytest.approx(expected, rel=loss_tolerance)
     for a, b in zip(trained(fast), trained(plain), strict=True):
         assert (a - b).norm() <= step_tolerance * max(1.0, b.norm())
@@ -65,7 +67,7 @@ def test_fused_layers_train_as_written_ones(toy, same_x):
     fast, plain = adapted(TOYS[toy]), adapted(TOYS[toy])
     losses = train(fast, same_x).losses
     expected = train(plain, same_x, fast_layers=False).losses
-    require_same(fast, plain, losses, expected, FLOAT32, FLOAT32)
+    require_same(fast, plain, losses, expected, FLOAT32, FLOAT32_STEP)
 
 
 @pytest.mark.parametrize("same_x", [False, True], ids=["new x", "same x"])
@@ -75,7 +77,7 @@ def test_grouped_layers_train_as_written_ones(toy, bias, same_x, grouped_in_floa
     fast, plain = adapted(TOYS[toy], bias=bias), adapted(TOYS[toy], bias=bias)
     losses = train(fast, same_x, accumulate=2).losses
     expected = train(plain, same_x, accumulate=2, fast_layers=False).losses
-    require_same(fast, plain, losses, expected, FLOAT32, FLOAT32)
+    require_same(fast, plain, losses, expected, FLOAT32, FLOAT32_STEP)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -85,6 +87,16 @@ def test_bf16_products_train_as_written_layers_under_autocast(toy, dtype):
     losses = train(fast, same_x=True, precision="bf16").losses
     expected = train(plain, same_x=True, precision="bf16", fast_layers=False).losses
     require_same(fast, plain, losses, expected, BF16_LOSS, BF16_STEP)
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_every_layer_is_in_one_group(toy):
+    model = adapted(TOYS[toy])
+    grouped = [layer for layers in groups_of(model) for layer in layers]
+    assert len(grouped) == len({id(layer) for layer in grouped})
+    layers = {id(m) for m in model.modules() if isinstance(m, Linear)}
+    hooked = {id(model.base_model.model.gate_proj)} if toy == "Watched" else set()
+    assert {id(layer) for layer in grouped} == layers - hooked
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -64,6 +64,23 @@ class EveryOtherStep(Toy):
         return self.down_proj(h * self.up_proj(x) if self.calls % 2 else h)
 
 
+class TakesTurns(EveryOtherStep):
+    """In each step one sibling only, and never the same: what it left for the other is stale."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.down_proj(torch.tanh((self.gate_proj if self.calls % 2 else self.up_proj)(x)))
+
+
+class OneInFullPrecision(Toy):
+    """One layer outside of autocast, which then runs as written among packed ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            h = torch.tanh(self.gate_proj(x.to(self.gate_proj.weight.dtype)))
+        return self.down_proj(h * self.up_proj(x))
+
+
 class SharedUnderTwoNames(Toy):
     def after(self) -> None:
         self.k_proj = self.q_proj
@@ -192,8 +209,16 @@ class Watched(Toy):
 TOYS = {
     toy.__name__: toy
     for toy in (
-        *(Toy, PlainMlp, CalledTwice, OtherOrder, NotAll, EveryOtherStep, SharedUnderTwoNames),
-        *(SharedByTwoParents, Identity, FrozenBranch, FrozenAfterwards, DifferentX),
+        *(Toy, PlainMlp, CalledTwice, OtherOrder, NotAll, EveryOtherStep, TakesTurns),
+        *(
+            OneInFullPrecision,
+            SharedUnderTwoNames,
+            SharedByTwoParents,
+            Identity,
+            FrozenBranch,
+            FrozenAfterwards,
+            DifferentX,
+        ),
         *(OneInCheckpoint, OneInReentrantCheckpoint, AllInCheckpoint, TiedWeights, TiedFactors),
         *(WrittenOver, WritesToX, NoRows, Watched),
     )
