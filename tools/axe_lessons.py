@@ -36,7 +36,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 BROWSER_OPTIONS += ["--disable-background-networking", "--disable-component-update"]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-OURS = ".jp-Notebook .jp-OutputArea-output, .jp-Notebook .jp-MarkdownOutput"
+OURS = [".jp-Notebook .jp-OutputArea-output", ".jp-Notebook .jp-MarkdownOutput"]
 """Where the course's own content is; the rest belongs to JupyterLab."""
 NOT_OURS = {
     "scrollable-region-focusable": ".jp-RenderedMarkdown pre, .jp-RenderedText",
@@ -53,7 +53,7 @@ RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 SET_THEME = "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
 LOOK = """async ([where, off]) => {
   const rules = Object.fromEntries(off.map(name => [name, {enabled: false}]));
-  const found = await axe.run({include: [...document.querySelectorAll(where)].map(n => [n])},
+  const found = await axe.run({include: where},
     {rules, resultTypes: ['violations']});
   return found.violations.map(v => ({id: v.id, impact: v.impact, help: v.help,
     nodes: v.nodes.map(n => ({target: n.target.join(' '), html: n.html.slice(0, 200)}))}));
@@ -104,6 +104,9 @@ def _environment(folder: Path) -> dict[str, str]:
     plugin.mkdir(parents=True)
     news = '{"fetchNews": "false", "checkForUpdates": false}'
     (plugin / "notification.jupyterlab-settings").write_text(news)
+    whole = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    whole.mkdir(parents=True)
+    (whole / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
     env["JUPYTERLAB_SETTINGS_DIR"] = str(folder / "settings")
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
     return env
@@ -141,8 +144,8 @@ def look_at(page: Any, address: str, pictures: Path | None = None) -> dict[str, 
         page.evaluate(SET_THEME, name)
         page.wait_for_timeout(1500)
         found[theme] = [kept for v in page.evaluate(LOOK, [OURS, off]) if (kept := _ours(v))]
-        if pictures:
-            page.screenshot(path=str(pictures / f"{theme}.png"))
+        for number, panel in enumerate(page.locator(".ll-panel").all() if pictures else []):
+            panel.screenshot(path=str(pictures / f"{theme}-{number}.png"))
     return found
 
 
