@@ -1,4 +1,4 @@
-"""Look with axe at lessons as learners see them: JupyterLab in Chromium, light and dark, after a run.
+"""Look with axe at lessons as learners see them: run in JupyterLab, in Chromium, light and dark.
 
     python tools/axe_lessons.py 01         every cell of lesson 01 is run, then axe looks at it
     python tools/axe_lessons.py            all lessons (minutes)
@@ -35,6 +35,7 @@ FOLDER = Path(sys.prefix) / "var" / "axe-core"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 BROWSER_OPTIONS += ["--disable-background-networking", "--disable-component-update"]
+SECONDS = 300  # a lesson runs its cells within that, on a busy machine too
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 OURS = [".jp-Notebook .jp-OutputArea-output", ".jp-Notebook .jp-MarkdownOutput"]
 """Where the course's own content is; the rest belongs to JupyterLab."""
@@ -72,7 +73,7 @@ def axe_script() -> Path:
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """Start JupyterLab on the learner's copies in `folder`; yield its address with %s for a file."""
+    """Start JupyterLab on the learner's copies in `folder`; yield its address (%s: a file)."""
     notebooks, port, token = folder / "my-lessons", _free_port(), secrets.token_hex(16)
     lab.copy_notebooks(notebooks)
     options = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
@@ -161,27 +162,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("numbers", nargs="*", metavar="NN", help="lessons, by number: 00 01")
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of each theme")
     options = parser.parse_args(arguments)
-    from playwright.sync_api import sync_playwright
-
     notebooks = sorted(LEARNER_COPIES.glob("[0-9][0-9]_*.ipynb"))
     wanted = [n.name for n in notebooks if not options.numbers or n.name[:2] in options.numbers]
     count = 0
     with tempfile.TemporaryDirectory(prefix="lora-lessons-axe-") as folder:
-        with jupyterlab(Path(folder)) as address, sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=BROWSER_OPTIONS)
-            for name in wanted:
-                page = browser.new_page(viewport={"width": 1366, "height": 4000})
-                page.set_default_timeout(600_000)
-                for theme, violations in look_at(page, address % name, options.pictures).items():
-                    count += len(violations)
-                    print(f"{name}, {theme}: {len(violations)} violations")
-                    for violation in violations:
-                        print(f"  {violation['id']} ({violation['impact']}): {violation['help']}")
-                        for node in violation["nodes"][:3]:
-                            print(f"    {node['target']}\n      {node['html']}")
-                page.close()
-            browser.close()
+        for name, violations in look_at_all(Path(folder), wanted, options.pictures):
+            count += len(violations)
+            print(f"{name}: {len(violations)} violations", flush=True)
+            for violation in violations:
+                print(f"  {violation['id']} ({violation['impact']}): {violation['help']}")
+                for node in violation["nodes"][:3]:
+                    print(f"    {node['target']}\n      {node['html']}")
     return 1 if count else 0
+
+
+def look_at_all(
+    folder: Path, names: list[str], pictures: Path | None = None
+) -> Iterator[tuple[str, list[dict]]]:
+    """Yield ("01_x.ipynb, dark", violations) for each lesson and theme."""
+    from playwright.sync_api import sync_playwright
+
+    with jupyterlab(folder) as address, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=BROWSER_OPTIONS)
+        for name in names:
+            page = browser.new_page(viewport={"width": 1366, "height": 4000})
+            page.set_default_timeout(SECONDS * 1000)
+            for theme, violations in look_at(page, address % name, pictures).items():
+                yield f"{name}, {theme}", violations
+            page.close()
+        browser.close()
 
 
 if __name__ == "__main__":
