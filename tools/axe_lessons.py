@@ -145,7 +145,9 @@ def look_at(page: Any, address: str, pictures: Path | None = None) -> dict[str, 
         page.evaluate(SET_THEME, name)
         page.wait_for_timeout(1500)
         found[theme] = [kept for v in page.evaluate(LOOK, [OURS, off]) if (kept := _ours(v))]
-        for number, panel in enumerate(page.locator(".ll-panel").all() if pictures else []):
+        for number, panel in enumerate(
+            page.locator(".ll-panel, .ll-ask").all() if pictures else []
+        ):
             panel.screenshot(path=str(pictures / f"{theme}-{number}.png"))
     return found
 
