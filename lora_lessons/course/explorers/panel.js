@@ -38,6 +38,7 @@ function render({ model, el }) {
   const panel = document.createElement("div");
   panel.className = "ll-panel";
   panel.setAttribute("role", "group");
+  panel.setAttribute("data-lm-suppress-shortcuts", "true"); // arrow keys are for the controls here
   panel.setAttribute("aria-label", model.get("title"));
   const title = Object.assign(document.createElement("p"), { className: "ll-title" });
   title.textContent = model.get("title");
