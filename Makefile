@@ -44,7 +44,7 @@ classroom-wheel: $(VENV)/.developer ## build the wheel without solutions, for st
 doctor: $(VENV)/.learner ## say what is missing on this machine and how to get it
 	$(BIN)/lora-lessons doctor
 
-lint: $(VENV)/.developer ## look at style
+lint: $(VENV)/.developer ## look at style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

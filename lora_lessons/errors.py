@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import Any
 
 
 class PeftError(Exception):
@@ -55,3 +57,9 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A sentence with the choice nearest to `name`, or nothing where none is near."""
     near = nearest(name, choices)
     return f" Did you mean {near!r}?" if near else ""
+
+
+def is_number(value: Any, whole: bool = False) -> bool:
+    """True for a finite number (`whole`: an integer); True and False are none."""
+    kinds = int if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)

@@ -46,26 +46,27 @@ def all_or_nothing(model: nn.Module) -> Iterator[None]:
         _steps.reset(token)
 
 
-def on_error(step: Step) -> None:
-    """Have `step` done if the block of `all_or_nothing` that is open now raises."""
+@torch.no_grad()
+def write(
+    tensor: Tensor, value: Tensor, old: Tensor | None = None, after: Step | None = None
+) -> None:
+    """Copy a value into a tensor in place; an open block of `all_or_nothing` keeps what was there.
+
+    It keeps a copy on the CPU, or `old`, if the caller has one. `after` is called once the tensor
+    is written, and once more if the old value is given back.
+    """
+
+    def put(value: Tensor) -> None:
+        with torch.no_grad():
+            tensor.copy_(value)
+        if after is not None:
+            after()
+
     steps = _steps.get()
-    if steps is not None:
-        steps.append(step)
-
-
-@torch.no_grad()
-def write(tensor: Tensor, value: Tensor) -> None:
-    """Copy a value into a tensor in place; an open block keeps the old one, on the CPU."""
-    if _steps.get() is not None:
-        old = tensor.detach().to("cpu", copy=True)
-        on_error(lambda: copy_into(tensor, old))
-    tensor.copy_(value)
-
-
-@torch.no_grad()
-def copy_into(tensor: Tensor, value: Tensor) -> None:
-    """Copy a value into a tensor in place, and keep nothing."""
-    tensor.copy_(value)
+    if steps is not None and not tensor.is_meta:
+        before = tensor.detach().to("cpu", copy=True) if old is None else old
+        steps.append(lambda: put(before))
+    put(value)
 
 
 def _note(model: nn.Module) -> Step:
@@ -73,7 +74,9 @@ def _note(model: nn.Module) -> Step:
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     owners: list[Any] = list(model.modules())
     for owner in owners:  # the list grows: what is remembered may remember more
-        owners += [each for each in vars(owner).values() if isinstance(each, Remembered)]
+        for value in vars(owner).values():
+            inside = value if isinstance(value, list) else [value]
+            owners += [each for each in inside if isinstance(each, Remembered)]
     boxes: list[tuple[Any, Any]] = [(vars(owner), dict(vars(owner))) for owner in owners]
     for _, attributes in list(boxes):
         for box in attributes.values():

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import lora_lessons
+
 PACKAGE = "lora_lessons"
 # In the order of the data: a module may import from its own house and from those before it.
 LAYERS = [
-    ["errors", "seeding", "undo"],
+    ["errors", "seeding", "storage", "undo"],
     ["base"],
     ["lora"],
     ["train"],
@@ -21,8 +23,6 @@ LAYERS = [
     ["course"],
     ["app"],
 ]
-CORE = ["scaling", "arithmetic", "config", "matching", "layer", "inject", "trainable", "merge"]
-CORE += ["files", "model"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -53,10 +53,31 @@ def imports(path: Path, root: Path) -> set[str]:
 
 
 def exported(root: Path) -> dict[str, str]:
-    """Return {public name: part} of the lazy exports."""
-    code = "import json, lora_lessons; print(json.dumps(lora_lessons._EXPORTS))"
+    """Return {public name: part} of the lazy exports, which stand in the stub."""
+    tree = ast.parse((root / PACKAGE / "__init__.pyi").read_text("utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {each.name: node.module.split(".")[0] for node in found for each in node.names}
+
+
+def test_the_stub_and_the_exports_are_the_same(root):
+    """What an editor reads is what the package gives: each name from where the stub has it."""
+    tree = ast.parse((root / PACKAGE / "__init__.pyi").read_text("utf-8"))
+    listed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert sorted(listed) == listed
+    assert set(listed) == exported(root).keys()
+    code = "import json, lora_lessons as ll; print(json.dumps(sorted(ll.__all__)));"
+    code += "[getattr(ll, name) for name in ll.__all__]"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name: module.split(".")[0] for name, module in json.loads(done.stdout).items()}
+    assert json.loads(done.stdout) == listed
+
+
+def test_a_misspelt_name_gets_the_nearest():
+    with pytest.raises(AttributeError, match=r"no attribute 'get_peft_modle'. Did you mean 'get_"):
+        _ = lora_lessons.get_peft_modle
 
 
 def test_every_module_has_a_layer(root):
@@ -94,11 +115,107 @@ def test_imports_of_every_form_are_seen(tmp_path, code, found):
 
 
 def test_the_core_is_small_and_needs_only_torch_and_safetensors(root):
-    files = [root / PACKAGE / "lora" / f"{name}.py" for name in CORE]
-    assert len(files) <= 10
-    assert sum(len(file.read_text("utf-8").splitlines()) for file in files) <= 1500
+    files = core_files(root)
+    assert len(files) <= 12
+    assert sum(len(file.read_text("utf-8").splitlines()) for file in files) <= 2650
     allowed = {*sys.stdlib_module_names, "torch", "safetensors"}
     assert {name for file in files for name in others(file)} <= allowed
+
+
+def core_files(root: Path) -> list[Path]:
+    """The files of the engine's core: those of lora/ itself."""
+    return [file for file in (root / PACKAGE / "lora").glob("*.py") if file.name != "__init__.py"]
+
+
+def graph(root: Path) -> dict[str, set[str]]:
+    """Return {module: the modules of this package that it imports}, in functions too.
+
+    What is imported for an editor alone, under TYPE_CHECKING, is never run, and left out.
+    """
+    files = {dotted(path, root): path for path in modules(root)}
+    return {name: imported(name, path, files) for name, path in files.items()}
+
+
+def dotted(path: Path, root: Path) -> str:
+    """The dotted name of a file; a package's is that of its folder."""
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(name: str, path: Path, files: dict[str, Path]) -> set[str]:
+    """The modules among `files` that one file imports."""
+    tree = ast.parse(path.read_text("utf-8"))
+    unused = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in unused:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            inside = {f"{base}.{alias.name}" for alias in node.names}
+            # `from . import x` imports the module x where there is one, and else a name of `.`
+            found |= {each if each in files else base for each in inside}
+    return (found & files.keys()) - {name}
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules that import each other, directly or not (Tarjan's components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    groups: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in edges[node]:
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = set(stack[stack.index(node) :])
+            del stack[stack.index(node) :]
+            groups.append(group)
+
+    for node in edges:
+        if node not in index:
+            visit(node)
+    return [group for group in groups if len(group) > 1]
+
+
+def test_no_modules_import_each_other(root):
+    assert circles(graph(root)) == []
+
+
+def test_a_circle_through_a_function_is_found(tmp_path):
+    folder = tmp_path / PACKAGE
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "a.py").write_text("from . import b")
+    (folder / "b.py").write_text("def f():\n    from .c import g")
+    (folder / "c.py").write_text("import lora_lessons.a")
+    names = {f"{PACKAGE}.{letter}" for letter in "abc"}
+    assert circles(graph(tmp_path)) == [names]
+    (folder / "c.py").write_text("if TYPE_CHECKING:\n    import lora_lessons.a")
+    assert circles(graph(tmp_path)) == []
+
+
+def test_the_core_imports_nothing_of_what_may_be_added(root):
+    edges = graph(root)
+    core = {dotted(file, root) for file in core_files(root)}
+    others = {name for one in core for name in edges[one]} - core
+    first = {f"{PACKAGE}.{name}" for name in LAYERS[0]}
+    assert others <= first
 
 
 def others(path: Path) -> set[str]:
@@ -115,7 +232,7 @@ def others(path: Path) -> set[str]:
 def test_every_exported_name_has_a_docstring():
     """A dataclass without one gets its signature, which says nothing."""
     code = "import json, lora_lessons as ll; print(json.dumps({n: getattr(ll, n).__doc__ or ''"
-    code += " for n in ll._EXPORTS}))"
+    code += " for n in ll.__all__}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     docs = json.loads(done.stdout)
     missing = [name for name, text in docs.items() if not text or text.startswith(f"{name}(")]

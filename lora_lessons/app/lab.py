@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..lora.storage import write_whole
+from ..storage import write_whole
 
 DEFAULT_FOLDER = Path("my-lessons")
 FIRST_LESSON = "00_start_here.ipynb"

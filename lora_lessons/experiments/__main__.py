@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import nearest_and_known
-from ..lora.storage import write_whole
+from ..storage import write_whole
 from . import Recording, recordings
 from .fingerprint import fingerprint, rounded
 

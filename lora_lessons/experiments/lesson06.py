@@ -19,8 +19,8 @@ from ..base.text import load_text
 from ..base.tokens import TokenBatches, blocks, encode
 from ..lora.config import LoraConfig
 from ..lora.model import PeftModel, get_peft_model
-from ..lora.more.adapters.biases import bias_bank
-from ..lora.trainable import adapter_parameters, trained_biases
+from ..lora.more.adapters.biases import bias_bank, trained_biases
+from ..lora.tuner_layer import adapter_parameters
 from ..seeding import seed_everything
 from ..train.history import History
 from ..train.loop import evaluate, fit

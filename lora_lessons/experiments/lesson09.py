@@ -257,7 +257,7 @@ def package_file_tensors(state: dict[str, Tensor], adapter: str) -> dict[str, Te
 
 def package_load(targets: dict[str, Tensor], given: dict[str, Tensor]) -> None:
     """Copy a file's tensors into live ones of the same keys and shapes, or raise."""
-    from ..lora.more.adapters.load_report import problems_of, report_problems
+    from ..lora.files import problems_of, report_problems
 
     missing = [key for key in targets if key not in given]
     unexpected = [key for key in given if key not in targets]
@@ -303,7 +303,7 @@ def package_sum(
 
 def package_merge_into_head(model: nn.Module, delta: Tensor) -> None:
     """Add an update to the output layer alone; one that is tied is untied first."""
-    from ..lora.more.adapters.mergeable import shared_parameters
+    from ..lora.merge import shared_parameters
 
     head = model.get_output_embeddings()
     if id(head.weight) in shared_parameters(model):

@@ -6,9 +6,21 @@ and the up-projection B is (out, r).
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def lora_scaling(alpha: float, r: int, use_rslora: bool = False) -> float:
+    """The factor s in W + s B A.
+
+    LoRA: s = alpha / r (Hu et al. 2021, section 4.1).
+    rsLoRA: s = alpha / sqrt(r), which keeps the size of the update's gradient
+    independent of the rank (Kalajdzievski 2023, theorem 3.2).
+    """
+    return alpha / math.sqrt(r) if use_rslora else alpha / r
 
 
 def lora_delta(A: Tensor, B: Tensor, scaling: float) -> Tensor:
@@ -30,6 +42,12 @@ def lora_forward(
     base = F.linear(x, W, b)  # (..., in) -> (..., out)
     down = F.linear(x, A)  # (..., in) -> (..., r)
     return base + scaling * F.linear(down, B)  # (..., r) -> (..., out)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor without its gradient, in float32 unless it is wider."""
+    tensor = tensor.detach()
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def parameter_count(in_: int, out_: int, r: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from dataclasses import asdict, dataclass, field, fields
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError, PeftWarning
-from .storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
+from ..storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
 from .validation import OtherFields, as_names, as_set, check_config, member, names_misspelt_fields
 
 PEFT_VERSION = "0.21.2"  # the PEFT release whose file format is written and read
@@ -39,7 +40,7 @@ class PeftConfig:
 
     task_type: TaskType | str | None = None
     peft_type: PeftType | str | None = PeftType.LORA
-    auto_mapping: dict | None = None
+    auto_mapping: dict[str, Any] | None = None
     peft_version: str | None = None
     base_model_name_or_path: str | None = None
     revision: str | None = None
@@ -89,7 +90,8 @@ class PeftConfig:
         if not isinstance(values, dict):
             raise ConfigError(f"{path_json_file} must hold one json object")
         known = {f.name for f in fields(LoraConfig)}
-        refuse_misspelt(changes, LoraConfig)
+        if changes:
+            refuse_misspelt(changes, LoraConfig)
         if unknown := sorted(set(values) - known):
             warnings.warn(
                 f"Unexpected keyword arguments {unknown} for class LoraConfig, these are ignored. "
@@ -140,3 +142,17 @@ class LoraConfig(OtherFields, PeftConfig):
     def _register_custom_module(self, mapping: dict[type, type]) -> None:
         """Use your own layer class (a LoraLayer) for a module class: {module: layer}."""
         self._custom_modules = {**(self._custom_modules or {}), **mapping}
+
+    def sets(self, name: str) -> bool:
+        """Whether a field asks for anything."""
+        return bool(getattr(self, name)) and getattr(self, name) != "none"
+
+
+def checked_again(config: LoraConfig) -> LoraConfig:
+    """A copy with all checks made anew: a field may have been set after the config was made."""
+    result = copy.deepcopy(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PeftWarning)  # given when the config was made
+        result.__post_init__()
+    result._custom_modules = config._custom_modules
+    return result

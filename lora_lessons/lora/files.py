@@ -7,18 +7,22 @@ structure, so that saving and loading cannot disagree, whatever an adapter is ca
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..errors import AdapterFileError, did_you_mean
+from ..errors import AdapterFileError, PeftWarning, did_you_mean
+from ..storage import CONFIG_NAME, WEIGHTS_NAME, adapter_path, write_whole
 from ..undo import all_or_nothing, write
-from .storage import WEIGHTS_NAME, adapter_path, write_whole
-from .trainable import adapter_holders, plain_name
+from .plugs import METHODS, TEXTS
+from .tuner_layer import Wrapper, injected_model, named_holders
 
 PREFIX = "base_model.model."  # what PeftModel puts before every name
+EMBEDDINGS = ("embed_tokens", "lm_head")  # may be in a file as a whole
+LIBRARY = "library_name: peft"  # the hub's word for the file format
 
 
 class LoadResult(NamedTuple):
@@ -30,30 +34,11 @@ class LoadResult(NamedTuple):
 
 def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
     """An adapter's live tensors by their keys in a file."""
-    names = {id(module): name for name, module in model.named_modules()}
-    tensors = {}
-    for holder in adapter_holders(model):
-        name = names[id(holder)]
-        for suffix, tensor in holder.file_tensors(adapter_name).items():
-            tensors[f"{name}.{suffix}" if name else suffix] = tensor
-    return tensors | _bias_tensors(model, adapter_name)
-
-
-def _bias_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
-    """The base's biases that the adapter trains, by their names; one that is shared by each."""
-    from .more.adapters.biases import bias_bank
-
-    injected = injected_model(model)
-    values = bias_bank(injected).values_of(injected, adapter_name)
-    prefix = PREFIX if injected is not model else ""
-    now = {plain_name(name): name for name, _ in injected.named_parameters(remove_duplicate=False)}
-    return {prefix + now[name]: value for name, value in values.items()}
-
-
-def injected_model(model: nn.Module) -> nn.Module:
-    """The model that the adapters were put into, without the wrappers of PeftModel."""
-    tuner = model if hasattr(type(model), "lora_layers") else getattr(model, "base_model", None)
-    return tuner.model if hasattr(type(tuner), "lora_layers") else model
+    return {
+        f"{name}.{suffix}" if name else suffix: tensor
+        for name, holder in named_holders(model)
+        for suffix, tensor in holder.file_tensors(adapter_name).items()
+    }
 
 
 def get_peft_model_state_dict(
@@ -68,20 +53,47 @@ def get_peft_model_state_dict(
     `state_dict` gives other values for the model's names, as a sharded model's gathered one does.
     `save_embedding_layers` adds whole embeddings; "auto" does if targeted or resized.
     """
-    from .more.adapters.embeddings import embedding_tensors
-    from .more.adapters.load_report import require_values
-
-    model = getattr(model, "_orig_mod", model) if unwrap_compiled else model
-    if adapter_name not in (known := model.peft_config):
-        raise ValueError(f"Adapter {adapter_name} not found.{did_you_mean(adapter_name, known)}")
+    if unwrap_compiled:
+        model = model._modules.get("_orig_mod") or model
+    configs = configs_of(model)
+    if adapter_name not in configs:
+        raise ValueError(f"Adapter {adapter_name} not found.{did_you_mean(adapter_name, configs)}")
     tensors = adapter_tensors(model, adapter_name)
-    tensors |= embedding_tensors(model, model.peft_config[adapter_name], save_embedding_layers)
+    if save_embedding_layers is True or (save_embedding_layers and _has_embeddings(model)):
+        config = configs[adapter_name]
+        tensors |= METHODS["embedding_tensors"](model, config, save_embedding_layers)
     if state_dict is not None:
-        live = model.state_dict(keep_vars=True).items()
-        names = {id(tensor): name for name, tensor in live if name in state_dict}
-        require_values(tensors, names, state_dict)
-        return {k: state_dict[names[id(t)]] if id(t) in names else t for k, t in tensors.items()}
+        return _values_from(state_dict, model, tensors)
     return {key: tensor.detach() for key, tensor in tensors.items()}
+
+
+def configs_of(model: nn.Module) -> dict[str, Any]:
+    """The configs by adapter name: a wrapper's, or those that stand on an injected model."""
+    if isinstance(model, Wrapper):
+        return model.peft_config
+    configs: dict[str, Any] = vars(model).get("peft_config", {})
+    return configs
+
+
+def _has_embeddings(model: nn.Module) -> bool:
+    """Whether the model, or what is targeted in it, has embeddings by transformers' names."""
+    if hasattr(type(injected_model(model)), "get_input_embeddings"):
+        return True
+    return any(name.rsplit(".", 1)[-1] in EMBEDDINGS for name, _ in named_holders(model))
+
+
+def _values_from(
+    state_dict: dict[str, Tensor], model: nn.Module, tensors: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors' values in a state_dict; raises where it has none of them."""
+    live = model.state_dict(keep_vars=True).items()
+    names = {id(tensor): name for name, tensor in live if name in state_dict}
+    if tensors and not any(id(tensor) in names for tensor in tensors.values()):
+        raise ValueError(
+            "the state_dict has values for none of the adapter's tensors: its names must be those "
+            f"of the model's own state_dict(), and it has {next(iter(state_dict), 'none')!r}"
+        )
+    return {k: state_dict[names[id(t)]] if id(t) in names else t for k, t in tensors.items()}
 
 
 def set_peft_model_state_dict(
@@ -97,34 +109,26 @@ def set_peft_model_state_dict(
     Missing, unexpected, misshapen and not finite tensors raise AdapterFileError, each named, before
     anything is written; with `strict=False` they are left out with a warning.
     """
-    from .more.adapters.embeddings import embedding_targets
-    from .more.adapters.load_report import problems_of, report_problems, require_adapter
-    from .more.adapters.meta import materialize
-
-    if low_cpu_mem_usage:
-        materialize(model, adapter_name)
-    expected = adapter_tensors(model, adapter_name)
-    require_adapter(expected, adapter_name, getattr(model, "peft_config", ()))
-    given = _with_matching_prefix(peft_model_state_dict, expected)
-    expected |= embedding_targets(model, adapter_name, given, expected)
-    missing = [key for key in expected if key not in given]
-    unexpected = [key for key in given if key not in expected and not _is_surplus(key)]
-    shared = [key for key in expected if key in given]
-    misshapen = [key for key in shared if given[key].shape != expected[key].shape]
-    problems = problems_of(given, expected, missing, unexpected)
-    report_problems(problems, strict, forgiven=misshapen if ignore_mismatched_sizes else ())
-    fits = [k for k in shared if k not in misshapen and given[k].isfinite().all()]
     with all_or_nothing(model):
-        for key in fits:
+        if low_cpu_mem_usage:
+            METHODS["materialize"](model, adapter_name)
+        expected, given = adapter_tensors(model, adapter_name), dict(peft_model_state_dict)
+        if not expected:
+            hint = did_you_mean(adapter_name, configs_of(model))
+            raise ValueError(f"Adapter {adapter_name} not found.{hint}")
+        if not any(key.startswith(PREFIX) for key in expected):  # injected without PeftModel
+            given = {key.removeprefix(PREFIX): tensor for key, tensor in given.items()}
+        if not given.keys() <= expected.keys():
+            expected |= METHODS["embedding_targets"](model, adapter_name, given, expected)
+        missing = [key for key in expected if key not in given]
+        unexpected = [key for key in given if key not in expected and not _is_surplus(key)]
+        problems = problems_of(given, expected, missing, unexpected)
+        misshapen = {k for k in expected if k in given and given[k].shape != expected[k].shape}
+        forgiven = misshapen if ignore_mismatched_sizes else ()
+        report_problems(problems, strict, forgiven)
+        for key in expected.keys() & given.keys() - dict(problems).keys():
             write(expected[key], given[key])
     return LoadResult(missing, unexpected)
-
-
-def _with_matching_prefix(given: dict[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
-    """The file's tensors; without PeftModel's prefix for a model injected without PeftModel."""
-    if any(key.startswith(PREFIX) for key in expected):
-        return dict(given)
-    return {key.removeprefix(PREFIX): tensor for key, tensor in given.items()}
 
 
 def _is_surplus(key: str) -> bool:
@@ -132,15 +136,73 @@ def _is_surplus(key: str) -> bool:
     return key.rpartition(".")[0].endswith((".original_module", ".modules_to_save"))
 
 
-def save_adapter(folder: Path, config_json: str, tensors: dict[str, Tensor]) -> None:
-    """Write both files into a folder, whole or not at all."""
+def problems_of(
+    given: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    missing: list[str],
+    unexpected: list[str],
+) -> list[tuple[str, str]]:
+    """(key, a sentence about it) for each tensor at fault."""
+    problems = [(key, f"missing key {key}") for key in missing]
+    for key in unexpected:
+        problems.append((key, f"unexpected key {key}.{did_you_mean(key, missing)}"))
+    for key, tensor in expected.items():
+        if key in given and given[key].shape != tensor.shape:
+            shapes = (
+                f"the file has shape {tuple(given[key].shape)}, the model {tuple(tensor.shape)}"
+            )
+            problems.append((key, f"size mismatch for {key}: {shapes}"))
+    for key in expected:
+        if key in given and not given[key].isfinite().all():
+            problems.append((key, f"{key} has values that are not finite (NaN or infinite)"))
+    return problems
+
+
+def report_problems(
+    problems: list[tuple[str, str]], strict: bool, forgiven: Iterable[str] = ()
+) -> None:
+    """Raise AdapterFileError with all problems, or warn of those that are to be overlooked.
+
+    `forgiven` are keys whose shape may differ.
+    """
+    soft, hard = [], []
+    for key, text in problems:
+        overlooked = key in forgiven and text.startswith("size mismatch")
+        (soft if overlooked or not strict else hard).append(text)
+    if not soft and not hard:
+        return
+    shown = (hard or soft)[:8]
+    rest = len(hard or soft) - len(shown)
+    text = "\n- ".join(["the adapter's file does not fit the model:", *shown])
+    text += f"\n- and {rest} more" if rest else ""
+    if hard:
+        raise AdapterFileError(text)
+    warnings.warn(f"Found missing adapter keys or others: {text}", PeftWarning, stacklevel=3)
+
+
+def save_adapter(
+    folder: Path, config_json: str, tensors: dict[str, Tensor], facts: dict[str, Any]
+) -> None:
+    """Write an adapter's files and the texts beside them, each whole or not at all.
+
+    `facts` fill the texts' blanks. A text that is there already is kept, and gets the library's
+    name if it has none.
+    """
     from safetensors.torch import save
 
     own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-    weights = save(own, metadata={"format": "pt"})
-    write_whole(
-        {folder / WEIGHTS_NAME: weights, folder / "adapter_config.json": config_json.encode()}
-    )
+    contents = {
+        folder / WEIGHTS_NAME: save(own, metadata={"format": "pt"}),
+        folder / CONFIG_NAME: config_json.encode(),
+    }
+    for name, template in TEXTS.items():
+        path = folder / name
+        text = path.read_text(encoding="utf-8") if path.is_file() else template.format(**facts)
+        if LIBRARY not in text:
+            body = text.removeprefix("---\n")
+            text = f"---\n{LIBRARY}\n{body if body != text else f'---{chr(10)}{text}'}"
+        contents[path] = text.encode()
+    write_whole(contents)
 
 
 def load_peft_weights(

@@ -6,18 +6,22 @@ if anything fails on the way: no model is left half wrapped.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, PeftWarning
 from ..undo import all_or_nothing
-from .config import LoraConfig
-from .layer import Linear, LoraLayer
-from .matching import check_every_entry, check_target_module_exists, get_pattern_key
-from .validation import check_adapter_name
+from .config import LoraConfig, checked_again
+from .layer import LoraLayer
+from .matching import check_every_entry, get_pattern_key
+from .plugs import LAYERS, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
+from .tuner_layer import StandIn, base_of
+
+RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
 
 
 class Target(NamedTuple):
@@ -25,16 +29,9 @@ class Target(NamedTuple):
 
     name: str
     module: nn.Module  # the plain layer, or a LoraLayer that already has other adapters
-    layer_class: type[nn.Module]
+    layer_class: type[Any]
     r: int
     lora_alpha: float
-
-
-class TokenRows(NamedTuple):
-    """Rows of an embedding that train."""
-
-    module: nn.Module
-    ids: list[int]
 
 
 @dataclass
@@ -43,14 +40,12 @@ class InjectionPlan:
 
     adapter_name: str
     config: LoraConfig
-    targets: list[Target]
-    saved: dict[str, nn.Module] = field(default_factory=dict)
-    tokens: dict[str, TokenRows] = field(default_factory=dict)
+    targets: list[Target] = field(default_factory=list)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by field, then by module
+    sharing: dict[str, list[tuple[str, nn.Module]]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        from .more.adapters.injection_report import injection_table
-
-        return injection_table(self)
+        return str(METHODS["injection_table"](self))
 
 
 def targetable_modules(
@@ -58,8 +53,8 @@ def targetable_modules(
 ) -> Iterator[tuple[str, nn.Module]]:
     """All modules by name, those in two places twice, without the adapters' own parts."""
     seen = set() if seen is None else seen
-    if id(model) in seen or hasattr(model, "unloaded"):
-        return  # what stands in for a module hides its insides
+    if id(model) in seen or isinstance(model, StandIn):
+        return
     seen.add(id(model))
     for child_name, child in model._modules.items():
         if child is not None:
@@ -67,20 +62,30 @@ def targetable_modules(
             yield from targetable_modules(child, f"{prefix}{child_name}.", seen)
 
 
-def layer_class_for(module: nn.Module, config: LoraConfig) -> type[nn.Module] | None:
-    """The LoRA class for a module: the user's own, then Linear, then those in `layers`."""
-    from .more.layers import other_layer_class
-
+def layer_class_for(module: nn.Module, config: LoraConfig) -> type[Any] | None:
+    """The LoRA class for a module: the user's own, or that of the nearest class in `LAYERS`."""
     if isinstance(module, LoraLayer):
         return type(module)
-    for kind, layer_class in [*(config._custom_modules or {}).items(), (nn.Linear, Linear)]:
+    for kind, layer_class in (config._custom_modules or {}).items():
         if isinstance(module, kind):
             return layer_class
-    return other_layer_class(module)
+    return nearest_layer_class(module)
+
+
+def nearest_layer_class(module: nn.Module) -> type[Any] | None:
+    """The entry of `LAYERS` for the nearest of a module's classes."""
+    for kind in type(module).__mro__:
+        for key in (kind, f"{kind.__module__}.{kind.__qualname__}"):
+            if key in LAYERS:
+                return LAYERS[key]
+    return None
 
 
 def plan_injection(
-    model: nn.Module, config: LoraConfig, adapter_name: str = "default", optional: Iterable = ()
+    model: nn.Module,
+    config: LoraConfig,
+    adapter_name: str = "default",
+    optional: Iterable[str] = (),
 ) -> InjectionPlan:
     """Find what the config names in the model and check it all; the model is not touched.
 
@@ -88,74 +93,138 @@ def plan_injection(
     NoMatchingPeftModuleError (with the nearest name) for an entry that matches nothing and
     ValueError for a module that LoRA cannot wrap.
     """
-    from .more.adapters.injection_report import warn_of
-    from .more.adapters.saved_modules import modules_to_copy
-    from .more.adapters.token_rows import rows_to_train
-    from .more.layers.default_targets import resolve
-
     modules = dict(targetable_modules(model))
-    check_adapter_name(adapter_name, modules, config)
-    config = resolve(config, model)
-    tokens = rows_to_train(model, config, modules)
-    check_every_entry(config, list(modules), optional, others=bool(tokens))
-    names = [name for name in modules if check_target_module_exists(config, name)]
-    targets = [_target(name, modules[name], config, adapter_name) for name in names]
-    saved = modules_to_copy(config, modules)
-    _check_shared(targets)
-    warn_of(model, targets, config)
-    return InjectionPlan(adapter_name, config, targets, saved, tokens)
+    _check_adapter_name(adapter_name, modules, config)
+    config = resolved(config, model)
+    plan = InjectionPlan(adapter_name, config)
+    for part in filter(config.sets, PARTS):
+        plan.parts[part] = PARTS[part].find(model, plan, modules)
+    others = any(PARTS[part].trains_alone for part in plan.parts)
+    for name in check_every_entry(config, list(modules), optional, others):
+        plan.targets.append(_target(name, modules[name], config, adapter_name))
+    plan.sharing = _sharing(plan.targets, modules)
+    _warn_and_correct(plan)
+    for part in filter(config.sets, PLAN_CHECKS):
+        PLAN_CHECKS[part](plan)
+    return plan
+
+
+def resolved(config: LoraConfig, model: nn.Module) -> LoraConfig:
+    """A checked copy in which target_modules says which modules: no None, no shorthand."""
+    config = checked_again(config)
+    shorthand = "" if config.target_modules is None else str(config.target_modules).lower()
+    if shorthand in SHORTHANDS:
+        config.target_modules = SHORTHANDS[shorthand](model, config)
+    return config
+
+
+def _check_adapter_name(name: str, modules: dict[str, nn.Module], config: LoraConfig) -> None:
+    """Refuse a name that would be mistaken for a module's, in the model or in its files."""
+    if not isinstance(name, str) or not name or "." in name or name[0] in "/\\~":
+        raise ConfigError(
+            "an adapter's name is a word without a dot, which names a folder inside that of the "
+            f"files, and it is {name!r}"
+        )
+    parts = {part for module in modules for part in module.split(".")}
+    if name in parts or hasattr(dict, name) or name in RESERVED:
+        raise ConfigError(
+            f"the adapter name {name!r} collides with a module of that name: its weights "
+            "could not be told apart in a file"
+        )
 
 
 def _target(name: str, module: nn.Module, config: LoraConfig, adapter_name: str) -> Target:
     """The target for one module, with its rank and alpha from the patterns."""
-    from .more.adapters.injection_report import check_supported
-
+    if isinstance(module, LoraLayer) and module.has_adapter(adapter_name):
+        raise ValueError(
+            f"{name} already has an adapter named {adapter_name!r}: use another name, or `unload()`"
+        )
     layer_class = layer_class_for(module, config)
-    check_supported(name, module, layer_class, adapter_name)
-    r = config.rank_pattern.get(get_pattern_key(config.rank_pattern, name), config.r)
-    alpha_key = get_pattern_key(config.alpha_pattern, name)
-    alpha = config.alpha_pattern.get(alpha_key, config.lora_alpha)
-    if hasattr(layer_class, "check"):
-        layer_class.check(name, module, config, r)
+    if layer_class is None:
+        kinds = [key if isinstance(key, str) else f"torch.nn.{key.__name__}" for key in LAYERS]
+        raise ValueError(
+            f"Target module {module} ({name}) is not supported. Currently, only the following "
+            f"modules are supported: {', '.join(f'`{kind}`' for kind in kinds)}."
+        )
+    r, alpha = config.r, config.lora_alpha
+    if ranks := config.rank_pattern:
+        r = ranks.get(get_pattern_key(ranks, name), r)
+    if alphas := config.alpha_pattern:
+        alpha = alphas.get(get_pattern_key(alphas, name), alpha)
+    layer_class.check(name, module, config, r)
     return Target(name, module, layer_class, r, alpha)
 
 
-def base_of(module: nn.Module) -> nn.Module:
-    """The plain layer, through a LoRA layer around it."""
-    return module.get_base_layer() if hasattr(module, "get_base_layer") else module
-
-
-def _check_shared(targets: list[Target]) -> None:
-    """Two targets with one Parameter would be merged into each other."""
-    seen: dict[int, str] = {}
+def _sharing(
+    targets: list[Target], modules: dict[str, nn.Module]
+) -> dict[str, list[tuple[str, nn.Module]]]:
+    """By target: the other modules that hold its weight. Two targets may not share one."""
+    sharing: dict[str, list[tuple[str, nn.Module]]] = {}
+    weights = {t.name: getattr(base_of(t.module), "weight", None) for t in targets}
+    holders: dict[int, list[str]] = {}
+    for name, module in modules.items():
+        for parameter in base_of(module)._parameters.values():
+            holders.setdefault(id(parameter), []).append(name)
     for target in targets:
-        weight = getattr(base_of(target.module), "weight", None)
-        if weight is not None and id(weight) in seen:
+        names = [] if weights[target.name] is None else holders.get(id(weights[target.name]), [])
+        others = [name for name in names if name != target.name]
+        if both := [name for name in others if name in weights]:
             raise ConfigError(
-                f"{target.name!r} and {seen[id(weight)]!r} share one weight, and both are "
+                f"{both[0]!r} and {target.name!r} share one weight, and both are "
                 "targeted: an update of one would be an update of the other. Target one of them."
             )
-        seen[id(weight)] = target.name
+        pairs = [(name, base_of(modules[name])) for name in others]
+        sharing[target.name] = [pair for pair in pairs if pair[1] is not base_of(target.module)]
+    return sharing
+
+
+def _warn_and_correct(plan: InjectionPlan) -> None:
+    """What is legal and yet surprising, said before anything is changed."""
+    large = [t for t in plan.targets if t.r > min(t.layer_class.shape(t.module)) > 0]
+    if large:
+        first = large[0]
+        _warn(
+            f"r={first.r} is above the size of {first.name} {first.layer_class.shape(first.module)}"
+            f" and of {len(large) - 1} other layers: an update of W has no more rank than W."
+        )
+    config, linear = plan.config, [t for t in plan.targets if t.layer_class.is_linear]
+    wrong = [t for t in linear if t.layer_class.fan_in_fan_out != config.fan_in_fan_out]
+    if wrong and len(wrong) == len(linear):
+        was, config.fan_in_fan_out = config.fan_in_fan_out, not config.fan_in_fan_out
+        kind = "`torch.nn.Linear`" if was else "`Conv1D`"
+        _warn(
+            f"fan_in_fan_out is set to {was} but the target module is {kind}. Setting "
+            f"fan_in_fan_out to {not was}."
+        )
+    for name, others in plan.sharing.items():
+        for other, _ in others:
+            _warn(
+                f"{name} shares its weight with {other}: the adapter acts on the first "
+                "alone, until it is merged. This can lead to complications."
+            )
+    for target in plan.targets if config._custom_modules else ():
+        if (
+            target.layer_class in config._custom_modules.values()
+            and not target.layer_class.is_known
+        ):
+            _warn(
+                f"Unsupported layer type '{type(target.module)}' encountered, proceed at your own "
+                "risk."
+            )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PeftWarning, stacklevel=5)
 
 
 def apply_plan(model: nn.Module, plan: InjectionPlan) -> None:
-    """Put the planned adapters into the model; on an error, undo them all and raise it."""
-    from .more.adapters.saved_modules import save_module
-    from .more.adapters.token_rows import train_rows
-
+    """Put the planned adapters into the model; on an error it is as it was."""
     with all_or_nothing(model):
         for target in plan.targets:
             _inject(model, target, plan)
-        for name in plan.saved:
-            save_module(model, name, plan.adapter_name)
-        for name, rows in plan.tokens.items():
-            train_rows(model, name, rows.ids, plan.adapter_name)
-
-
-def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
-    """Put a module in the place of the one of this name."""
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, new)
+        for field_name, found in plan.parts.items():
+            for name, each in found.items():
+                PARTS[field_name].put(model, plan.adapter_name, name, each)
 
 
 def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:
@@ -167,5 +236,12 @@ def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:
     layer = target.layer_class(
         module, adapter, config=plan.config, r=target.r, lora_alpha=target.lora_alpha
     )
+    layer.sharing = plan.sharing.get(target.name, [])
     layer.train(module.training)
     replace_module(model, target.name, layer)
+
+
+def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
+    """Put a module in the place of the one of this name."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, new)

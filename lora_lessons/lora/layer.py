@@ -1,35 +1,39 @@
-"""The LoRA layer: a frozen layer with low-rank updates beside it, one for each adapter name."""
+"""The LoRA layer: a frozen layer with low-rank updates beside it, one for each adapter name.
+
+Inside `fit` another class may stand in for `Linear`: `lora_lessons.train.fast` has layers that
+compute the same in fewer kernels. `fit(..., fast_layers=False)` trains this very class, so that a
+print or a breakpoint in `forward` shows the training.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .arithmetic import lora_delta
+from ..errors import ConfigError, MergeError
+from .arithmetic import at_least_float32, lora_delta, lora_scaling
 from .config import LoraConfig
-from .scaling import lora_scaling
-from .tuner_layer import BaseTunerLayer
-from .validation import require_sizes
-
-if TYPE_CHECKING:
-    from .merge import KeptBase
+from .merge import merge_layer, refuse_tied, unmerge_layer
+from .plugs import FORWARDS, LAYERS, VARIANTS, Variant, initialisation
+from .tuner_layer import BaseTunerLayer, base_of
 
 
 class Adapter(NamedTuple):
     """One adapter of one layer: all that the arithmetic needs."""
 
     name: str
-    A: Any  # a module, or in an embedding a Parameter: r rows
-    B: Any  # the same with r columns
+    A: Any  # called with x: (..., in) -> (..., r); its `weight` is (r, in)
+    B: Any  # called with that: (..., r) -> (..., out); its `weight` is (out, r)
     scaling: float
     dropout: nn.Module
 
 
 class LoraLayer(BaseTunerLayer):
-    """What all LoRA layers share. A subclass says how to make, apply and multiply out A and B."""
+    """What all LoRA layers share. A subclass says how A and B are made."""
 
     adapter_layer_names = (
         "lora_A",
@@ -49,6 +53,9 @@ class LoraLayer(BaseTunerLayer):
         "lora_variant",
     )
 
+    is_linear = False  # whether the base is one that "all-linear" means
+    is_known = False  # whether it is the library's own: a user's is warned of
+
     def __init__(self, base_layer: nn.Module, **kwargs: Any) -> None:
         self.base_layer = base_layer
         self.r: dict[str, int] = {}
@@ -57,14 +64,25 @@ class LoraLayer(BaseTunerLayer):
         self.use_rslora: dict[str, bool] = {}
         self.use_dora: dict[str, bool] = {}
         self.lora_bias: dict[str, bool] = {}
-        self.lora_variant: dict[str, Any] = {}
+        self.lora_variant: dict[str, Variant] = {}
         self.lora_dropout = nn.ModuleDict()
         self.lora_A, self.lora_B = nn.ModuleDict(), nn.ModuleDict()
         self.lora_embedding_A, self.lora_embedding_B = nn.ParameterDict(), nn.ParameterDict()
         self.lora_magnitude_vector = nn.ModuleDict()
-        self.merged_adapters = []
-        self.kept_base: KeptBase | None = None
+        self.merged_adapters: list[str] = []
+        self.taken_out: Any = None  # what an initialisation took out of W: `more.init.principal`
+        self.sharing: list[tuple[str, nn.Module]] = []  # other modules with W, by name
         self.in_features, self.out_features = self._sizes(self.get_base_layer())
+
+    @classmethod
+    def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+        """Raise where a config asks for what this kind of layer cannot have."""
+
+    @classmethod
+    def shape(cls, module: nn.Module) -> tuple[int, int]:
+        """(in, out) of a layer, counted as A and B have them; 0 where it is not known."""
+        in_, out = cls._sizes(base_of(module))
+        return in_ or 0, out or 0
 
     @staticmethod
     def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
@@ -73,15 +91,39 @@ class LoraLayer(BaseTunerLayer):
 
     def adapter(self, name: str) -> Adapter:
         """The view of one adapter; the dicts by adapter name are read here and nowhere else."""
-        if name in self.lora_embedding_A:
-            A, B = self.lora_embedding_A[name], self.lora_embedding_B[name]
-        else:
-            A, B = self.lora_A[name], self.lora_B[name]
+        A, B = self.lora_A[name], self.lora_B[name]
         return Adapter(name, A, B, self.scaling[name], self.lora_dropout[name])
 
     def has_adapter(self, name: str) -> bool:
-        """True where this layer has an adapter of that name."""
-        return name in self.lora_A or name in self.lora_embedding_A
+        return name in self.lora_A
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """h = W x + b + the sum over the adapters in use of scaling · B A dropout(x).
+
+        x is (..., in), the result (..., out). The base layer computes the first part.
+        """
+        for word in FORWARDS if kwargs else ():  # such as a name of an adapter for each sample
+            if (value := kwargs.pop(word, None)) is not None:
+                return FORWARDS[word](self, x, value, *args, **kwargs)
+        base = h = self.base_layer(x, *args, **kwargs)  # (..., in) -> (..., out)
+        for name, A, B, scaling, dropout in self.adapters_in_use():
+            if name in self.lora_variant:
+                h = h + self.lora_variant[name].output(self, name, x, base)
+                continue
+            if x.is_floating_point():  # and no ids of tokens
+                x = x.to(A.weight.dtype)  # float32 as a rule, whatever W has
+            h = h + B(A(dropout(x))) * scaling  # (..., in) -> (..., r) -> (..., out)
+        return h.to(base.dtype)
+
+    def adapters_in_use(self) -> list[Adapter]:
+        """The active adapters, to be added to the base's result: none while off or merged."""
+        if self._disable_adapters and self.merged_adapters:
+            self.unmerge()
+        if self._disable_adapters or self.merged_adapters:
+            return []
+        active = self._active_adapter
+        names = [active] if isinstance(active, str) else active
+        return [self.adapter(name) for name in names if name in self.scaling]
 
     def update_layer(
         self, adapter_name: str, r: int, lora_alpha: float, config: LoraConfig, **kwargs: Any
@@ -99,10 +141,9 @@ class LoraLayer(BaseTunerLayer):
         self._make_factors(adapter_name, r, config)
         self._initialize(adapter_name, config.init_lora_weights)
         self._move_to_base(adapter_name)
-        if config.use_dora:
-            from .more.variants import add_dora
-
-            add_dora(self, adapter_name)
+        for switch, add in VARIANTS.items():
+            if getattr(config, switch):
+                add(self, adapter_name)
         active = adapter_name in self.active_adapters
         self.set_requires_grad(adapter_name, active and not config.inference_mode)
 
@@ -111,13 +152,11 @@ class LoraLayer(BaseTunerLayer):
         raise NotImplementedError
 
     def _initialize(self, adapter_name: str, init: bool | str) -> None:
-        """Fill A and B. The methods that look at W, such as PiSSA, live in `init`."""
-        if isinstance(init, str) and init != "gaussian":
-            from .more.init import initialize
-
-            initialize(self, adapter_name, init)
-        elif init is not False:
+        """Fill A and B. The methods that look at W, such as PiSSA, are `plugs.INITIALISATIONS`."""
+        if init in (True, "gaussian"):
             self.reset_lora_parameters(adapter_name, init)
+        elif entry := initialisation(init):
+            entry.fill(self, adapter_name, str(init))
 
     def reset_lora_parameters(
         self, adapter_name: str, init_lora_weights: bool | str = True
@@ -134,7 +173,7 @@ class LoraLayer(BaseTunerLayer):
         else:
             nn.init.kaiming_uniform_(A.weight, a=math.sqrt(5))
         nn.init.zeros_(B.weight)
-        if getattr(B, "bias", None) is not None:
+        if B.bias is not None:
             nn.init.zeros_(B.bias)
 
     def _move_to_base(self, adapter_name: str) -> None:
@@ -152,34 +191,16 @@ class LoraLayer(BaseTunerLayer):
             elif name == adapter_name:
                 part.to(device, dtype)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """h = base(x) + sum over the active adapters of scaling · B A dropout(x)."""
-        adapter_names = kwargs.pop("adapter_names", None)
-        if adapter_names is not None:
-            from .more.adapters.mixed_batch import mixed_forward
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Add the adapters' updates to W itself; refused where another module has this W too."""
+        base = self.get_base_layer()
+        others = [n for n, m in self.sharing if any(p is base.weight for p in m.parameters())]
+        refuse_tied(["the layer", *others] if others else [])
+        merge_layer(self, adapter_names, safe_merge)
 
-            return mixed_forward(self, x, adapter_names, *args, **kwargs)
-        if self.disable_adapters and self.merged:
-            self.unmerge()
-        result = self.base_layer(x, *args, **kwargs)
-        if self.disable_adapters or self.merged:
-            return result
-        dtype, base_result = result.dtype, result
-        for name in filter(self.has_adapter, self.active_adapters):
-            result = result + self.lora_output(name, x, base_result)
-        return result.to(dtype)
-
-    def lora_output(self, name: str, x: Tensor, base_result: Tensor) -> Tensor:
-        """What one adapter adds to the base's result."""
-        if name in self.lora_variant:
-            return self.lora_variant[name].output(self, name, x, base_result)
-        return self.plain_output(name, x)
-
-    def plain_output(self, name: str, x: Tensor) -> Tensor:
-        """scaling · B A dropout(x), in the dtype of A (float32 as a rule, whatever W has)."""
-        adapter = self.adapter(name)
-        x = x.to(adapter.A.weight.dtype)
-        return adapter.B(adapter.A(adapter.dropout(x))) * adapter.scaling
+    def unmerge(self) -> None:
+        """Give W back as it was, bit for bit; see `merge.unmerge_layer`."""
+        unmerge_layer(self)
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         """What merging this adapter adds to W, in W's shape and in float32 at least."""
@@ -193,22 +214,62 @@ class LoraLayer(BaseTunerLayer):
 
     def get_delta_bias(self, adapter: str) -> Tensor | None:
         """What merging adds to the bias: scaling · the bias of B, under `lora_bias`."""
-        bias = getattr(self.adapter(adapter).B, "bias", None)
-        return None if bias is None else at_least_float32(bias) * self.scaling[adapter]
+        _, _, B, scaling, _ = self.adapter(adapter)
+        return None if B.bias is None else at_least_float32(B.bias) * scaling
 
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
-        """Add an adapter's updates to the values to be merged; returns which were changed."""
-        deltas = {"weight": self.get_delta_weight(adapter), "bias": self.get_delta_bias(adapter)}
-        changed = {key for key, delta in deltas.items() if delta is not None}
-        for key in changed:
-            values[key] = values[key] + deltas[key].to(values[key].device)
-        return changed
+        deltas = {"weight": self.get_delta_weight(adapter)}
+        if self.lora_bias.get(adapter):
+            deltas["bias"] = self.get_delta_bias(adapter)
+        for key, delta in deltas.items():
+            values[key] = values[key] + delta.to(values[key].device)
+        return set(deltas)
 
+    def output_rows(self, weight: Tensor) -> Tensor:
+        """A tensor of W's shape as (out, all the rest): one row for each output."""
+        return weight
 
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor without its gradient, in float32 unless it is wider."""
-    tensor = tensor.detach()
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    def norm_delta(self, name: str) -> Tensor:
+        """The update whose norm DoRA takes."""
+        return self.plain_delta(name)
+
+    def magnitude_shape(self) -> tuple[int, ...]:
+        """The shape of a vector that scales the outputs."""
+        return (-1,)
+
+    def float_weight(self, purpose: str) -> Tensor:
+        """W, for `purpose` that needs its values; raises where they are packed into few bits."""
+        if not self.weight.is_floating_point() or self.weight.element_size() == 1:
+            raise ConfigError(
+                f"{purpose} looks at W, and that of {type(self.base_layer).__name__} is stored as "
+                f"{self.weight.dtype}"
+            )
+        return self.weight
+
+    def show_base(self) -> None:
+        """PiSSA and OLoRA took the adapters' start out of W: while they are in use, it is out."""
+        if self.taken_out is not None:
+            self.taken_out.show(self)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        super().delete_adapter(adapter_name)
+        if self.taken_out is not None:
+            self.taken_out.parts.pop(adapter_name, None)
+            self.show_base()
+
+    def check_rows(self, adapter_names: Iterable[str]) -> None:
+        if self.taken_out is not None:
+            self.taken_out.check_rows(self, adapter_names)
+
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Raise for a bias without a place, and for a W that fits other adapters."""
+        biased = any(self.lora_bias.get(name) for name in adapter_names)
+        if biased and getattr(self.get_base_layer(), "bias", None) is None:
+            raise MergeError(
+                "Impossible to merge LoRA with `lora_bias=True` because the base layer has no bias."
+            )
+        if self.taken_out is not None:
+            self.taken_out.check_merge(self, adapter_names)
 
 
 class Linear(LoraLayer, nn.Module):
@@ -217,8 +278,11 @@ class Linear(LoraLayer, nn.Module):
     W (out, in) stays frozen; A (r, in) starts random and B (out, r) at zero, so that the layer
     starts as it was (Hu et al. 2021, section 4.1).
 
-    Fields of LoraConfig may stand in place of a config: `Linear(base, r=4, lora_alpha=8)`.
+    Fields of LoraConfig may stand in place of a config: `Linear(base, r=4, lora_alpha=8)`. Beside
+    a config, `r` and `lora_alpha` are this layer's own.
     """
+
+    is_linear = is_known = True
 
     def __init__(
         self,
@@ -230,23 +294,35 @@ class Linear(LoraLayer, nn.Module):
         **fields: Any,
     ) -> None:
         nn.Module.__init__(self)
+        given = {"r": r, "lora_alpha": lora_alpha}
+        given = {name: value for name, value in given.items() if value is not None}
         if config is None:
-            given = {"r": r, "lora_alpha": lora_alpha}
-            config = LoraConfig(**{k: v for k, v in given.items() if v is not None}, **fields)
+            config = LoraConfig(**given, **fields)
+        elif fields:
+            raise TypeError(
+                f"{type(self).__name__}() got a config and {', '.join(sorted(fields))} beside it: "
+                "set them in the config"
+            )
         LoraLayer.__init__(self, base_layer)
-        require_sizes(self)
+        if self.in_features is None or self.out_features is None:
+            raise TypeError(
+                f"LoraLinear wraps a linear layer, and not {type(base_layer).__name__}: name it "
+                "in a config's target_modules, and get_peft_model takes the class that fits"
+            )
         base_layer.requires_grad_(False)
         self._active_adapter = adapter_name
-        self.update_layer(adapter_name, r or config.r, lora_alpha or config.lora_alpha, config)
+        rank, alpha = given.get("r", config.r), given.get("lora_alpha", config.lora_alpha)
+        self.update_layer(adapter_name, rank, alpha, config)
 
     def _make_factors(self, adapter_name: str, r: int, config: LoraConfig) -> None:
         self.lora_A[adapter_name] = nn.Linear(self.in_features, r, bias=False)
         self.lora_B[adapter_name] = nn.Linear(r, self.out_features, bias=config.lora_bias)
 
     def plain_delta(self, name: str) -> Tensor:
-        adapter = self.adapter(name)
-        A, B = at_least_float32(adapter.A.weight), at_least_float32(adapter.B.weight)
-        return lora_delta(A, B, adapter.scaling)  # (out, in)
+        _, A, B, scaling, _ = self.adapter(name)
+        A, B = at_least_float32(A.weight), at_least_float32(B.weight)
+        return lora_delta(A, B, scaling)  # (out, in)
 
 
 LoraLinear = Linear
+LAYERS[nn.Linear] = Linear

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import NoMatchingPeftModuleError, did_you_mean
+from .plugs import METHODS
 
 if TYPE_CHECKING:
     from .config import LoraConfig
@@ -51,7 +52,9 @@ def check_target_module_exists(config: LoraConfig, key: str) -> bool:
     In this order: exclude_modules, modules_to_save, target_modules, layers_to_transform. Unlike
     PEFT, a target given by its full name obeys layers_to_transform too.
     """
-    if matches_any(config.exclude_modules, key) or is_saved_module(config.modules_to_save, key):
+    if config.exclude_modules and matches_any(config.exclude_modules, key):
+        return False
+    if config.modules_to_save and is_saved_module(config.modules_to_save, key):
         return False
     if not matches_any(config.target_modules, key):
         return False
@@ -74,37 +77,42 @@ def get_pattern_key(pattern_keys: Iterable[str], key_to_match: str) -> str:
     return key_to_match
 
 
+def last_parts(names: Iterable[str]) -> set[str]:
+    """The names that an entry of a list may give: the full ones and their ends."""
+    return {name.rsplit(".", 1)[-1] for name in names} | set(names)
+
+
 def check_every_entry(
     config: LoraConfig, names: list[str], optional: Iterable[str] = (), others: bool = False
-) -> None:
-    """Raise for an entry of the config that matches no module, with the nearest name.
+) -> list[str]:
+    """The names that the config targets; raises for an entry that matches no module.
 
     `names` are all the model's module names, `optional` the entries that may match nothing (the
     heads a task type adds by itself); `others`: something else trains, such as token rows.
     """
-    from .more.adapters.injection_report import check_filters, nothing_matched
-
     targeted = [name for name in names if check_target_module_exists(config, name)]
-    if not targeted and (config.target_modules or not (others or config.modules_to_save)):
-        raise NoMatchingPeftModuleError(nothing_matched(config, names))
-    if isinstance(config.target_modules, set):
-        for entry in sorted(config.target_modules):
-            _require("target_modules", entry, any(matches_suffix(entry, n) for n in names), names)
-    check_filters(config, names)
-    for entry in config.modules_to_save or ():
-        found = entry in optional or any(matches_suffix(entry, n) for n in names)
-        _require("modules_to_save", entry, found, names)
-    for field in ("rank_pattern", "alpha_pattern"):
-        for pattern in getattr(config, field):
-            found = any(get_pattern_key([pattern], n) == pattern for n in targeted)
-            _require(field, pattern, found, targeted)
+    if not targeted and (config.target_modules or not others):
+        raise NoMatchingPeftModuleError(METHODS["nothing_matched"](config, names))
+    wanted = {"target_modules": config.target_modules, "modules_to_save": config.modules_to_save}
+    for field, entries in wanted.items():
+        for entry in sorted(entries or ()) if not isinstance(entries, str) else ():
+            if entry not in optional and not any(matches_suffix(entry, n) for n in names):
+                raise NoMatchingPeftModuleError(unmatched(field, entry, names))
+        if field == "target_modules" and (config.exclude_modules or config.layers_to_transform):
+            METHODS["check_filters"](config, names)
+    for field, patterns in (
+        ("rank_pattern", config.rank_pattern),
+        ("alpha_pattern", config.alpha_pattern),
+    ):
+        for pattern in patterns:
+            if not any(get_pattern_key([pattern], n) == pattern for n in targeted):
+                raise NoMatchingPeftModuleError(unmatched(field, pattern, targeted))
+    return targeted
 
 
-def _require(field: str, entry: str, found: bool, names: list[str]) -> None:
-    """Raise where an entry was not found, naming the nearest module."""
-    if not found:
-        ends = {name.rsplit(".", 1)[-1] for name in names} | set(names)
-        raise NoMatchingPeftModuleError(
-            f"{field} entry {entry!r} matches no module: not found in the base model."
-            f"{did_you_mean(entry, ends)}"
-        )
+def unmatched(field: str, entry: str, names: list[str]) -> str:
+    """The message for an entry that matches nothing, with the nearest name."""
+    return (
+        f"{field} entry {entry!r} matches no module: not found in the base model."
+        f"{did_you_mean(entry, last_parts(names))}"
+    )

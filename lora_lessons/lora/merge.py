@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import MergeError, PeftWarning
-from ..undo import Remembered, all_or_nothing, copy_into, on_error
-from .layer import LoraLayer, at_least_float32
-from .tuner_layer import BaseTunerLayer
+from ..errors import MergeError, PeftWarning, did_you_mean
+from ..undo import Remembered, all_or_nothing, write
+from .arithmetic import at_least_float32
+from .tuner_layer import BaseTunerLayer, named_holders
 
 Backup = Literal["device", "cpu"] | None
 
@@ -36,97 +36,61 @@ class KeptBase(Remembered):
     """
 
     values: dict[str, Tensor]
-    versions: Versions
     exact: bool = True
+    versions: Versions = field(default_factory=Versions)
 
 
-def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
-    """The model's LoRA layers by name."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
-
-
-def mergeable_layers(model: nn.Module) -> list[LoraLayer]:
-    """All layers that adapters can be merged into: those of LoRA, and embeddings with rows."""
-    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    return [layer for layer in layers if not getattr(layer, "tied", False)]
+def merge_layers(
+    model: nn.Module, adapter_names: list[str] | None, safe_merge: bool, backup: Backup
+) -> None:
+    """Merge in all layers, or in none: what can be known before is, and an error is undone."""
+    if adapter_names is not None:
+        check_names(model, adapter_names)
+    shared = shared_parameters(model)
+    with all_or_nothing(model):
+        for layer in mergeable_layers(model):
+            merge_layer(layer, adapter_names, safe_merge, backup, shared)
 
 
 def merge_layer(
-    layer: LoraLayer,
+    layer: BaseTunerLayer,
     adapter_names: list[str] | None = None,
     safe_merge: bool = False,
     backup: Backup = "device",
+    shared: dict[int, list[str]] | None = None,
 ) -> None:
     """Merge adapters (None: the active ones) into the base layer's own weight and bias.
 
     `safe_merge` raises ValueError, before anything is written, if a merged value is not finite.
     `backup`: where the old values are kept; None keeps none, and unmerging is approximate.
+    `shared`: the modules that hold a weight which is not this layer's alone, by its id.
     """
     names = _names_to_merge(layer, adapter_names)
     if not names:
         return
     if backup not in ("device", "cpu", None):
         raise ValueError(f'backup must be "device", "cpu" or None, and it is {backup!r}')
-    kept = layer.kept_base or KeptBase(_copies(layer, backup), Versions(), exact=backup is not None)
+    live = base_values(layer)
+    if shared and layer.alone:
+        refuse_tied(shared.get(id(layer.weight), []))
+    layer.check_merge(names)
+    kept: KeptBase = layer.kept_base or KeptBase(_copies(live, backup), exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
-    merged = merged_values(layer, all_names, kept.values or base_values(layer))
+    merged = merged_values(layer, all_names, kept.values or live)
     if safe_merge and not all(value.isfinite().all() for value in merged.values()):
         raise ValueError(
             f"NaNs detected in the merged weights. The adapter {names[0]} seems to be broken"
         )
     with all_or_nothing(layer):
-        _keep_for_undoing(layer, kept, merged)
+        _write(layer, kept, merged)
         layer.kept_base = kept
         layer.merged_adapters += names
-        for key, value in merged.items():
-            copy_into(_tensor(layer, key), value)
-            kept.versions[key] = _version(layer, key)
-
-
-def unmerge_layer(layer: LoraLayer) -> None:
-    """Copy the kept values back into the base layer."""
-    if not layer.merged:
-        warnings.warn("Already unmerged. Nothing to do.", PeftWarning, stacklevel=3)
-        return
-    kept = layer.kept_base
-    for key, version in kept.versions.items():
-        now = _version(layer, key)
-        if now[0] == version[0] and now != version:  # a copied model's tensors are others
-            raise MergeError(
-                f"the base's {key} was written to while adapters were merged into it; unmerging "
-                "would lose that. Unmerge before you load or train the base."
-            )
-    values = kept.values if kept.exact else _subtracted(layer)
-    with all_or_nothing(layer):
-        _keep_for_undoing(layer, kept, kept.versions)
-        for key in kept.versions:
-            copy_into(_tensor(layer, key), values[key])
-        layer.merged_adapters.clear()
-        layer.kept_base = None
-
-
-def _keep_for_undoing(layer: LoraLayer, kept: KeptBase, keys: Iterable[str]) -> None:
-    """Have the live values back, bit for bit, if the merge or unmerge that follows fails.
-
-    Before a first merge they are the kept ones; else they are copied, to the CPU, for that long.
-    """
-    copies = _copies(layer, "cpu") if layer.merged or not kept.exact else kept.values
-    keys, before = list(keys), layer.kept_base
-
-    def give_back() -> None:
-        for key in keys:
-            copy_into(_tensor(layer, key), copies[key])
-            if before is not None and key in before.versions:
-                before.versions[key] = _version(layer, key)
-
-    on_error(give_back)
 
 
 def merged_values(
-    layer: LoraLayer, names: Iterable[str], base: dict[str, Tensor]
+    layer: BaseTunerLayer, names: Iterable[str], base: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The merged weight (and bias), each rounded once to the base's dtype."""
-    layer.check_merge(list(names))
     sums = {key: at_least_float32(base[key]) for key in base}
     touched: set[str] = set()
     for name in sorted(names):  # in one order, whatever the order of merging
@@ -134,78 +98,128 @@ def merged_values(
     return {key: sums[key].to(base[key].dtype) for key in touched}
 
 
-def merge_layers(
-    model: nn.Module, adapter_names: list[str] | None, safe_merge: bool, backup: Backup
-) -> None:
-    """Merge in all layers, or in none: what can be known before is, and an error is undone."""
-    from .more.adapters.mergeable import check_mergeable
-
-    check_mergeable(model, adapter_names)
-    with all_or_nothing(model):
-        for layer in mergeable_layers(model):
-            merge_layer(layer, adapter_names, safe_merge, backup)
-
-
 def unmerge_layers(model: nn.Module) -> None:
     """Unmerge every layer that has something merged into it."""
     merged = [layer for layer in mergeable_layers(model) if layer.merged]
     if not merged:
-        warnings.warn("Already unmerged. Nothing to do.", PeftWarning, stacklevel=3)
+        _warn("Already unmerged. Nothing to do.")
     with all_or_nothing(model):
         for layer in merged:
             unmerge_layer(layer)
 
 
-def _names_to_merge(layer: LoraLayer, adapter_names: list[str] | None) -> list[str]:
-    """The adapters that are on this layer and not merged yet."""
-    if isinstance(adapter_names, str):
-        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
-    wanted = layer.active_adapters if adapter_names is None else adapter_names
-    names = [name for name in dict.fromkeys(wanted) if name not in layer.merged_adapters]
-    if layer.merged:
-        message = (
-            f"Already following adapters were merged {','.join(layer.merged_adapters)}. "
-            f"You are now additionally merging {','.join(names)}."
-            if names
-            else "All adapters are already merged, nothing to do."
-        )
-        warnings.warn(message, PeftWarning, stacklevel=4)
-    return [name for name in names if layer.has_adapter(name)]
+def unmerge_layer(layer: BaseTunerLayer) -> None:
+    """Copy the kept values back into the base layer."""
+    kept: KeptBase | None = layer.kept_base
+    if kept is None:
+        _warn("Already unmerged. Nothing to do.")
+        return
+    for key, version in kept.versions.items():
+        tensor = getattr(layer.get_base_layer(), key)
+        if version[0] == id(tensor) and version[1] != tensor._version:  # a copy's ids are others
+            raise MergeError(
+                f"the base's {key} was written to while adapters were merged into it; unmerging "
+                "would lose that. Unmerge before you load or train the base."
+            )
+    values = kept.values if kept.exact else _subtracted(layer, kept)
+    with all_or_nothing(layer):
+        _write(layer, kept, {key: values[key] for key in kept.versions})
+        layer.merged_adapters.clear()
+        layer.kept_base = None
 
 
-def _version(layer: LoraLayer, key: str) -> tuple[int, int]:
-    tensor = _tensor(layer, key)
-    return id(tensor), tensor._version
+def _write(layer: BaseTunerLayer, kept: KeptBase, values: dict[str, Tensor]) -> None:
+    """Write into W and the bias, in place: the optimizer and tied modules hold the same ones."""
+    first = kept.exact and not layer.merged_adapters  # what is there is what was kept
+    for key, value in values.items():
+        tensor = getattr(layer.get_base_layer(), key)
+
+        def count(key: str = key, tensor: Tensor = tensor) -> None:
+            kept.versions[key] = (id(tensor), tensor._version)
+
+        write(tensor, value, kept.values[key] if first else None, after=count)
 
 
-def _tensor(layer: LoraLayer, key: str) -> Tensor:
-    """The base layer's live weight or bias: the optimizer and tied modules hold the same one."""
-    return getattr(layer.get_base_layer(), key)
-
-
-def base_values(layer: LoraLayer) -> dict[str, Tensor]:
+def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     """The base layer's live weight and bias; raises where a sum would mean nothing."""
     base = layer.get_base_layer()
-    weight = base.weight
+    weight: Tensor = base.weight  # type: ignore[assignment]
     if not weight.is_floating_point() or weight.element_size() == 1 or weight.is_meta:
         raise MergeError(f"cannot merge into a weight of {weight.dtype} on {weight.device}")
-    tensors = {"weight": weight, "bias": getattr(base, "bias", None)}
-    return {key: value.detach() for key, value in tensors.items() if value is not None}
+    bias = getattr(base, "bias", None)
+    values = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    return {key: value.detach() for key, value in values.items()}
 
 
-def _copies(layer: LoraLayer, backup: Backup) -> dict[str, Tensor]:
-    """Copies of the base's values on the same device or on the CPU; none where none is asked."""
-    values = base_values(layer)
+def _copies(values: dict[str, Tensor], backup: Backup) -> dict[str, Tensor]:
+    """Copies on the same device or on the CPU; none where none is asked."""
     if backup is None:
         return {}
     return {k: v.to("cpu" if backup == "cpu" else v.device, copy=True) for k, v in values.items()}
 
 
-def _subtracted(layer: LoraLayer) -> dict[str, Tensor]:
+def _subtracted(layer: BaseTunerLayer, kept: KeptBase) -> dict[str, Tensor]:
     """The approximate way back, for want of a kept copy: merged W minus the updates."""
-    base = layer.get_base_layer()
-    merged = {key: at_least_float32(getattr(base, key)) for key in layer.kept_base.versions}
+    live = base_values(layer)
+    merged = {key: at_least_float32(live[key]) for key in kept.versions}
     again = dict(merged)
     for name in layer.merged_adapters:
         layer.add_to(again, name)
     return {key: merged[key] - (again[key] - merged[key]) for key in merged}
+
+
+def mergeable_layers(model: nn.Module) -> list[BaseTunerLayer]:
+    """All layers that adapters can be merged into: those of LoRA, and embeddings with rows."""
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    return [layer for layer in layers if layer.mergeable]
+
+
+def _names_to_merge(layer: BaseTunerLayer, adapter_names: list[str] | None) -> list[str]:
+    """The adapters that are on this layer and not merged yet."""
+    if isinstance(adapter_names, str):
+        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
+    wanted = layer.active_adapters if adapter_names is None else adapter_names
+    names = [name for name in dict.fromkeys(wanted) if name not in layer.merged_adapters]
+    if layer.merged_adapters:
+        _warn(
+            f"Already following adapters were merged {','.join(layer.merged_adapters)}. "
+            f"You are now additionally merging {','.join(names)}."
+            if names
+            else "All adapters are already merged, nothing to do."
+        )
+    return [name for name in names if layer.has_adapter(name)]
+
+
+def check_names(model: nn.Module, adapter_names: list[str] | None) -> None:
+    """Raise for a name that no adapter has: passed over, its update would silently be lost."""
+    if isinstance(adapter_names, str):
+        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
+    if adapter_names is None:
+        return
+    known = {n for _, holder in named_holders(model) for n in holder._get_available_adapters()}
+    for name in adapter_names:
+        if name not in known:
+            raise ValueError(f"Adapter {name} not found.{did_you_mean(name, known)}")
+
+
+def shared_parameters(model: nn.Module) -> dict[int, list[str]]:
+    """The modules that hold a Parameter which more than one holds, by its id."""
+    holders: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            holders.setdefault(id(parameter), []).append(name.removesuffix(".base_layer"))
+    return {key: names for key, names in holders.items() if len(names) > 1}
+
+
+def refuse_tied(names: list[str]) -> None:
+    """Raise where modules share a weight: an update of one would be an update of the others."""
+    if names:
+        raise MergeError(
+            f"{' and '.join(names)} share one weight, and merging would change them both. Untie "
+            "them (give each a Parameter of its own, and set the config's tie_word_embeddings to "
+            "False), or use the adapter unmerged."
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PeftWarning, stacklevel=5)

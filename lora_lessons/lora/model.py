@@ -7,22 +7,31 @@ is where "base_model.model." in a file's keys comes from.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from ..errors import PeftWarning
+from ..storage import refuse_misspelt, split_hub_arguments
 from ..undo import all_or_nothing
 from .config import LoraConfig, PeftConfig, PeftType
-from .files import LoadResult, load_peft_weights, save_adapter, set_peft_model_state_dict
-from .storage import refuse_misspelt, split_hub_arguments
-from .trainable import count_parameters
-from .validation import require_model_and_config
+from .files import (
+    LoadResult,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    save_adapter,
+    set_peft_model_state_dict,
+)
+from .plugs import METHODS, MODELS_CALLED, MODELS_WITH, TASKS, initialisation
+from .tuner import LoraModel, require_model_and_config
+from .tuner_layer import BaseTunerLayer, Wrapper
 
 
-class PeftModel(nn.Module):
+class PeftModel(Wrapper):
     """A model with adapters. What it does not know itself, it asks of the model inside."""
 
     _is_prompt_learning = False  # other libraries ask
@@ -36,38 +45,39 @@ class PeftModel(nn.Module):
         autocast_adapter_dtype: bool = True,
         **options: Any,
     ) -> None:
-        from .more.task_models import let_inputs_require_grad
-        from .tuner import LoraModel
-
         super().__init__()
         self.peft_type = PeftType.LORA
         self.base_model = LoraModel(
             model,
-            self._with_heads(peft_config),
+            self._with_heads(peft_config) if self.heads else peft_config,
             adapter_name,
             optional=self.heads,
             autocast_adapter_dtype=autocast_adapter_dtype,
             **options,
         )
-        let_inputs_require_grad(model)
+        for attribute, prepare in MODELS_WITH.items():
+            if hasattr(type(model), attribute):
+                prepare(model)
         self.training = model.training
 
+    def inside(self) -> nn.Module:
+        return self.base_model
+
     def _with_heads(self, config: LoraConfig) -> LoraConfig:
-        """A copy of the config that saves the task's heads too."""
-        config = copy.deepcopy(config)
+        """The config, in a copy that saves the task's heads too where it has any."""
         if self.heads:
-            config.modules_to_save = list(
-                dict.fromkeys([*(config.modules_to_save or ()), *self.heads])
-            )
+            config = copy.deepcopy(config)
+            names = [*(config.modules_to_save or ()), *self.heads]
+            config.modules_to_save = list(dict.fromkeys(names))
         return config
 
     @property
-    def peft_config(self) -> dict[str, LoraConfig]:
+    def peft_config(self) -> dict[str, LoraConfig]:  # type: ignore[override]
         return self.base_model.peft_config
 
     @property
     def active_adapter(self) -> str:
-        return self.base_model.active_adapters[0] if self.base_model.active_adapters else ""
+        return next(iter(self.base_model.active_adapters), "")
 
     @property
     def active_adapters(self) -> list[str]:
@@ -99,9 +109,12 @@ class PeftModel(nn.Module):
     def _per_sample(
         self, adapter_names: list[str] | None, generation: dict[str, Any] | None = None
     ) -> AbstractContextManager[None]:
-        from .more.adapters.mixed_batch import adapters_per_sample
-
-        return adapters_per_sample(self, adapter_names, generation)
+        if adapter_names is None:
+            return nullcontext()
+        context: AbstractContextManager[None] = METHODS["adapters_per_sample"](
+            self, adapter_names, generation
+        )
+        return context
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
@@ -131,8 +144,9 @@ class PeftModel(nn.Module):
         )
 
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
-        """(trainable parameters, all parameters)."""
-        return count_parameters(self)
+        """(trainable parameters, all parameters); a parameter used twice counts once."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]
+        return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
 
     def print_trainable_parameters(self) -> None:
         """Print both counts and their ratio."""
@@ -150,25 +164,78 @@ class PeftModel(nn.Module):
         save_embedding_layers: bool | str = "auto",
         is_main_process: bool = True,
         path_initial_model_for_weight_conversion: str | Path | None = None,
-        state_dict: dict | None = None,
+        state_dict: dict[str, Tensor] | None = None,
         **unused: Any,
     ) -> None:
         """Write each adapter's two files; one not called "default" has a folder of its name.
 
-        For `path_initial_model_for_weight_conversion` see `init.conversion`.
+        For `path_initial_model_for_weight_conversion` see `more.init.conversion`.
         """
-        from .more.adapters.card import write_card
-        from .more.adapters.saving import adapters_to_save, contents
-
         refuse_misspelt(unused, self.save_pretrained)
-        for name, folder in adapters_to_save(self, save_directory, selected_adapters).items():
-            if not safe_serialization:
-                raise ValueError("only safetensors are written: a pickle can run code")
-            initial = path_initial_model_for_weight_conversion
-            config, tensors = contents(self, name, state_dict, save_embedding_layers, initial)
+        directory, known = Path(save_directory), list(self.peft_config)
+        names = known if selected_adapters is None else list(selected_adapters)
+        if directory.is_file():
+            raise ValueError(f"Provided path ({directory}) should be a directory, not a file")
+        if wrong := [name for name in names if name not in known]:
+            raise ValueError(
+                "You passed an invalid `selected_adapters` arguments, current supported adapter "
+                f"names are {known} - got {wrong}."
+            )
+        if not safe_serialization:
+            raise ValueError("only safetensors are written: a pickle can run code")
+        for name in names:
+            tensors = get_peft_model_state_dict(
+                self, state_dict, name, save_embedding_layers=save_embedding_layers
+            )
+            if not tensors:
+                raise ValueError(
+                    f"the model has no tensors of the adapter {name!r}: `merge_and_unload` and "
+                    "`unload` take adapters out and return the plain model, which has a "
+                    "`save_pretrained` of its own"
+                )
+            config = self._config_to_save(name)
+            if path_initial_model_for_weight_conversion is not None:
+                initial = path_initial_model_for_weight_conversion
+                config, tensors = METHODS["to_plain_lora"](self, name, config, tensors, initial)
+            elif config.init_lora_weights not in (True, False):
+                entry = initialisation(config.init_lora_weights)
+                if entry is not None and entry.warning_on_saving:
+                    warnings.warn(entry.warning_on_saving, PeftWarning, stacklevel=2)
             if is_main_process:
-                save_adapter(folder, config.to_json(), tensors)
-                write_card(folder, self, name)
+                folder = directory if name == "default" else directory / name
+                save_adapter(folder, config.to_json(), tensors, self._facts(name))
+
+    def _config_to_save(self, adapter_name: str) -> LoraConfig:
+        """The config as files have it: for inference, and with the base model's name or class."""
+        config = copy.deepcopy(self.peft_config[adapter_name])
+        config.inference_mode = True
+        base = self.get_base_model()
+        if config.base_model_name_or_path is None:
+            config.base_model_name_or_path = vars(base).get("name_or_path") or None
+        if config.modules_to_save:
+            config.modules_to_save = METHODS["names_for_peft"](config.modules_to_save, base)
+        if config.task_type is None:
+            config.auto_mapping = {
+                "base_model_class": type(base).__name__,
+                "parent_library": type(base).__module__,
+            }
+        return config
+
+    def _facts(self, adapter_name: str) -> dict[str, Any]:
+        """What a text beside the files can say of an adapter."""
+        config = self.peft_config[adapter_name]
+        base, targets = config.base_model_name_or_path, config.target_modules
+        task = config.task_type
+        return {
+            "base_model": f"base_model: {base}\n" if base else "",
+            "base": base or type(self.get_base_model()).__name__,
+            "r": config.r,
+            "alpha": config.lora_alpha,
+            "targets": targets if isinstance(targets, str) else ", ".join(sorted(targets or ())),
+            "bias": config.bias,
+            "saved": ", ".join(config.modules_to_save or ()) or "none",
+            "task": getattr(task, "value", task) or "none",
+        }
 
     @classmethod
     def from_pretrained(
@@ -182,19 +249,17 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> PeftModel:
         """Read an adapter's files and put it into the model; on an error the model is as before."""
-        from .more.task_models import class_for
-
         hub, _ = split_hub_arguments(options)
         config = config or PeftConfig.from_pretrained(model_id, options.get("subfolder"), **hub)
         config = copy.deepcopy(config)
         config.inference_mode = not is_trainable
-        kind = class_for(config.task_type, cls)
+        kind = TASKS.get(config.task_type or "", cls)
         low = options.get("low_cpu_mem_usage", False)
         with all_or_nothing(model):
             peft_model = kind(
                 model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
             )
-            peft_model.load_adapter(model_id, adapter_name, is_trainable, **options)
+            peft_model._load_weights(model_id, adapter_name, is_trainable, **options)
             return peft_model
 
     def load_adapter(
@@ -211,11 +276,8 @@ class PeftModel(nn.Module):
         **options: Any,
     ) -> LoadResult:
         """Read an adapter's files into the model. It is added if it is new, and not activated."""
-        from .more.adapters.load_report import warn_of_other_scaling
-
         refuse_misspelt(options, self.load_adapter)
         hub, _ = split_hub_arguments(options)
-        weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
         is_new = adapter_name not in self.peft_config
         with all_or_nothing(self):
             if is_new:
@@ -223,21 +285,50 @@ class PeftModel(nn.Module):
                 config.inference_mode = not is_trainable
                 self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
             else:
-                warn_of_other_scaling(self.peft_config[adapter_name], model_id, subfolder, **hub)
-            result = set_peft_model_state_dict(
-                self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict
+                mine = self.peft_config[adapter_name]
+                METHODS["warn_of_other_scaling"](mine, model_id, subfolder, **hub)
+            return self._load_weights(
+                model_id,
+                adapter_name,
+                is_trainable,
+                torch_device=torch_device,
+                strict=strict,
+                ignore_mismatched_sizes=ignore_mismatched_sizes,
+                subfolder=subfolder,
+                low_cpu_mem_usage=low_cpu_mem_usage,
+                train_it=is_new,
+                **hub,
             )
-            if not is_trainable:
-                self.eval()
-            elif is_new:
-                self.base_model.set_requires_grad(adapter_name)
-            return result
+
+    def _load_weights(
+        self,
+        model_id: str | Path,
+        adapter_name: str,
+        is_trainable: bool,
+        torch_device: str | None = None,
+        strict: bool = True,
+        ignore_mismatched_sizes: bool = False,
+        subfolder: str | None = None,
+        low_cpu_mem_usage: bool = False,
+        train_it: bool = False,
+        **options: Any,
+    ) -> LoadResult:
+        """Read a file's tensors into an adapter that the model has."""
+        refuse_misspelt(options, self.load_adapter)
+        hub, _ = split_hub_arguments(options)
+        weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
+        result = set_peft_model_state_dict(
+            self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict
+        )
+        if not is_trainable:
+            self.eval()
+        elif train_it:
+            self.base_model.set_requires_grad(adapter_name)
+        return result
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Save the adapters and upload the folder with the hub's client."""
-        from .more.adapters import saving
-
-        return saving.push_to_hub(self, repo_id, **options)
+        return METHODS["push_to_hub"](self, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -261,17 +352,23 @@ def get_peft_model(
 
     Everything is checked first: on an error the model is as it was.
     """
-    from .more.task_models import class_for, warn_of_forgotten_task, warn_of_second_time
-
     require_model_and_config(model, peft_config)
     if mixed:
         raise ValueError("mixed=True is not supported: LoRA is the only method here")
     config = copy.deepcopy(peft_config)
-    config.base_model_name_or_path = model.__dict__.get("name_or_path") or None
+    config.base_model_name_or_path = vars(model).get("name_or_path") or None
     config.revision = revision or config.revision
-    warn_of_second_time(model)
-    warn_of_forgotten_task(model, config)
-    return class_for(config.task_type, PeftModel)(
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        warnings.warn(
+            "You are trying to modify a model with PEFT for a second time. If you want to reload "
+            "the model with a different config, make sure to call `.unload()` before.",
+            PeftWarning,
+            stacklevel=2,
+        )
+    for ending, check in MODELS_CALLED.items():
+        if type(model).__name__.endswith(ending):
+            check(model, config)
+    return TASKS.get(config.task_type or "", PeftModel)(
         model,
         config,
         adapter_name,
@@ -285,10 +382,8 @@ def inject_adapter_in_model(
     model: nn.Module,
     adapter_name: str = "default",
     low_cpu_mem_usage: bool = False,
-    state_dict: dict | None = None,
+    state_dict: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Put LoRA into the model itself; the keys of a `state_dict` can say where (not its values)."""
-    from .tuner import LoraModel
-
     options = {"low_cpu_mem_usage": low_cpu_mem_usage, "state_dict": state_dict}
     return LoraModel(model, peft_config, adapter_name, **options).model

@@ -1,37 +1,33 @@
-"""LoraModel: the tuner inside a PeftModel, which holds the adapters of one model together."""
+"""LoraModel: the tuner inside a PeftModel, which holds the adapters of one model together.
+
+Which adapters are active and whether they are in use stands on what holds them, and only there.
+"""
 
 from __future__ import annotations
 
-import warnings
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import PeftWarning
 from ..undo import all_or_nothing
 from .config import LoraConfig
-from .inject import InjectionPlan, apply_plan, plan_injection
+from .inject import InjectionPlan, apply_plan, plan_injection, replace_module, targetable_modules
 from .layer import LoraLayer
-from .merge import Backup, lora_layers, merge_layers, mergeable_layers, unmerge_layers
-from .more.adapters import switch
-from .more.adapters.biases import bias_bank, biased_adapters
-from .more.adapters.dtype import cast_adapter_dtype
-from .more.adapters.from_state_dict import config_for_keys
-from .more.adapters.merge_report import MergeReport, merge_report
-from .more.adapters.status import (
-    TunerLayerStatus,
-    TunerModelStatus,
-    get_layer_status,
-    get_model_status,
+from .merge import Backup, merge_layers, mergeable_layers, unmerge_layers
+from .plugs import METHODS
+from .tuner_layer import (
+    AdapterHolder,
+    StandIn,
+    Wrapper,
+    adapter_parameters,
+    as_list,
+    named_holders,
 )
-from .more.adapters.unload import unload_model
-from .trainable import adapter_holders, freeze_base
-from .validation import require_model_and_config
 
 
-class LoraModel(nn.Module):
+class LoraModel(Wrapper):
     """The tuner: it puts adapters into a model, switches them, merges them and takes them out."""
 
     prefix = "lora_"
@@ -44,30 +40,44 @@ class LoraModel(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        config = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
+        require_model_and_config(model, config)
         self.model = model
         self.training = model.training
-        self.peft_config: dict[str, LoraConfig] = model.__dict__.get("peft_config", {})
+        self.peft_config: dict[str, LoraConfig] = vars(model).get("peft_config", {})
         self.plans: dict[str, InjectionPlan] = {}
         self.flags_before: tuple[list[str], list[tuple[nn.Parameter, bool]]] = ([], [])
-        self.active_adapter: str | list[str] = adapter_name
-        config = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
         with all_or_nothing(model):
             self.add_adapter(adapter_name, config, **options)
-            model.__dict__["peft_config"] = self.peft_config
+            vars(model)["peft_config"] = self.peft_config
+
+    def inside(self) -> nn.Module:
+        return self.model
+
+    def holders(self) -> list[AdapterHolder]:
+        """All that holds adapters in the model."""
+        return [holder for _, holder in named_holders(self.model)]
+
+    @property
+    def active_adapter(self) -> str | list[str]:
+        """The active adapter's name, or a list where there are more, or none."""
+        names = self.active_adapters
+        return names[0] if len(names) == 1 else names
 
     @property
     def active_adapters(self) -> list[str]:
-        active = self.active_adapter
-        return [active] if isinstance(active, str) else list(active)
+        holders = self.holders()
+        return as_list(holders[0]._active_adapter) if holders else []
 
     def lora_layers(self) -> dict[str, LoraLayer]:
         """The LoRA layers by name."""
-        return lora_layers(self.model)
+        return {n: m for n, m in self.model.named_modules() if isinstance(m, LoraLayer)}
 
     @property
     def targeted_module_names(self) -> list[str]:
-        """The names of the modules that the adapters' configs found."""
-        return [target.name for plan in self.plans.values() for target in plan.targets]
+        """The names of the modules that the adapters' configs found, each once."""
+        names = (target.name for plan in self.plans.values() for target in plan.targets)
+        return list(dict.fromkeys(names))
 
     def add_adapter(
         self,
@@ -76,79 +86,68 @@ class LoraModel(nn.Module):
         optional: tuple[str, ...] = (),
         autocast_adapter_dtype: bool = False,
         low_cpu_mem_usage: bool = False,
-        state_dict: dict | None = None,
+        state_dict: dict[str, Any] | None = None,
     ) -> None:
         """Inject one more adapter. It is not activated, and a failure leaves nothing behind.
 
-        `low_cpu_mem_usage` leaves its tensors without memory until a file's are loaded into them.
-        The keys of a `state_dict` choose the modules in the config's stead.
+        `autocast_adapter_dtype`: in float32 on a base of fewer bits, where small updates would
+        vanish in rounding. `low_cpu_mem_usage` leaves its tensors without memory until a file's are
+        loaded into them. The keys of a `state_dict` choose the modules in the config's stead.
         """
         require_model_and_config(self.model, config)
         if adapter_name in self.peft_config:
             raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
-        if config.bias != "none" and biased_adapters(self.peft_config):
-            raise ValueError(
-                "LoraModel supports only 1 adapter with bias. When using multiple adapters, set "
-                "bias to 'none' for all adapters."
-            )
         if state_dict is not None:
-            config = config_for_keys(self.model, config, state_dict)
+            config = METHODS["config_for_keys"](self.model, config, state_dict)
         plan = plan_injection(self.model, config, adapter_name, optional)
+        before = self.holders()
+        active = as_list(before[0]._active_adapter) if before else [adapter_name]
+        off = any(holder.disable_adapters for holder in before)
         with all_or_nothing(self):
             with torch.device("meta") if low_cpu_mem_usage else nullcontext():
                 apply_plan(self.model, plan)
             if not self.peft_config:
-                freeze_base(self.model)
+                self._freeze_base()
             self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
-            cast_adapter_dtype(self.model, adapter_name, autocast_adapter_dtype)
-            self._start_training(adapter_name, plan.config)
+            trains = adapter_name in active and not plan.config.inference_mode and not off
+            for holder in self.holders():
+                holder._active_adapter, holder._disable_adapters = active, off
+                holder.show_base()
+                holder.set_requires_grad(adapter_name, trains)
+                if autocast_adapter_dtype and isinstance(holder, LoraLayer):
+                    _in_float32(holder, adapter_name)
 
-    def _start_training(self, adapter_name: str, config: LoraConfig) -> None:
-        """The new adapter trains if it is the active one; all else stays as it is."""
-        holders = list(adapter_holders(self.model))
-        off = any(holder.disable_adapters for holder in holders)
-        for holder in holders:
-            holder._active_adapter, holder._disable_adapters = self.active_adapters, off
-            holder.show_base()
-        active = adapter_name in self.active_adapters
-        trains = active and not config.inference_mode and not off
-        self.set_requires_grad(adapter_name, trains)
-        if config.bias != "none":
-            bank = bias_bank(self.model)
-            bank.register(self.model, adapter_name, config.bias)
-            bank.use(self.model, [] if off else self.active_adapters, trains)
+    def _freeze_base(self) -> None:
+        """Freeze every parameter that belongs to no adapter."""
+        of_adapters = {id(parameter) for _, parameter in adapter_parameters(self.model)}
+        for parameter in self.model.parameters():
+            if id(parameter) not in of_adapters:
+                parameter.requires_grad_(False)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
-        """Make these the active adapters: they alone are used, and trained."""
-        with all_or_nothing(self):
-            switch.set_adapter(self, adapter_name, inference_mode)
+        """Make these the active adapters; whatever is merged is unmerged first."""
+        METHODS["set_adapter"](self, adapter_name, inference_mode)
 
     def enable_adapter_layers(self) -> None:
-        """Use the active adapters again."""
-        with all_or_nothing(self):
-            switch.enable_adapters(self, True)
+        """Use the active adapters again. What was frozen before disabling stays frozen."""
+        METHODS["enable_adapters"](self)
 
     def disable_adapter_layers(self) -> None:
         """Use no adapter: the outputs are the base's, its biases included."""
-        with all_or_nothing(self):
-            switch.enable_adapters(self, False)
+        METHODS["disable_adapters"](self)
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Take an adapter out."""
-        with all_or_nothing(self):
-            switch.delete_adapter(self, adapter_name)
+        """Take an adapter out; where none is active then, the first of the rest becomes it."""
+        METHODS["delete_adapter"](self, adapter_name)
 
     def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
         """Train or freeze adapters, without a change of which are active."""
-        switch.check_known(self, switch.as_list(adapter_names))
-        for holder in adapter_holders(self.model):
-            holder.set_requires_grad(adapter_names, requires_grad)
+        METHODS["set_requires_grad"](self, adapter_names, requires_grad)
 
-    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> Any:
-        """A new adapter from a weighted sum of others; see `adapters.combine`."""
-        from .more.adapters.combine import add_weighted_adapter
-
-        return add_weighted_adapter(self, *args, **kwargs)
+    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """A new adapter from a weighted sum of others; see `more.adapters.combine`."""
+        errors: dict[str, float] = METHODS["add_weighted_adapter"](self, *args, **kwargs)
+        return errors
 
     @property
     def has_active_enabled_adapter(self) -> bool:
@@ -157,24 +156,16 @@ class LoraModel(nn.Module):
 
     def are_disabled(self) -> bool:
         """True where the adapters are switched off; a model that is half so becomes enabled."""
-        flags = {holder.disable_adapters for holder in adapter_holders(self.model)}
-        if len(flags) > 1:
-            warnings.warn(
-                "The model contains some adapter layers that are enabled and others that are "
-                "disabled. This is most likely unintentional. After exiting the disable_adapter "
-                "context, all adapters will be enabled",
-                PeftWarning,
-                stacklevel=4,
-            )
-        return flags == {True}
+        disabled: bool = METHODS["are_disabled"](self)
+        return disabled
 
-    def get_layer_status(self) -> list[TunerLayerStatus]:
-        """The state of each layer with adapters."""
-        return get_layer_status(self)
+    def get_layer_status(self) -> Any:
+        """The state of each layer with adapters; see `more.adapters.status`."""
+        return METHODS["get_layer_status"](self)
 
-    def get_model_status(self) -> TunerModelStatus:
-        """The state of the model's adapters as a whole."""
-        return get_model_status(self)
+    def get_model_status(self) -> Any:
+        """The state of the model's adapters as a whole; see `more.adapters.status`."""
+        return METHODS["get_model_status"](self)
 
     def is_merged(self) -> bool:
         """True where any layer has an adapter merged into it."""
@@ -193,9 +184,9 @@ class LoraModel(nn.Module):
         """Give all weights back as they were, bit for bit."""
         unmerge_layers(self.model)
 
-    def merge_report(self, adapter_names: list[str] | None = None) -> MergeReport:
-        """What merging would round away, layer by layer; see `adapters.merge_report`."""
-        return merge_report(self.model, adapter_names)
+    def merge_report(self, adapter_names: list[str] | None = None) -> Any:
+        """What merging would round away, layer by layer; see `more.adapters.merge_report`."""
+        return METHODS["merge_report"](self.model, adapter_names)
 
     def merge_and_unload(
         self,
@@ -203,12 +194,37 @@ class LoraModel(nn.Module):
         safe_merge: bool = False,
         adapter_names: list[str] | None = None,
     ) -> nn.Module:
-        """The model itself, with plain layers and the adapters merged into their weights."""
-        return unload_model(self, merge=True, safe_merge=safe_merge, adapter_names=adapter_names)
+        """The model itself, with plain layers and the adapters merged into their weights.
+
+        Saved modules: the active adapter's copy stays.
+        """
+        if not self.holders():
+            raise ValueError(
+                "the model has no adapters: `merge_and_unload` and `unload` take them out and "
+                "return the plain model"
+            )
+        names = self.active_adapters if adapter_names is None else adapter_names
+        with all_or_nothing(self):
+            merge_layers(self.model, names, safe_merge, "device" if safe_merge else None)
+            return self._bare(names)
 
     def unload(self) -> nn.Module:
         """The model itself as it was before, without adapters."""
-        return unload_model(self, merge=False)
+        with all_or_nothing(self):
+            if self.is_merged():
+                self.unmerge_adapter()
+            return self._bare([])
+
+    def _bare(self, merged: list[str]) -> nn.Module:
+        """Put the plain modules back, into which these adapters are merged."""
+        for holder in self.holders():
+            holder.take_out(merged)
+        for name, module in list(targetable_modules(self.model)):
+            if isinstance(module, StandIn):
+                replace_module(self.model, name, module.unloaded(merged))
+        for attribute in ("peft_config", "adapter_holders"):
+            vars(self.model).pop(attribute, None)
+        return self.model
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.model(*args, **kwargs)
@@ -220,3 +236,19 @@ class LoraModel(nn.Module):
             if name == "model":
                 raise
             return getattr(self.model, name)
+
+
+def require_model_and_config(model: Any, config: Any) -> None:
+    """Raise TypeError for arguments in the wrong order, or of another kind."""
+    if not isinstance(model, nn.Module) or not hasattr(config, "target_modules"):
+        raise TypeError(
+            "a model and then a LoraConfig are needed, and given were "
+            f"{type(model).__name__} and {type(config).__name__}"
+        )
+
+
+def _in_float32(layer: LoraLayer, adapter_name: str) -> None:
+    """Turn an adapter's float16 and bfloat16 factors into float32."""
+    for name, parameter in adapter_parameters(layer):  # type: ignore[arg-type]
+        if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()

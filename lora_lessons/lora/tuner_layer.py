@@ -1,4 +1,4 @@
-"""What a module with adapters keeps in mind: which are active, which merged, whether any is used.
+"""What holds adapters keeps in mind: which are active, which merged, whether any is used.
 
 Mixins for an `nn.Module`. The names, and that adapters live in dicts by adapter name, are PEFT's:
 other libraries read them.
@@ -7,20 +7,44 @@ other libraries read them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import ConfigError, PeftWarning
-from .scaling import lora_scaling
+from ..errors import PeftWarning
+from .arithmetic import lora_scaling
+
+Part = nn.Module | nn.Parameter
+
+
+def as_list(names: str | Iterable[str]) -> list[str]:
+    """One name or several, as a list."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+class StandIn:
+    """What takes a module's place in the model, and hides what is inside it."""
+
+    def get_base_layer(self) -> nn.Module:
+        """The module that was there before, through any stand-in of a stand-in."""
+        raise NotImplementedError
+
+    def unloaded(self, adapter_names: list[str]) -> nn.Module:
+        """What takes its place when adapters are taken out, of which these are merged."""
+        raise NotImplementedError
 
 
 class AdapterHolder:
-    """Which adapters of a module are active, and whether any is used at all."""
+    """Which adapters of a module are active, and whether any is used at all.
+
+    All that has adapters is one of these, and nothing else is asked for them: LoRA layers, saved
+    modules, token rows; and, kept beside the modules, the base's trained biases.
+    """
 
     adapter_layer_names: tuple[str, ...] = ()  # dicts of trainable modules or Parameters
     other_param_names: tuple[str, ...] = ()  # dicts of plain values
+    merged_adapters: Iterable[str] = ()
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
 
@@ -34,10 +58,9 @@ class AdapterHolder:
 
     @property
     def active_adapters(self) -> list[str]:
-        active = self._active_adapter
-        return [active] if isinstance(active, str) else list(active)
+        return as_list(self._active_adapter)
 
-    def _adapter_parts(self) -> Iterable[tuple[str, nn.Module | nn.Parameter]]:
+    def _adapter_parts(self) -> Iterator[tuple[str, Part]]:
         """Pairs of adapter name and trainable part."""
         for attribute in self.adapter_layer_names:
             yield from getattr(self, attribute).items()
@@ -50,29 +73,29 @@ class AdapterHolder:
 
     def enable_adapters(self, enabled: bool) -> None:
         """Use the active adapters, or none; what is not used is not trained either."""
-        if enabled:
-            self.set_adapter(self.active_adapters)
-        else:
-            for _, part in self._adapter_parts():
-                part.requires_grad_(False)
         self._disable_adapters = not enabled
+        if enabled:
+            self.set_adapter(self._active_adapter)
+            return
+        for _, part in self._adapter_parts():
+            part.requires_grad_(False)
+        self.show_base()
 
     def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
         """Make these adapters the active ones: they alone are used, and trained."""
-        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        names = as_list(adapter_names)
+        self.check_set_adapter(names)
         for name, part in self._adapter_parts():
             part.requires_grad_(name in names and not inference_mode)
         self._active_adapter = names
+        self.show_base()
 
     def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
         """Train these adapters, or freeze them, without a change of which are active."""
-        names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
+        names = as_list(adapter_names)
         for name, part in self._adapter_parts():
             if name in names:
                 part.requires_grad_(requires_grad)
-
-    def show_base(self) -> None:
-        """Bring the base up to date with the adapters in use, where they changed it."""
 
     def delete_adapter(self, adapter_name: str) -> None:
         """Drop an adapter; where none is active then, the first of the rest becomes it."""
@@ -94,103 +117,19 @@ class AdapterHolder:
             )
         self.set_adapter(active)
 
+    def check_set_adapter(self, adapter_names: Iterable[str]) -> None:
+        """Raise where these adapters cannot be active together."""
 
-class BaseTunerLayer(AdapterHolder):
-    """An adapter holder around a base layer, into which adapters can be merged."""
-
-    fan_in_fan_out = False  # W is stored as (in, out)
-    output_dim = 0  # the dimension of W that counts outputs
-    taken_out: Any = None  # what PiSSA and OLoRA took out of W: an `init.principal.TakenOut`
-    base_layer: nn.Module
-    merged_adapters: list[str]
-    r: dict[str, int]
-    lora_alpha: dict[str, float]
-    scaling: dict[str, float]
-    use_rslora: dict[str, bool]
-
-    def __repr__(self) -> str:
-        return f"lora.{super().__repr__()}"
-
-    def enable_adapters(self, enabled: bool) -> None:
-        super().enable_adapters(enabled)
-        self.show_base()
-
-    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
-        super().set_adapter(adapter_names, inference_mode)
-        self.show_base()
-
-    def delete_adapter(self, adapter_name: str) -> None:
-        super().delete_adapter(adapter_name)
-        if self.taken_out is not None:
-            self.taken_out.parts.pop(adapter_name, None)
-            self.show_base()
+    def check_rows(self, adapter_names: Iterable[str]) -> None:
+        """Raise where the samples of one batch cannot have these adapters."""
 
     def show_base(self) -> None:
-        """PiSSA and OLoRA took the adapters' start out of W: while they are in use, it is out."""
-        if self.taken_out is not None:
-            self.taken_out.show(self)
+        """Bring the base up to date with the adapters in use, where they changed it."""
 
-    def check_merge(self, adapter_names: list[str]) -> None:
-        """Raise where these adapters cannot be merged; it is asked before anything is written."""
-        from .more.adapters.mergeable import check_adapters
-
-        check_adapters(self, adapter_names)
-
-    def get_base_layer(self) -> nn.Module:
-        """The layer that was there before, through any wrapper of a wrapper."""
-        base = self.base_layer
-        while hasattr(base, "base_layer"):
-            base = base.base_layer
-        return base
-
-    @property
-    def weight(self) -> Tensor:
-        return self.get_base_layer().weight
-
-    def float_weight(self, purpose: str) -> Tensor:
-        """W, for `purpose` that needs its values; raises where they are packed into few bits."""
-        if not self.weight.is_floating_point() or self.weight.element_size() == 1:
-            raise ConfigError(
-                f"{purpose} looks at W, and that of {type(self.base_layer).__name__} is stored as "
-                f"{self.weight.dtype}"
-            )
-        return self.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        return self.get_base_layer().bias
-
-    @property
-    def merged(self) -> bool:
-        return bool(self.merged_adapters)
-
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the adapters' updates to W itself; see `merge.merge_layer`."""
-        from .merge import merge_layer
-
-        merge_layer(self, adapter_names, safe_merge=safe_merge)
-
-    def unmerge(self) -> None:
-        """Give W back as it was, bit for bit; see `merge.unmerge_layer`."""
-        from .merge import unmerge_layer
-
-        unmerge_layer(self)
-
-    def output_rows(self, weight: Tensor) -> Tensor:
-        """A tensor of W's shape as (out, all the rest): one row for each output."""
-        return weight
-
-    def norm_delta(self, name: str) -> Tensor:
-        """The update whose norm DoRA takes."""
-        return self.plain_delta(name)
-
-    def magnitude_shape(self) -> tuple[int, ...]:
-        """The shape of a vector that scales the outputs."""
-        return (-1,)
-
-    def unloaded(self, adapter_names: list[str]) -> nn.Module:
-        """The base layer, which takes this layer's place when the adapters are taken out."""
-        return self.base_layer
+    def take_out(self, merged: list[str]) -> None:
+        """Leave the base as it is to be without adapters, or with these merged into it."""
+        if not merged:
+            self.enable_adapters(False)
 
     def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
         """The adapter's tensors by the end of their keys in a file."""
@@ -205,6 +144,55 @@ class BaseTunerLayer(AdapterHolder):
             else:
                 tensors |= {f"{attribute}.{n}": p for n, p in part.named_parameters()}
         return {k.replace("vector.weight", "vector"): v for k, v in tensors.items()}
+
+
+class BaseTunerLayer(AdapterHolder, StandIn):
+    """An adapter holder around a base layer, into which adapters can be merged."""
+
+    fan_in_fan_out = False  # W is stored as (in, out)
+    output_dim = 0  # the dimension of W that counts outputs
+    mergeable = True  # whether merging the model merges it
+    alone = True  # whether merging is refused where another module has the same weight
+    kept_base: Any = None  # a `merge.KeptBase` while adapters are merged
+    base_layer: nn.Module
+    merged_adapters: list[str]
+    r: dict[str, int]
+    lora_alpha: dict[str, float]
+    scaling: dict[str, float]
+    use_rslora: dict[str, bool]
+
+    def __repr__(self) -> str:
+        return f"lora.{super().__repr__()}"
+
+    def get_base_layer(self) -> nn.Module:
+        base = self.base_layer
+        return base.get_base_layer() if isinstance(base, StandIn) else base
+
+    def unloaded(self, adapter_names: list[str]) -> nn.Module:
+        return self.base_layer
+
+    @property
+    def weight(self) -> Tensor:
+        return self.get_base_layer().weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.get_base_layer().bias
+
+    @property
+    def merged(self) -> bool:
+        return bool(self.merged_adapters)
+
+    def has_adapter(self, name: str) -> bool:
+        """True where this layer has an adapter of that name."""
+        raise NotImplementedError
+
+    def check_merge(self, adapter_names: list[str]) -> None:
+        """Raise where these adapters cannot be merged; it is asked before anything is written."""
+
+    def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
+        """Add an adapter's updates to the values to be merged; returns which were changed."""
+        raise NotImplementedError
 
     def set_scale(self, adapter: str, scale: float) -> None:
         """Scale an adapter to `scale` times its configured alpha / r."""
@@ -228,3 +216,41 @@ class BaseTunerLayer(AdapterHolder):
     def _scaled_adapters(self) -> list[str]:
         """The active adapters that this layer has."""
         return [name for name in self.active_adapters if name in self.scaling]
+
+
+class Wrapper(nn.Module):
+    """What stands around an injected model: `LoraModel`, and `PeftModel` around that."""
+
+    peft_config: dict[str, Any]  # by adapter name
+
+    def inside(self) -> nn.Module:
+        """What it wraps."""
+        raise NotImplementedError
+
+
+def injected_model(model: nn.Module) -> nn.Module:
+    """The model that the adapters were put into, without its wrappers."""
+    while isinstance(model, Wrapper):
+        model = model.inside()
+    return model
+
+
+def base_of(module: nn.Module) -> nn.Module:
+    """The plain layer, through what stands in for it."""
+    return module.get_base_layer() if isinstance(module, StandIn) else module
+
+
+def named_holders(model: nn.Module) -> Iterator[tuple[str, AdapterHolder]]:
+    """All that holds adapters in a model, by the module's name."""
+    for name, module in model.named_modules():
+        if isinstance(module, AdapterHolder):
+            yield name, module
+        yield from ((name, each) for each in vars(module).get("adapter_holders", ()))
+
+
+def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Pairs of adapter name and parameter, found by structure and not by name."""
+    for _, holder in named_holders(model):
+        for name, part in holder._adapter_parts():
+            parameters = [part] if isinstance(part, nn.Parameter) else part.parameters()
+            yield from ((name, parameter) for parameter in parameters)

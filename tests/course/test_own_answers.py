@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lora_lessons as ll
-from lora_lessons.lora.scaling import lora_scaling
+from lora_lessons.lora.arithmetic import lora_scaling
 
 each_student = pytest.mark.parametrize("student", ["self-study", "ada", "bob", "cyd"])
 

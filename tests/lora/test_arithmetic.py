@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lora_lessons.lora import arithmetic as lora_math
-from lora_lessons.lora.scaling import lora_scaling
+from lora_lessons.lora.arithmetic import lora_scaling
 
 IN, OUT, R = 7, 5, 3
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import lora_lessons as ll
-from lora_lessons.lora.storage import write_whole
+from lora_lessons.storage import write_whole
 from tests.parity.models import Mlp
 
 X = torch.randn(3, 5, generator=torch.Generator().manual_seed(4))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...lora.scaling import lora_scaling
+from ...lora.arithmetic import lora_scaling
 from ...seeding import generator
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice, Steps

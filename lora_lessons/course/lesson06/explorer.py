@@ -15,7 +15,7 @@ from ...experiments.lesson05 import toy_models
 from ...lora.config import LoraConfig
 from ...lora.layer import LoraLayer
 from ...lora.model import get_peft_model
-from ...lora.trainable import trained_biases
+from ...lora.more.adapters.biases import trained_biases
 from ...seeding import generator
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice, Steps

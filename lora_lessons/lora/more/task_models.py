@@ -12,7 +12,7 @@ from torch import nn
 from ...errors import PeftWarning
 from ..config import LoraConfig, TaskType
 from ..model import PeftModel
-from ..tuner_layer import BaseTunerLayer
+from ..plugs import MODELS_CALLED, MODELS_WITH, TASKS
 
 
 class PeftModelForCausalLM(PeftModel):
@@ -56,19 +56,14 @@ TASK_CLASSES: dict[TaskType, type[PeftModel]] = {
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 
 
-def class_for(task_type: TaskType | None, otherwise: type[PeftModel]) -> type[PeftModel]:
-    """The wrapper's class for a task type."""
-    return otherwise if task_type is None else TASK_CLASSES[task_type]
-
-
 def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
     """Warn of a classifier whose head would stay frozen and random: nothing names it.
 
     LoRA on the head, as by "all-linear", is no cure: the file holds A and B, not the weight.
     """
-    name = type(model).__name__
-    if not name.endswith(CLASSIFIERS) or _saves_a_head(model, config):
+    if _saves_a_head(model, config):
         return
+    name = type(model).__name__
     given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
     named = sorted(config.modules_to_save or ())
     saved = f"modules_to_save {named}, where it is not" if named else "no modules_to_save"
@@ -87,22 +82,11 @@ def _saves_a_head(model: nn.Module, config: LoraConfig) -> bool:
     Where the model has no head of a usual name, modules_to_save is taken to name it.
     """
     usual = {head for kind in TASK_CLASSES.values() for head in kind.heads}
-    saved = {*class_for(config.task_type, PeftModel).heads, *(config.modules_to_save or ())}
+    saved = {*TASKS.get(config.task_type or "", PeftModel).heads, *(config.modules_to_save or ())}
     in_heads = [n for n, _ in model.named_modules() if usual & set(n.split("."))]
     if not in_heads:
         return bool(config.modules_to_save)
     return any(f".{name}".endswith(f".{end}") for name in in_heads for end in saved)
-
-
-def warn_of_second_time(model: nn.Module) -> None:
-    """Warn of a model that has adapters already."""
-    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
-        warnings.warn(
-            "You are trying to modify a model with PEFT for a second time. If you want to reload "
-            "the model with a different config, make sure to call `.unload()` before.",
-            PeftWarning,
-            stacklevel=3,
-        )
 
 
 def let_inputs_require_grad(model: nn.Module) -> None:
@@ -113,5 +97,10 @@ def let_inputs_require_grad(model: nn.Module) -> None:
     """
     names = ("is_activation_checkpointing", "is_gradient_checkpointing")  # new and old name
     known = [name for name in names if hasattr(type(model), name)]
-    if known and getattr(model, known[0]) and hasattr(model, "enable_input_require_grads"):
+    if known and getattr(model, known[0]):
         model.enable_input_require_grads()
+
+
+TASKS.update(TASK_CLASSES)
+MODELS_CALLED.update(dict.fromkeys(CLASSIFIERS, warn_of_forgotten_task))
+MODELS_WITH["enable_input_require_grads"] = let_inputs_require_grad

@@ -6,55 +6,77 @@ The base's values are kept, so that disabling, switching or unloading gives the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 
 from ....undo import Remembered, write
-from ...config import LoraConfig
-from ...trainable import trained_biases
+from ...inject import InjectionPlan
+from ...layer import LoraLayer
+from ...plugs import PARTS
+from ...tuner_layer import AdapterHolder, adapter_parameters, as_list
 
 
-class BiasBank(Remembered):
+class BiasBank(AdapterHolder, Remembered):
     """The values of the base's biases: the base's own, and those of the adapter that trains them.
 
-    The Parameters stay the same objects; values are copied in and out of them.
+    The Parameters stay the same objects; values are copied in and out of them. A bank is no module:
+    it stands beside the injected model's modules, as one of its `adapter_holders`.
     """
 
-    def __init__(self) -> None:
-        self.adapter: str | None = None  # the one adapter whose config trains biases
-        self.mode = "none"
-        self.base: dict[str, Tensor] = {}
-        self.trained: dict[str, Tensor] = {}
+    def __init__(self, model: nn.Module, adapter: str = "", mode: str = "none") -> None:
+        self.model = model
+        self.adapter = adapter  # the one adapter whose config trains biases
+        self.mode = mode
+        self.base = _copies(trained_biases(model, mode))
+        self.trained = _copies(trained_biases(model, mode))
         self.in_use = False  # the adapter's values are in the Parameters now
 
-    def register(self, model: nn.Module, adapter: str, mode: str) -> None:
-        """Keep the base's values, before the adapter trains them."""
-        self.adapter, self.mode = adapter, mode
-        self.base = _copies(trained_biases(model, mode))
-        self.trained, self.in_use = _copies(trained_biases(model, mode)), False
+    def _get_available_adapters(self) -> list[str]:
+        return [self.adapter]
 
-    def use(self, model: nn.Module, adapters: Iterable[str], train: bool = True) -> None:
-        """Put the values in place that belong to these active adapters (none: the base's)."""
-        if self.adapter is None:
-            return
+    def use(self, adapters: Iterable[str]) -> None:
+        """Put the values in place that belong to these adapters (none: the base's)."""
         wanted = self.adapter in adapters
-        if wanted != self.in_use:
-            biases = trained_biases(model, self.mode)
-            if self.in_use:
-                self.trained = _copies(biases)
-            _copy_into(biases, self.trained if wanted else self.base)
-            self.in_use = wanted
-        for parameter in trained_biases(model, self.mode).values():
-            parameter.requires_grad_(wanted and train)
+        if wanted == self.in_use:
+            return
+        biases = trained_biases(self.model, self.mode)
+        if self.in_use:
+            self.trained = _copies(biases)
+        values = self.trained if wanted else self.base
+        for name, bias in biases.items():
+            if name in values:
+                write(bias, values[name])
+        self.in_use = wanted
 
-    def values_of(self, model: nn.Module, adapter: str) -> dict[str, Tensor]:
-        """An adapter's trained biases, in use or not."""
-        if adapter != self.adapter:
-            return {}
-        return dict(trained_biases(model, self.mode)) if self.in_use else self.trained
+    def show_base(self) -> None:
+        self.use([] if self.disable_adapters else self.active_adapters)
+
+    def enable_adapters(self, enabled: bool) -> None:
+        super().enable_adapters(enabled)
+        self.set_requires_grad(self.adapter, self.in_use)
+
+    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
+        super().set_adapter(adapter_names, inference_mode)
+        self.set_requires_grad(self.adapter, self.in_use and not inference_mode)
+
+    def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
+        if self.adapter in as_list(adapter_names):
+            for bias in trained_biases(self.model, self.mode).values():
+                bias.requires_grad_(requires_grad and self.in_use)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Give the base its values back, and be gone."""
+        if adapter_name == self.adapter:
+            self.take_out([])
+            self.set_requires_grad(self.adapter, False)
+            vars(self.model)["adapter_holders"].remove(self)
+
+    def take_out(self, merged: list[str]) -> None:
+        self.use(merged)
+        self.set_requires_grad(self.adapter, False)
 
     def check_rows(self, adapter_names: Iterable[str]) -> None:
-        """Raise where the samples' adapters need different biases: the base has one set of them."""
         wanted = self.adapter if self.in_use else None
         if any((name if name == self.adapter else None) != wanted for name in adapter_names):
             raise ValueError(
@@ -62,31 +84,77 @@ class BiasBank(Remembered):
                 "and without them. Give it a batch of its own, as the active adapter."
             )
 
-    def forget(self, model: nn.Module, adapter: str) -> None:
-        """Give the base its values back, and drop the adapter's."""
-        if adapter == self.adapter:
-            self.use(model, [])
-            del model.__dict__["lora_biases"]  # the next one to train biases starts a bank anew
+    def values_of(self, adapter: str) -> dict[str, Tensor]:
+        """An adapter's trained biases by their names before injection, in use or not."""
+        if adapter != self.adapter:
+            return {}
+        return dict(trained_biases(self.model, self.mode)) if self.in_use else self.trained
+
+    def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
+        """The biases by the names that they have now; one that is shared by each."""
+        parameters = self.model.named_parameters(remove_duplicate=False)
+        now = {plain_name(name): name for name, _ in parameters}
+        return {now[name]: value for name, value in self.values_of(adapter_name).items()}
+
+
+class Biases:
+    """The part of a plan that `bias` asks for."""
+
+    trains_alone = False
+
+    def find(
+        self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
+    ) -> dict[str, Any]:
+        if bias_bank(model).adapter:
+            raise ValueError(
+                "LoraModel supports only 1 adapter with bias. When using multiple adapters, set "
+                "bias to 'none' for all adapters."
+            )
+        return {"": plan.config.bias}
+
+    def put(self, model: nn.Module, adapter_name: str, name: str, found: Any) -> None:
+        bank = BiasBank(model, adapter_name, found)
+        vars(model).setdefault("adapter_holders", []).append(bank)
+
+    def count(self, found: Any) -> tuple[int, str]:
+        return 0, ""
+
+
+PARTS["bias"] = Biases()
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name as it was before injection."""
+    return name.replace(".base_layer.", ".")
+
+
+def trained_biases(model: nn.Module, mode: str) -> dict[str, nn.Parameter]:
+    """The base's biases that a bias mode trains, by their names before injection.
+
+    "none": none. "lora_only": those of the layers with LoRA. "all": every one in the model,
+    those of normalization layers too. Only a parameter called `bias` is one.
+    """
+    if mode == "none":
+        return {}
+    of_adapters = {id(parameter) for _, parameter in adapter_parameters(model)}
+    wrapped = {
+        id(layer.get_base_layer()) for layer in model.modules() if isinstance(layer, LoraLayer)
+    }
+    return {
+        plain_name(f"{name}.bias"): module.bias
+        for name, module in model.named_modules()
+        if isinstance(module._parameters.get("bias"), nn.Parameter)
+        and id(module.bias) not in of_adapters
+        and ".original_module." not in f".{name}."
+        and (mode == "all" or id(module) in wrapped)
+    }
+
+
+def bias_bank(model: nn.Module) -> BiasBank:
+    """The bank of an injected model; an empty one where no adapter trains its biases."""
+    banks = [b for b in vars(model).get("adapter_holders", ()) if isinstance(b, BiasBank)]
+    return banks[0] if banks else BiasBank(model)
 
 
 def _copies(biases: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: bias.detach().clone() for name, bias in biases.items()}
-
-
-def _copy_into(biases: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
-    for name, bias in biases.items():
-        if name in values:
-            write(bias, values[name])
-
-
-def bias_bank(model: nn.Module) -> BiasBank:
-    """The bank of an injected model; it is made at the first injection."""
-    bank = model.__dict__.get("lora_biases")
-    if bank is None:
-        bank = model.__dict__["lora_biases"] = BiasBank()
-    return bank
-
-
-def biased_adapters(configs: dict[str, LoraConfig]) -> list[str]:
-    """The adapters whose config trains biases: at most one may."""
-    return [name for name, config in configs.items() if config.bias != "none"]

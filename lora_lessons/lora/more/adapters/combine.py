@@ -22,6 +22,7 @@ from ...config import LoraConfig
 from ...inject import targetable_modules
 from ...layer import LoraLayer, at_least_float32
 from ...matching import matches_any
+from ...plugs import METHODS
 from .from_state_dict import exactly
 from .prune import MERGES, merge_tensors
 from .saved_modules import ModulesToSaveWrapper
@@ -202,13 +203,14 @@ def _add(tuner: LoraModel, adapter_name: str, config: LoraConfig) -> None:
 
 def factors(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor]:
     """A and B as matrices, (r, in) and (out, r); a convolution's kernel is part of `in`."""
-    return tuple(getattr(part, "weight", part).flatten(1) for part in layer.adapter(name)[1:3])
+    _, A, B, _, _ = layer.adapter(name)
+    return A.weight.flatten(1), B.weight.flatten(1)
 
 
 def set_factors(layer: LoraLayer, name: str, A: Tensor, B: Tensor) -> None:
     """Replace A and B by matrices of the shapes that `factors` gives."""
     for part, value in zip(layer.adapter(name)[1:3], (A, B), strict=True):
-        parameter = getattr(part, "weight", part)
+        parameter = part.weight
         parameter.data = value.to(parameter.device).reshape(parameter.shape).contiguous()
 
 
@@ -217,7 +219,7 @@ def _combine(layer: LoraLayer, adapter_name: str, recipe: Recipe) -> float:
     """Fill one layer's new factors; returns the relative error of its update."""
     weights = {n: w for n, w in recipe.weights.items() if layer.has_adapter(n)}
     pairs = [tuple(map(at_least_float32, factors(layer, name))) for name in weights]
-    scaled = [w * layer.scaling[n] for n, w in weights.items()]
+    scaled = [w * layer.adapter(n).scaling for n, w in weights.items()]
     exact = sum(s * (B @ A) for s, (A, B) in zip(scaled, pairs, strict=True))
     if recipe.kind in ("cat", "linear"):
         A, B = _stacked(pairs, scaled)
@@ -299,3 +301,6 @@ def _copy_saved_modules(tuner: LoraModel, adapters: list[str], adapter_name: str
                 if owner in wrapper.modules_to_save:
                     values = wrapper.modules_to_save[owner].state_dict()
                     wrapper.modules_to_save[adapter_name].load_state_dict(values)
+
+
+METHODS["add_weighted_adapter"] = add_weighted_adapter

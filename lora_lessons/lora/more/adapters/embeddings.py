@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from torch import Tensor, nn
 
 from ....errors import PeftWarning
 from ...config import LoraConfig
+from ...files import EMBEDDINGS
 from ...layer import LoraLayer
+from ...plugs import METHODS
+from ...tuner_layer import injected_model, named_holders
 
-EMBEDDING_NAMES = ("embed_tokens", "lm_head")
 # parts of the key of a tensor that is an adapter's, or that a saved module has under its own name
 NOT_THE_BASE = ("lora_", "trainable_tokens_delta", "modules_to_save", "original_module")
 
@@ -30,17 +33,22 @@ def embedding_tensors(model: nn.Module, config: LoraConfig, save: bool | str) ->
         save = reason is not None
     if not save:
         return {}
-    if not hasattr(model, "get_input_embeddings"):
+    if not is_transformers(model):
         _warn("Could not identify embedding layer(s): the model is not a transformers model.")
         return {}
     return _base_tensors(modules or _embeddings(model))
 
 
+def is_transformers(model: nn.Module) -> bool:
+    """Whether the model inside knows its embeddings, as those of transformers do."""
+    return hasattr(type(injected_model(model)), "get_input_embeddings")
+
+
 def _vocabulary_changed(model: nn.Module, model_id: str | None) -> bool:
     """True where the base's own config, on this machine, has another vocabulary size."""
-    config = getattr(model, "config", None)
+    config = vars(injected_model(model)).get("config")
     size = getattr(config, "vocab_size", None)
-    if not size or not model_id or not hasattr(model, "get_input_embeddings"):
+    if not size or not model_id or not is_transformers(model):
         return False
     try:
         base = type(config).from_pretrained(model_id, local_files_only=True)
@@ -63,10 +71,11 @@ def embedding_targets(
     """The model's own tensors for the whole embeddings that a file brings with it."""
     modules = {**_embeddings(model), **_embeddings_targeted(model)}
     tensors = _base_tensors(modules)
-    for name, module in modules.items():  # PEFT writes the rows of a tied head a second time
-        rows = getattr(getattr(module, "token_adapter", None), "trainable_tokens_delta", {})
-        if adapter_name in rows:
-            tensors[f"{name}.token_adapter.trainable_tokens_delta"] = rows[adapter_name]
+    for name, holder in named_holders(model):  # PEFT writes the rows of a tied head a second time
+        if "trainable_tokens_delta" in holder.adapter_layer_names:
+            rows = holder.trainable_tokens_delta  # type: ignore[attr-defined]
+            if adapter_name in rows:
+                tensors[f"{name}.trainable_tokens_delta"] = rows[adapter_name]
     return {key: tensor for key, tensor in tensors.items() if key in given and key not in expected}
 
 
@@ -82,9 +91,10 @@ def _base_tensors(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 def _embeddings(model: nn.Module) -> dict[str, nn.Module]:
     """A transformers model's input and output embeddings, by name."""
-    if not hasattr(model, "get_input_embeddings"):
+    if not is_transformers(model):
         return {}
-    wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    inner: Any = injected_model(model)
+    wanted = {id(inner.get_input_embeddings()), id(inner.get_output_embeddings())}
     return {name: module for name, module in model.named_modules() if id(module) in wanted}
 
 
@@ -93,5 +103,9 @@ def _embeddings_targeted(model: nn.Module) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, LoraLayer) and name.rsplit(".", 1)[-1] in EMBEDDING_NAMES
+        if isinstance(module, LoraLayer) and name.rsplit(".", 1)[-1] in EMBEDDINGS
     }
+
+
+METHODS["embedding_tensors"] = embedding_tensors
+METHODS["embedding_targets"] = embedding_targets

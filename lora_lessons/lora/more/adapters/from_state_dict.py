@@ -12,9 +12,9 @@ from torch import nn
 from ....errors import ConfigError, NoMatchingPeftModuleError, did_you_mean
 from ...config import LoraConfig
 from ...files import PREFIX
-from ...inject import targetable_modules
+from ...inject import resolved, targetable_modules
 from ...matching import check_target_module_exists
-from ..layers.default_targets import resolve
+from ...plugs import METHODS
 
 
 def config_for_keys(model: nn.Module, config: LoraConfig, keys: Iterable[str]) -> LoraConfig:
@@ -60,7 +60,7 @@ def _module_name(key: str) -> str:
 def _named_by(config: LoraConfig, model: nn.Module, known: list[str]) -> set[str] | None:
     """The modules that the config itself names; None if it leaves that open."""
     try:
-        config = resolve(config, model)
+        config = resolved(config, model)
     except ConfigError:  # no target_modules, and no default for this model
         return None
     return {name for name in known if check_target_module_exists(config, name)}
@@ -82,3 +82,6 @@ def _warn_of_difference(by_config: set[str], by_keys: set[str]) -> None:
             RuntimeWarning,
             stacklevel=5,
         )
+
+
+METHODS["config_for_keys"] = config_for_keys

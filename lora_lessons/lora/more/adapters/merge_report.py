@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ...layer import LoraLayer, at_least_float32
-from ...merge import base_values, lora_layers, merged_values
-from .mergeable import check_names
+from ...arithmetic import at_least_float32
+from ...layer import LoraLayer
+from ...merge import base_values, check_names, merged_values
+from ...plugs import METHODS
 
 
 class MergeRow(NamedTuple):
@@ -34,6 +35,7 @@ class MergeReport(list[MergeRow]):
 def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     """What merging these adapters does to this layer's weight; nothing is written."""
     kept = layer.kept_base.values if layer.kept_base else base_values(layer)
+    layer.check_merge(list(names))
     base = at_least_float32(kept["weight"])
     delta = sum(layer.get_delta_weight(each) for each in names).to(base.device)
     change = at_least_float32(merged_values(layer, names, kept)["weight"]) - base
@@ -52,8 +54,12 @@ def merge_report(model: nn.Module, adapter_names: list[str] | None = None) -> Me
     """
     check_names(model, adapter_names)
     report = MergeReport()
-    for name, layer in lora_layers(model).items():
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
+    for name, layer in layers.items():
         wanted = layer.active_adapters if adapter_names is None else adapter_names
         if names := [each for each in wanted if layer.has_adapter(each)]:
             report.append(row_of(layer, name, names))
     return report
+
+
+METHODS["merge_report"] = merge_report

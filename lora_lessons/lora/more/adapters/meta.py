@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ...layer import LoraLayer
-from ...trainable import adapter_holders
+from ...plugs import METHODS
+from ...tuner_layer import named_holders
 
 
 def materialize(model: nn.Module, adapter_name: str) -> None:
@@ -16,7 +17,7 @@ def materialize(model: nn.Module, adapter_name: str) -> None:
 
     A file's values come after. Where it lacks some, empty memory would hold anything.
     """
-    for holder in adapter_holders(model):
+    for _, holder in named_holders(model):
         given = [_give_memory(holder, parts, adapter_name) for parts in _parts(holder)]
         if any(given) and isinstance(holder, LoraLayer):
             holder.reset_lora_parameters(adapter_name)
@@ -44,3 +45,6 @@ def _give_memory(holder: Any, parts: Any, adapter_name: str) -> bool:
     else:
         part.to_empty(device=device)
     return True
+
+
+METHODS["materialize"] = materialize

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import did_you_mean
-from ...files import injected_model
 from ...layer import LoraLayer
-from ...tuner_layer import AdapterHolder
-from .biases import bias_bank
+from ...plugs import FORWARDS, METHODS
+from ...tuner_layer import AdapterHolder, named_holders
 
 BASE = "__base__"  # stands for no adapter at all
 
@@ -49,33 +48,40 @@ def mixed_forward(
             "Cannot pass `adapter_names` when there are merged adapters, please call "
             "`unmerge_adapter` first."
         )
-    if layer.taken_out is not None:
-        layer.taken_out.check_rows(layer, adapter_names)
+    layer.check_rows(adapter_names)
     base = layer.base_layer(x, *args, **kwargs)
     if layer.disable_adapters:
         return base
     result = base.clone()
     for name, rows in rows_by_adapter(adapter_names).items():
         if layer.has_adapter(name):
-            if layer.use_dora.get(name):
-                raise ValueError("Cannot pass `adapter_names` when DoRA is enabled.")
             index = torch.tensor(rows, device=x.device)
-            update = layer.lora_output(name, x[index], base[index])
+            update = update_of(layer, name, x[index], base[index])
             result[index] = (base[index] + update).to(result.dtype)
     return result
 
 
+def update_of(layer: LoraLayer, name: str, x: Tensor, base: Tensor) -> Tensor:
+    """What an adapter adds to the base's result for its rows."""
+    if variant := layer.lora_variant.get(name):
+        if not variant.mixes:
+            raise ValueError("Cannot pass `adapter_names` when DoRA is enabled.")
+        return variant.output(layer, name, x, base)
+    _, A, B, scaling, dropout = layer.adapter(name)
+    if x.is_floating_point():
+        x = x.to(A.weight.dtype)
+    update: Tensor = B(A(dropout(x))) * scaling
+    return update
+
+
 @contextmanager
 def adapters_per_sample(
-    model: nn.Module, adapter_names: list[str] | None, generation: dict[str, Any] | None = None
+    model: nn.Module, adapter_names: list[str], generation: dict[str, Any] | None = None
 ) -> Iterator[None]:
     """While it is open, every adapter holder in the model gets the samples' adapter names.
 
     `generation`: the arguments of `generate`, which may compute several rows for one sample.
     """
-    if adapter_names is None:
-        yield
-        return
     holders = [m for m in model.modules() if isinstance(m, AdapterHolder)]
     _check(model, holders, adapter_names)
     copies = 1 if generation is None else copies_of_a_sample(model, generation)
@@ -110,4 +116,9 @@ def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str])
             f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}."
             f"{did_you_mean(unknown[0], known)}"
         )
-    bias_bank(injected_model(model)).check_rows(adapter_names)
+    for _, holder in named_holders(model):
+        holder.check_rows(adapter_names)
+
+
+FORWARDS["adapter_names"] = mixed_forward
+METHODS["adapters_per_sample"] = adapters_per_sample

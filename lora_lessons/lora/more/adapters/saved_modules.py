@@ -12,14 +12,17 @@ from torch import Tensor, nn
 
 from ....errors import ConfigError, PeftWarning
 from ...config import LoraConfig
+from ...inject import InjectionPlan, replace_module
+from ...layer import LoraLayer
 from ...matching import matches_suffix
-from ...tuner_layer import AdapterHolder
+from ...plugs import PARTS
+from ...tuner_layer import AdapterHolder, StandIn
 from .mixed_batch import check_rows, rows_by_adapter
 
 MIXABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class ModulesToSaveWrapper(nn.Module, AdapterHolder):
+class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
     """The module as it was, and a trained copy of it for each adapter."""
 
     adapter_layer_names = ("modules_to_save",)
@@ -51,16 +54,14 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder):
                 f"Only one adapter can be set at a time for ModulesToSaveWrapper, got {copies}."
             )
 
-    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
-        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        self.check_set_adapter(names)
-        super().set_adapter(names, inference_mode)
-
     def module_in_use(self) -> nn.Module:
         """The active adapter's copy, or the original."""
         if not self.disable_adapters:
             for name in self.active_adapters:
                 return self.modules_to_save[name]
+        return self.original_module
+
+    def get_base_layer(self) -> nn.Module:
         return self.original_module
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
@@ -127,7 +128,7 @@ def _check_saved(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) -> 
                 f"modules_to_save names {name} and {outer[0]}, in which it is: leave {name} out"
             )
         inside = [n for n in modules if n == name or n.startswith(f"{name}.")]
-        holders = [n for n in inside if hasattr(modules[n], "unloaded")]
+        holders = [n for n in inside if isinstance(modules[n], StandIn)]
         if holders and not isinstance(module, ModulesToSaveWrapper):
             raise ConfigError(
                 f"modules_to_save names {name}, and {holders[0]} has adapters already: a copy of "
@@ -153,8 +154,6 @@ def _warn_of_tied(saved: dict[str, nn.Module], modules: dict[str, nn.Module]) ->
 
 def save_module(model: nn.Module, name: str, adapter_name: str) -> None:
     """Give a module a trained copy for this adapter."""
-    from ...inject import replace_module
-
     module = model.get_submodule(name)
     if isinstance(module, ModulesToSaveWrapper):
         module.update(adapter_name)
@@ -162,3 +161,41 @@ def save_module(model: nn.Module, name: str, adapter_name: str) -> None:
     wrapper = ModulesToSaveWrapper(module, adapter_name)
     wrapper.training = module.training
     replace_module(model, name, wrapper)
+
+
+def refuse_parts_of_adapters(
+    plan: InjectionPlan, modules: dict[str, nn.Module], entries: Iterable[str], wrapper: type
+) -> None:
+    """Refuse an entry that stands for an adapter's own part, such as "lora_A.default"."""
+    layers = [module for module in modules.values() if isinstance(module, LoraLayer)]
+    adapters = {plan.adapter_name}.union(*(layer.r for layer in layers))
+    for entry in entries:
+        if str(entry).rsplit(".", 1)[-1] in adapters:
+            raise ConfigError(
+                f"You are trying to target a module with {wrapper} that is a child of {LoraLayer}. "
+                "This is almost certainly not the intended behavior. Please ensure that the "
+                f"adapter name, {plan.adapter_name!r}, does not conflict with any of the targeted "
+                f"modules: {entry!r} would be a part of an adapter."
+            )
+
+
+class SavedModules:
+    """The part of a plan that `modules_to_save` asks for."""
+
+    trains_alone = True
+
+    def find(
+        self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
+    ) -> dict[str, nn.Module]:
+        entries = plan.config.modules_to_save or ()
+        refuse_parts_of_adapters(plan, modules, entries, ModulesToSaveWrapper)
+        return modules_to_copy(plan.config, modules)
+
+    def put(self, model: nn.Module, adapter_name: str, name: str, found: nn.Module) -> None:
+        save_module(model, name, adapter_name)
+
+    def count(self, found: nn.Module) -> tuple[int, str]:
+        return sum(parameter.numel() for parameter in found.parameters()), "full copy, trained"
+
+
+PARTS["modules_to_save"] = SavedModules()

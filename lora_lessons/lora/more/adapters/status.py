@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ...files import injected_model
-from ...trainable import adapter_parameters
-from ...tuner_layer import AdapterHolder, BaseTunerLayer
+from ...files import configs_of
+from ...plugs import METHODS
+from ...tuner_layer import AdapterHolder, BaseTunerLayer, adapter_parameters, injected_model
 
 Irregular = bool | Literal["irregular"]
 
@@ -79,7 +79,7 @@ def _row(name: str, holder: Any) -> TunerLayerStatus:
         module_type=_type_name(holder),
         enabled=not holder.disable_adapters,
         active_adapters=holder.active_adapters,
-        merged_adapters=list(getattr(holder, "merged_adapters", [])),
+        merged_adapters=list(holder.merged_adapters),
         requires_grad={adapter: agreed(values) for adapter, values in flags.items()},
         available_adapters=sorted(holder._get_available_adapters()),
         devices={adapter: sorted(names) for adapter, names in devices.items()},
@@ -108,9 +108,9 @@ def get_model_status(model: nn.Module) -> TunerModelStatus:
         for name in adapters
     }
     return TunerModelStatus(
-        base_model_type=type(inner).__name__ if wrapped or hasattr(inner, "config") else "other",
+        base_model_type=type(inner).__name__ if wrapped or "config" in vars(inner) else "other",
         adapter_model_type="LoraModel" if wrapped else "None",
-        peft_types={name: "LORA" for name in model.peft_config} if wrapped else {},
+        peft_types={name: "LORA" for name in configs_of(model)} if wrapped else {},
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
         total_params=sum(p.numel() for p in parameters),
         num_adapter_layers=len(rows),
@@ -132,3 +132,7 @@ def _merged(rows: list[TunerLayerStatus]) -> list[str] | Literal["irregular"]:
         for row in rows
     )
     return sorted(merged) if everywhere else "irregular"
+
+
+METHODS["get_layer_status"] = get_layer_status
+METHODS["get_model_status"] = get_model_status

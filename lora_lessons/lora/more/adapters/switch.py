@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-from torch import nn
 
 from ....errors import PeftWarning, did_you_mean
+from ....undo import all_or_nothing
 from ...merge import mergeable_layers
-from ...trainable import adapter_holders, adapter_parameters, trained_biases
-from .biases import bias_bank
-
-if TYPE_CHECKING:
-    from ...tuner import LoraModel
-
-
-def as_list(names: str | Iterable[str]) -> list[str]:
-    """One name or several, as a list."""
-    return [names] if isinstance(names, str) else list(names)
+from ...plugs import METHODS
+from ...tuner import LoraModel
+from ...tuner_layer import as_list
 
 
 def check_known(tuner: LoraModel, names: Iterable[str], problem: str = "not found") -> None:
@@ -34,51 +25,57 @@ def set_adapter(tuner: LoraModel, adapter_name: str | list[str], inference_mode:
     """Make these the active adapters; whatever is merged is unmerged first."""
     names = as_list(adapter_name)
     check_known(tuner, names)
-    holders = list(adapter_holders(tuner.model))
+    holders = tuner.holders()
     for holder in holders:
-        if hasattr(holder, "check_set_adapter"):
-            holder.check_set_adapter(names)
-    if tuner.is_merged():
-        _warn("Adapter cannot be set when the model is merged. Unmerging the model first.")
-        tuner.unmerge_adapter()
-    for holder in holders:
-        holder.set_adapter(names, inference_mode)
-    off = any(holder.disable_adapters for holder in holders)
-    bias_bank(tuner.model).use(tuner.model, [] if off else names, not inference_mode)
-    tuner.active_adapter = adapter_name
+        holder.check_set_adapter(names)
+    with all_or_nothing(tuner):
+        if tuner.is_merged():
+            _warn("Adapter cannot be set when the model is merged. Unmerging the model first.")
+            tuner.unmerge_adapter()
+        for holder in holders:
+            holder.set_adapter(names, inference_mode)
 
 
-def enable_adapters(tuner: LoraModel, enabled: bool) -> None:
-    """Use the active adapters, or the plain base with its own biases."""
-    if not enabled and tuner.is_merged():
-        tuner.unmerge_adapter()
-    if not enabled and not tuner.are_disabled():
-        tuner.flags_before = (tuner.active_adapters, trainable_flags(tuner.model))
-    for holder in adapter_holders(tuner.model):
-        holder.enable_adapters(enabled)
-    bias_bank(tuner.model).use(tuner.model, tuner.active_adapters if enabled else [])
-    if enabled:
-        _train_as_before(tuner)
-
-
-def trainable_flags(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
-    """Each parameter of an adapter, trained biases too, and whether it trains."""
-    parts = [parameter for _, parameter in adapter_parameters(model)]
-    parts += trained_biases(model, bias_bank(model).mode).values()
-    return [(parameter, parameter.requires_grad) for parameter in parts]
-
-
-def _train_as_before(tuner: LoraModel) -> None:
-    """What was frozen before disabling, as an adapter for inference is, stays frozen."""
+def enable_adapters(tuner: LoraModel) -> None:
+    """Use the active adapters again. What was frozen before disabling stays frozen."""
     active, flags = tuner.flags_before
-    if active == tuner.active_adapters:
-        for parameter, flag in flags:
+    with all_or_nothing(tuner):
+        for holder in tuner.holders():
+            holder.enable_adapters(True)
+        for parameter, flag in flags if active == tuner.active_adapters else ():
             parameter.requires_grad_(flag)
-    tuner.flags_before = ([], [])
+        tuner.flags_before = ([], [])
+
+
+def disable_adapters(tuner: LoraModel) -> None:
+    """Use no adapter: the outputs are the base's, its biases included."""
+    with all_or_nothing(tuner):
+        if tuner.is_merged():
+            tuner.unmerge_adapter()
+        if not tuner.are_disabled():
+            flags = [(each, each.requires_grad) for each in tuner.model.parameters()]
+            tuner.flags_before = (tuner.active_adapters, flags)
+        for holder in tuner.holders():
+            holder.enable_adapters(False)
+
+
+def are_disabled(tuner: LoraModel) -> bool:
+    """True where the adapters are switched off; a model that is half so becomes enabled."""
+    flags = {holder.disable_adapters for holder in tuner.holders()}
+    if len(flags) > 1:
+        _warn(
+            "The model contains some adapter layers that are enabled and others that are disabled. "
+            "This is most likely unintentional. After exiting the disable_adapter context, all "
+            "adapters will be enabled"
+        )
+    return flags == {True}
 
 
 def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:
-    """Take an adapter out, with the values that it gave to the base's biases."""
+    """Take an adapter out, with the values that it gave to the base's biases.
+
+    Other active adapters stay so; where there are none, the first of the rest is it.
+    """
     check_known(tuner, [adapter_name], "does not exist")
     layers = mergeable_layers(tuner.model)
     merged = [layer for layer in layers if adapter_name in layer.merged_adapters]
@@ -87,20 +84,19 @@ def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:
             f"Cannot delete adapter(s) {[adapter_name]} while they are merged. Please unmerge them "
             f"first. {len(merged)} layers have it merged."
         )
-    bias_bank(tuner.model).forget(tuner.model, adapter_name)
-    del tuner.peft_config[adapter_name]
-    tuner.plans.pop(adapter_name, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PeftWarning)
-        for holder in adapter_holders(tuner.model):
-            holder.delete_adapter(adapter_name)
-    if adapter_name in tuner.active_adapters:
-        _activate_rest(tuner, adapter_name)
+    with all_or_nothing(tuner):
+        active = tuner.active_adapters
+        del tuner.peft_config[adapter_name]
+        tuner.plans.pop(adapter_name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PeftWarning)
+            for holder in tuner.holders():
+                holder.delete_adapter(adapter_name)
+        if adapter_name in active:
+            _activate_rest(tuner, adapter_name, [name for name in active if name != adapter_name])
 
 
-def _activate_rest(tuner: LoraModel, deleted: str) -> None:
-    """The other active adapters stay so; where there were none, the first of the rest is it."""
-    rest = [name for name in tuner.active_adapters if name != deleted]
+def _activate_rest(tuner: LoraModel, deleted: str, rest: list[str]) -> None:
     if not rest and tuner.peft_config:
         rest = [next(iter(tuner.peft_config))]
         _warn(
@@ -110,5 +106,23 @@ def _activate_rest(tuner: LoraModel, deleted: str) -> None:
     set_adapter(tuner, rest, inference_mode=False)
 
 
+def set_requires_grad(tuner: LoraModel, names: str | list[str], requires_grad: bool) -> None:
+    """Train or freeze adapters, without a change of which are active."""
+    check_known(tuner, as_list(names))
+    for holder in tuner.holders():
+        holder.set_requires_grad(names, requires_grad)
+
+
 def _warn(message: str) -> None:
-    warnings.warn(message, PeftWarning, stacklevel=4)
+    warnings.warn(message, PeftWarning, stacklevel=5)
+
+
+for _method in (
+    set_adapter,
+    enable_adapters,
+    disable_adapters,
+    are_disabled,
+    delete_adapter,
+    set_requires_grad,
+):
+    METHODS[_method.__name__] = _method

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,21 @@ from torch.func import functional_call
 
 from ....errors import ConfigError, NoMatchingPeftModuleError, did_you_mean
 from ...config import LoraConfig
-from ...inject import TokenRows, replace_module
+from ...inject import InjectionPlan, replace_module
+from ...layer import LoraLayer
 from ...matching import check_target_module_exists, matches_suffix
-from ...tuner_layer import BaseTunerLayer
+from ...merge import merge_layer, unmerge_layer
+from ...plugs import CONFIG_CHECKS, PARTS
+from ...tuner_layer import BaseTunerLayer, StandIn, base_of
 from .mixed_batch import check_rows, rows_by_adapter
+from .saved_modules import refuse_parts_of_adapters
+
+
+class TokenRows(NamedTuple):
+    """Rows of an embedding that train."""
+
+    module: nn.Module
+    ids: list[int]
 
 
 class TrainableTokensLayer(BaseTunerLayer, nn.Module):
@@ -25,6 +36,7 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
 
     adapter_layer_names = ("trainable_tokens_delta",)
     other_param_names = ("token_indices",)
+    alone = False  # rows are written into a tied weight, for that is what ties them
 
     def __init__(self, base_layer: nn.Module, tied_to: TrainableTokensLayer | None = None) -> None:
         nn.Module.__init__(self)
@@ -38,14 +50,26 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
             self.token_indices = source.token_indices
             self._active_adapter = source._active_adapter
         self.merged_adapters = [] if tied_to is None else source.merged_adapters
-        self.kept_base = None
         base = self.get_base_layer()
         self.out_features, self.in_features = base.weight.shape[1], base.weight.shape[0]
         self.scaling: dict[str, float] = {}
 
     @property
     def tied(self) -> bool:
+        """Whether it shows the rows of another one."""
         return bool(self._tied_to)
+
+    @property
+    def mergeable(self) -> bool:  # type: ignore[override]
+        return not self.tied
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Write the adapters' rows into the weight itself; see `merge.merge_layer`."""
+        merge_layer(self, adapter_names, safe_merge)
+
+    def unmerge(self) -> None:
+        """Give the weight back as it was; see `merge.unmerge_layer`."""
+        unmerge_layer(self)
 
     @property
     def merged(self) -> bool:
@@ -116,7 +140,7 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
         return functional_call(self.base_layer, {"weight": self.weight_with(adapters)}, (x,))
 
 
-class TrainableTokensWrapper(nn.Module):
+class TrainableTokensWrapper(nn.Module, StandIn):
     """Takes the embedding's place; it is there for PEFT's names, and forwards everything."""
 
     def __init__(self, token_adapter: TrainableTokensLayer) -> None:
@@ -184,7 +208,7 @@ def rows_to_train(
 
 def _input_embedding_name(model: nn.Module, modules: dict[str, nn.Module]) -> str:
     """The name of a transformers model's input embedding; "embed_tokens" for any other model."""
-    if not hasattr(model, "get_input_embeddings"):
+    if not hasattr(type(model), "get_input_embeddings"):
         return "embed_tokens"
     embedding = model.get_input_embeddings()
     return next(name for name, module in modules.items() if module is embedding)
@@ -192,9 +216,8 @@ def _input_embedding_name(model: nn.Module, modules: dict[str, nn.Module]) -> st
 
 def _checked_ids(name: str, module: nn.Module, ids: list[int]) -> list[int]:
     """The ids, if they are whole numbers, each once, and rows of the embedding."""
-    base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
-    weight = getattr(base, "weight", None)
-    if weight is None or weight.ndim != 2 or hasattr(module, "lora_A"):
+    weight = base_of(module)._parameters.get("weight")
+    if weight is None or weight.ndim != 2 or isinstance(module, LoraLayer):
         raise ConfigError(f"trainable_token_indices cannot be applied to {name}, {type(module)}")
     ids = list(ids)
     count = weight.shape[0]
@@ -226,5 +249,40 @@ def tied_modules(model: nn.Module, embedding: nn.Module) -> dict[str, nn.Module]
     return {
         name: module
         for name, module in model.named_modules()
-        if getattr(module, "weight", None) is embedding.weight and hasattr(module, "forward")
+        if module._parameters.get("weight") is embedding.weight
     }
+
+
+class Rows:
+    """The part of a plan that `trainable_token_indices` asks for."""
+
+    trains_alone = True
+
+    def find(
+        self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
+    ) -> dict[str, TokenRows]:
+        rows = plan.config.trainable_token_indices
+        entries = rows if isinstance(rows, dict) else ()
+        refuse_parts_of_adapters(plan, modules, entries, TrainableTokensWrapper)
+        return rows_to_train(model, plan.config, modules)
+
+    def put(self, model: nn.Module, adapter_name: str, name: str, found: TokenRows) -> None:
+        train_rows(model, name, found.ids, adapter_name)
+
+    def count(self, found: TokenRows) -> tuple[int, str]:
+        width = base_of(found.module).weight.shape[1]
+        return len(found.ids) * width, f"{len(found.ids)} token rows"
+
+
+def check_indices(config: LoraConfig) -> None:
+    """Each entry of a dict is a list of token ids."""
+    rows = config.trainable_token_indices
+    for name, ids in rows.items() if isinstance(rows, dict) else ():
+        if not isinstance(ids, list | tuple):
+            raise ConfigError(
+                f"trainable_token_indices[{name!r}] must be a list of token ids, and it is {ids!r}"
+            )
+
+
+PARTS["trainable_token_indices"] = Rows()
+CONFIG_CHECKS["trainable_token_indices"] = check_indices

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ....errors import AdapterFileError, ConfigError, PeftWarning
 from ...config import LoraConfig
 from ...files import load_peft_weights
-from ...merge import lora_layers
+from ...layer import LoraLayer
+from ...plugs import METHODS
 
 ROWS = ("lora_A.weight", "lora_embedding_A")  # the first dimension counts r
 COLUMNS = ("lora_B.weight", "lora_embedding_B")  # the second does
@@ -55,22 +56,11 @@ def to_plain_lora(
     return _doubled(config), {key: _stacked(key, tensors[key], starts) for key in tensors}
 
 
-def warn_of_random_start(config: LoraConfig) -> None:
-    """Warn of a file that does not say what W it belongs to: each load draws another start."""
-    if str(config.init_lora_weights).startswith("pissa_niter_"):
-        warnings.warn(
-            f"{config.init_lora_weights} starts from random numbers that the files do not hold: "
-            "whoever loads them takes another part out of W, and gets other outputs. Save with "
-            "`path_initial_model_for_weight_conversion` instead.",
-            PeftWarning,
-            stacklevel=3,
-        )
-
-
 def starting_factors(model: nn.Module, name: str) -> dict[str, Tensor]:
     """The A₀ and B₀ that an adapter took out of the layers, by their keys in a file."""
     starts = {}
-    for layer_name, layer in lora_layers(model).items():
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
+    for layer_name, layer in layers.items():
         parts = layer.taken_out.parts if layer.taken_out is not None else {}
         if name in parts:
             starts[f"{layer_name}.lora_A.weight"] = parts[name][0]
@@ -108,3 +98,6 @@ def _doubled(config: LoraConfig) -> LoraConfig:
     config.rank_pattern = {key: 2 * r for key, r in config.rank_pattern.items()}
     config.alpha_pattern = {key: 2 * alpha for key, alpha in config.alpha_pattern.items()}
     return config
+
+
+METHODS["to_plain_lora"] = to_plain_lora

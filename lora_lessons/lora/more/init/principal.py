@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ....errors import ConfigError, MergeError
 from ....undo import Remembered, write
-from ...arithmetic import lora_delta
-from ...layer import LoraLayer, at_least_float32
+from ...arithmetic import at_least_float32, lora_delta
+from ...layer import LoraLayer
 
 
 def pissa_factors(weight: Tensor, r: int, scaling: float, init: str) -> tuple[Tensor, Tensor]:
@@ -74,6 +74,15 @@ class TakenOut(Remembered):
             A, B = (at_least_float32(factor.to(weight.device)) for factor in (A, B))
             value = value - layer.output_rows(lora_delta(A, B, scaling))  # its own inverse
         write(weight, value)
+
+    def check_merge(self, layer: LoraLayer, adapter_names: list[str]) -> None:
+        """Raise where W fits other adapters than those that are to be merged."""
+        if self.in_use(layer) != self.parts.keys() & set(adapter_names):
+            raise MergeError(
+                f"PiSSA or OLoRA took parts out of W for {sorted(self.parts)}, and W is now "
+                f"without those of the active adapters {layer.active_adapters}: call "
+                f"`set_adapter({sorted(adapter_names)})` before these are merged"
+            )
 
     def check_rows(self, layer: LoraLayer, adapter_names: list[str]) -> None:
         """Raise where the samples' adapters need different bases: there is one W."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from torch import nn
 
+from ...plugs import LAYERS
+from . import default_targets, fused_qkv
 from .conv import Conv1d, Conv2d, Conv3d
 from .embedding import Embedding
-from .hf_conv1d import Conv1DLinear, is_hf_conv1d
+from .hf_conv1d import Conv1DLinear
 
-LAYER_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Embedding: Embedding,
-    nn.Conv1d: Conv1d,
-    nn.Conv2d: Conv2d,
-    nn.Conv3d: Conv3d,
-}
+LAYERS[nn.Embedding] = Embedding
+LAYERS[nn.Conv1d] = Conv1d
+LAYERS[nn.Conv2d] = Conv2d
+LAYERS[nn.Conv3d] = Conv3d
+LAYERS["transformers.pytorch_utils.Conv1D"] = Conv1DLinear  # by name: it is not imported
 
-
-def other_layer_class(module: nn.Module) -> type[nn.Module] | None:
-    """The LoRA class for a module that is not linear, if there is one."""
-    if is_hf_conv1d(module):
-        return Conv1DLinear
-    return next((cls for kind, cls in LAYER_CLASSES.items() if isinstance(module, kind)), None)
+__all__ = [
+    "Conv1DLinear",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "Embedding",
+    "default_targets",
+    "fused_qkv",
+]

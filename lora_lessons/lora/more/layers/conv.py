@@ -7,10 +7,9 @@ import warnings
 from torch import Tensor, nn
 
 from ....errors import ConfigError, PeftWarning
-from ...arithmetic import lora_delta
+from ...arithmetic import at_least_float32, lora_delta
 from ...config import LoraConfig
-from ...inject import base_of
-from ...layer import at_least_float32
+from ...tuner_layer import base_of
 from .other_layer import OtherLayer
 
 
@@ -20,8 +19,14 @@ class ConvNd(OtherLayer):
     Stride, padding and dilation are those of the base, so that both paths see the same patches.
     """
 
-    @staticmethod
-    def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+    @classmethod
+    def shape(cls, module: nn.Module) -> tuple[int, int]:
+        """A sees the kernel's places of all input channels, whatever the groups."""
+        base = base_of(module)
+        return base.weight[0].numel() * base.groups, base.weight.shape[0]
+
+    @classmethod
+    def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
         """Refuse ranks that the groups do not divide, and initialisations of matrices."""
         base = base_of(module)
         if r % base.groups:
@@ -89,7 +94,8 @@ class ConvNd(OtherLayer):
         shape: not the update that the layer computes, but what such files mean by a magnitude."""
         if self.get_base_layer().groups == 1:
             return self.plain_delta(name)
-        adapter, r = self.adapter(name), self.r[name]
+        adapter = self.adapter(name)
+        r = len(adapter.A.weight)
         A = at_least_float32(adapter.A.weight).view(r, -1)
         B = at_least_float32(adapter.B.weight).view(-1, r)
         return lora_delta(A, B, adapter.scaling).view_as(self.get_base_layer().weight)

@@ -6,11 +6,11 @@ from torch import nn
 
 from ....errors import ConfigError, did_you_mean
 from ...config import LoraConfig
-from ...inject import targetable_modules
+from ...inject import nearest_layer_class, targetable_modules
 from ...layer import LoraLayer
 from ...matching import is_saved_module
-from ...validation import checked_again
-from .hf_conv1d import is_hf_conv1d
+from ...plugs import SHORTHANDS
+from ...tuner_layer import base_of
 
 ALL_LINEAR = "all-linear"
 HEADS = ("score", "classifier")  # what transformers calls the head of a sequence classifier
@@ -52,16 +52,10 @@ def default_targets(model_type: str | None) -> set[str] | str:
     return found if isinstance(found, str) else set(found)
 
 
-def resolve(config: LoraConfig, model: nn.Module) -> LoraConfig:
-    """A checked copy in which target_modules says which modules: no None, no shorthand."""
-    config = checked_again(config)
-    targets = config.target_modules
-    if targets is None:
-        model_config = getattr(model, "config", None)
-        config.target_modules = default_targets(getattr(model_config, "model_type", None))
-    elif isinstance(targets, str) and targets.lower() == ALL_LINEAR:
-        config.target_modules = all_linear(model, config)
-    return config
+def targets_of_its_type(model: nn.Module, config: LoraConfig) -> set[str] | str:
+    """What target_modules=None stands for: the default of the model's architecture."""
+    model_config = getattr(model, "config", None)
+    return default_targets(getattr(model_config, "model_type", None))
 
 
 def all_linear(model: nn.Module, config: LoraConfig) -> set[str]:
@@ -70,7 +64,7 @@ def all_linear(model: nn.Module, config: LoraConfig) -> set[str]:
     The head is the output embedding of a language model, or the classifier of a SEQ_CLS model.
     """
     skipped = set()
-    if hasattr(model, "get_output_embeddings"):
+    if hasattr(type(model), "get_output_embeddings"):
         head = model.get_output_embeddings()
         if head is None and config.task_type == "SEQ_CLS":
             head = next((h for name in HEADS if (h := getattr(model, name, None))), None)
@@ -85,6 +79,10 @@ def all_linear(model: nn.Module, config: LoraConfig) -> set[str]:
 
 
 def _is_linear(module: nn.Module) -> bool:
-    if isinstance(module, LoraLayer):
-        return "Linear" in type(module).__name__
-    return isinstance(module, nn.Linear) or is_hf_conv1d(module)
+    base = base_of(module) if isinstance(module, LoraLayer) else module
+    layer_class = nearest_layer_class(base)
+    return layer_class is not None and layer_class.is_linear
+
+
+SHORTHANDS[""] = targets_of_its_type
+SHORTHANDS[ALL_LINEAR] = all_linear

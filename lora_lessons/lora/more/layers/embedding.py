@@ -9,10 +9,41 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError, MergeError, PeftWarning
-from ...arithmetic import lora_delta
+from ...arithmetic import at_least_float32, lora_delta
 from ...config import LoraConfig
-from ...layer import at_least_float32
+from ...layer import Adapter
 from .other_layer import OtherLayer
+
+
+class LookUp:
+    """A (r, tokens) as a function of token ids: (...,) -> (..., r)."""
+
+    bias = None
+
+    def __init__(self, weight: Tensor, base: nn.Embedding) -> None:
+        self.weight, self.base = weight, base
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        return F.embedding(
+            ids,
+            self.weight.T,
+            padding_idx=self.base.padding_idx,
+            scale_grad_by_freq=self.base.scale_grad_by_freq,
+            sparse=self.base.sparse,
+        )
+
+
+class Up:
+    """B (dim, r) as a function of A's result: (..., r) -> (..., dim)."""
+
+    bias = None
+
+    def __init__(self, weight: Tensor, scale: float | Tensor | None) -> None:
+        self.weight, self.scale = weight, scale  # the base's own factor of its rows (Gemma)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        result = rows @ self.weight.T
+        return result if self.scale is None else result * torch.as_tensor(self.scale).to(result)
 
 
 class Embedding(OtherLayer):
@@ -24,8 +55,8 @@ class Embedding(OtherLayer):
 
     output_dim = 1
 
-    @staticmethod
-    def check(name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+    @classmethod
+    def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
         """Refuse what an embedding cannot have; an initialisation by name is that of True."""
         if config.lora_bias:
             raise ConfigError(f"lora_bias=True is not supported for Embedding, which {name} is")
@@ -53,8 +84,19 @@ class Embedding(OtherLayer):
         self, adapter_name: str, init_lora_weights: bool | str = True
     ) -> None:
         """A zero and B normal: the lookup of A is what must start at nothing."""
-        nn.init.zeros_(self.lora_embedding_A[adapter_name])
-        nn.init.normal_(self.lora_embedding_B[adapter_name])
+        _, A, B, _, _ = self.adapter(adapter_name)
+        nn.init.zeros_(A.weight)
+        nn.init.normal_(B.weight)
+
+    def adapter(self, name: str) -> Adapter:
+        """The view: A looks a token's column up, and B multiplies it. Nothing is dropped."""
+        base = self.get_base_layer()
+        A = LookUp(self.lora_embedding_A[name], base)
+        B = Up(self.lora_embedding_B[name], getattr(base, "embed_scale", None))
+        return Adapter(name, A, B, self.scaling[name], nn.Identity())
+
+    def has_adapter(self, name: str) -> bool:
+        return name in self.lora_embedding_A
 
     def check_merge(self, adapter_names: list[str]) -> None:
         """Refuse max_norm: each lookup would cut the merged rows, and write to W."""
@@ -62,23 +104,9 @@ class Embedding(OtherLayer):
         if self.get_base_layer().max_norm is not None:
             raise MergeError("an embedding with max_norm rewrites W at each lookup: not merged")
 
-    def plain_output(self, name: str, x: Tensor) -> Tensor:
-        """scaling · B A[:, x], and the base's own factor where it scales its rows (Gemma)."""
-        adapter, base = self.adapter(name), self.get_base_layer()
-        rows = F.embedding(  # (...,) -> (..., r)
-            x,
-            adapter.A.T,
-            padding_idx=base.padding_idx,
-            scale_grad_by_freq=base.scale_grad_by_freq,
-            sparse=base.sparse,
-        )
-        update = rows @ adapter.B.T * adapter.scaling  # (..., r) -> (..., dim)
-        scale = getattr(base, "embed_scale", None)
-        return update if scale is None else update * torch.as_tensor(scale).to(update)
-
     def plain_delta(self, name: str) -> Tensor:
         adapter = self.adapter(name)
-        A, B = at_least_float32(adapter.A), at_least_float32(adapter.B)
+        A, B = at_least_float32(adapter.A.weight), at_least_float32(adapter.B.weight)
         return lora_delta(A, B, adapter.scaling).T  # (dim, tokens) -> (tokens, dim)
 
     def output_rows(self, weight: Tensor) -> Tensor:

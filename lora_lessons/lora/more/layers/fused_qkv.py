@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError, did_you_mean
-from ...arithmetic import lora_delta
+from ...arithmetic import at_least_float32, lora_delta
 from ...config import LoraConfig
-from ...inject import base_of
-from ...layer import Linear, at_least_float32
+from ...layer import Linear
+from ...tuner_layer import base_of
 from .hf_conv1d import Conv1DLinear
 
 
@@ -105,7 +105,7 @@ class FusedQKV:
     ) -> None:
         """A and B as everywhere, and the mask, which no file holds."""
         super().reset_lora_parameters(adapter_name, init_lora_weights)
-        self.lora_B[adapter_name].mask.copy_(self.block_mask())
+        self.adapter(adapter_name).B.mask.copy_(self.block_mask())
 
     def plain_delta(self, name: str) -> Tensor:
         _, A, B, scaling, _ = self.adapter(name)

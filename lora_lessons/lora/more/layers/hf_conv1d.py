@@ -26,11 +26,3 @@ class Conv1DLinear(Linear):
     def output_rows(self, weight: Tensor) -> Tensor:
         """(in, out) -> (out, in)."""
         return weight.T
-
-
-def is_hf_conv1d(module: nn.Module) -> bool:
-    """True for transformers' Conv1D; transformers is not imported to find out."""
-    return any(
-        kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
-        for kind in type(module).__mro__
-    )

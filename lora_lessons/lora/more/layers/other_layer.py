@@ -11,6 +11,8 @@ from ...layer import LoraLayer
 class OtherLayer(LoraLayer, nn.Module):
     """A LoRA layer around a base layer, with its first adapter."""
 
+    is_known = True
+
     def __init__(
         self,
         base_layer: nn.Module,

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import MergeError
-from ...layer import LoraLayer, at_least_float32
+from ...arithmetic import at_least_float32
+from ...layer import LoraLayer
+from ...plugs import VARIANTS
 
 
 class DoraMagnitude(nn.Module):
@@ -24,6 +26,8 @@ class DoraMagnitude(nn.Module):
 
 class Dora:
     """How a LoRA layer computes with DoRA. It has no state: the magnitudes belong to the layer."""
+
+    mixes = False
 
     def output(self, layer: LoraLayer, name: str, x: Tensor, base_result: Tensor) -> Tensor:
         """What the adapter adds: (m / ‖W + ΔW‖ - 1) · W x + m / ‖W + ΔW‖ · scaling · B A x."""
@@ -95,7 +99,10 @@ def without_bias(layer: LoraLayer, result: Tensor) -> Tensor:
 
 def factors_output(layer: LoraLayer, name: str, x: Tensor) -> Tensor:
     """scaling · B A x, without dropout: it was applied before."""
-    adapter = layer.adapter(name)
-    if not isinstance(adapter.A, nn.Module):
-        return layer.plain_output(name, x)
-    return adapter.B(adapter.A(x.to(adapter.A.weight.dtype))) * adapter.scaling
+    _, A, B, scaling, _ = layer.adapter(name)
+    if x.is_floating_point():
+        x = x.to(A.weight.dtype)
+    return B(A(x)) * scaling
+
+
+VARIANTS["use_dora"] = add_dora

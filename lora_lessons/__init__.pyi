@@ -1,0 +1,122 @@
+"""What `lora_lessons` gives by name; each is loaded when it is first used."""
+
+from .base.load import generate, is_available, load_base
+from .base.text import load_text
+from .base.tokens import TokenBatches, blocks, encode
+from .course import lesson
+from .course.card import card
+from .course.explorers.memory import memory_panel
+from .course.plots import show
+from .course.preset import preset
+from .course.statistics import by_seed, gap_table, gaps_against, paired_gap, paired_gaps
+from .errors import (
+    AdapterFileError,
+    ConfigError,
+    MergeError,
+    NoMatchingPeftModuleError,
+    PeftError,
+    PeftWarning,
+)
+from .lora.arithmetic import lora_scaling, parameter_count, truncate
+from .lora.config import LoraConfig, PeftConfig, PeftType, TaskType
+from .lora.files import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
+from .lora.inject import plan_injection
+from .lora.layer import LoraLayer, LoraLinear
+from .lora.matching import check_target_module_exists
+from .lora.model import PeftModel, get_peft_model, inject_adapter_in_model
+from .lora.more.adapters.injection_report import inspect_matched_modules
+from .lora.more.adapters.merge_report import MergeReport
+from .lora.more.adapters.saved_modules import ModulesToSaveWrapper
+from .lora.more.adapters.status import get_layer_status, get_model_status
+from .lora.more.adapters.token_rows import TrainableTokensWrapper
+from .lora.more.helpers import rescale_adapter_scale
+from .lora.more.layers.fused_qkv import fused_qkv
+from .lora.more.task_models import (
+    PeftModelForCausalLM,
+    PeftModelForFeatureExtraction,
+    PeftModelForQuestionAnswering,
+    PeftModelForSeq2SeqLM,
+    PeftModelForSequenceClassification,
+    PeftModelForTokenClassification,
+)
+from .lora.tuner import LoraModel
+from .lora.tuner_layer import BaseTunerLayer
+from .seeding import generator, seed_everything
+from .train.distributed import shard
+from .train.fast.sweep import Job, train_many
+from .train.history import History
+from .train.loop import evaluate, fit
+from .train.memory.predict import MemoryEstimate, predict_memory
+from .train.packing import pack
+
+__version__: str
+
+__all__ = [
+    "AdapterFileError",
+    "BaseTunerLayer",
+    "ConfigError",
+    "History",
+    "Job",
+    "LoraConfig",
+    "LoraLayer",
+    "LoraLinear",
+    "LoraModel",
+    "MemoryEstimate",
+    "MergeError",
+    "MergeReport",
+    "ModulesToSaveWrapper",
+    "NoMatchingPeftModuleError",
+    "PeftConfig",
+    "PeftError",
+    "PeftModel",
+    "PeftModelForCausalLM",
+    "PeftModelForFeatureExtraction",
+    "PeftModelForQuestionAnswering",
+    "PeftModelForSeq2SeqLM",
+    "PeftModelForSequenceClassification",
+    "PeftModelForTokenClassification",
+    "PeftType",
+    "PeftWarning",
+    "TaskType",
+    "TokenBatches",
+    "TrainableTokensWrapper",
+    "blocks",
+    "by_seed",
+    "card",
+    "check_target_module_exists",
+    "encode",
+    "evaluate",
+    "fit",
+    "fused_qkv",
+    "gap_table",
+    "gaps_against",
+    "generate",
+    "generator",
+    "get_layer_status",
+    "get_model_status",
+    "get_peft_model",
+    "get_peft_model_state_dict",
+    "inject_adapter_in_model",
+    "inspect_matched_modules",
+    "is_available",
+    "lesson",
+    "load_base",
+    "load_peft_weights",
+    "load_text",
+    "lora_scaling",
+    "memory_panel",
+    "pack",
+    "paired_gap",
+    "paired_gaps",
+    "parameter_count",
+    "plan_injection",
+    "predict_memory",
+    "preset",
+    "rescale_adapter_scale",
+    "seed_everything",
+    "set_peft_model_state_dict",
+    "shard",
+    "show",
+    "train_many",
+    "truncate",
+]
