@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -9,6 +10,7 @@ import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ class Shape:
     batch: int
     length: int
     tied: bool = True
+    four_bits: bool = False  # the base in NF4 with double quantization, by bitsandbytes
+    recompute: bool = False  # gradient checkpointing, of every contestant
 
     def config(self) -> Any:
         """The model's sizes, as transformers names them."""
@@ -56,9 +60,10 @@ class Shape:
 
         config = self.config()
         torch.manual_seed(0)
-        with torch.device(device):
-            model = getattr(transformers, f"{self.family}ForCausalLM")(config)
-        return model.to(dtype)
+        kind = getattr(transformers, f"{self.family}ForCausalLM")
+        with torch.device(device), default_dtype(dtype if self.four_bits else torch.float32):
+            model = kind(config)
+        return in_four_bits(model, device) if self.four_bits else model.to(dtype)
 
     def batches(self, device: str, count: int = 4) -> list[dict[str, torch.Tensor]]:
         """Random tokens, the same for every contestant."""
@@ -68,6 +73,37 @@ class Shape:
         return [{"input_ids": one, "labels": one.clone()} for one in ids]
 
 
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """New weights are of this dtype inside: an 8 B model in float32 would be 32 GB on its way."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def in_four_bits(model: nn.Module, device: str) -> nn.Module:
+    """The model with its blocks' linear layers as bitsandbytes' in NF4; embedding and head stay."""
+    import bitsandbytes as bnb
+
+    for parent in list(model.model.layers.modules()):
+        for name, linear in list(parent.named_children()):
+            if type(linear) is not nn.Linear:
+                continue
+            bias, dtype = linear.bias is not None, linear.weight.dtype
+            how = {"compress_statistics": True, "quant_type": "nf4"}
+            layer = bnb.nn.Linear4bit(linear.in_features, linear.out_features, bias, dtype, **how)
+            weight = linear.weight.detach()
+            layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, **how)
+            if bias:
+                layer.bias = linear.bias
+            setattr(parent, name, layer.to(device))  # the move quantizes
+    model.is_loaded_in_4bit = True  # where PEFT looks
+    return model
+
+
 SHAPES = {
     shape.name: shape
     for shape in (
@@ -75,6 +111,18 @@ SHAPES = {
         Shape("135M 8x128", "Llama", 576, 30, 9, 3, 1536, 49152, 8, 128),
         Shape("135M 32x256", "Llama", 576, 30, 9, 3, 1536, 49152, 32, 256),
         Shape("1B 8x2048", "Llama", 2048, 16, 32, 8, 8192, 128256, 8, 2048),
+        *(
+            Shape(
+                *(f"8B 4x2048{', NF4' * four_bits}{', recomputing' * recompute}", "Llama"),
+                *(4096, 32, 32, 8, 14336, 128256, 4, 2048, False, four_bits, recompute),
+            )
+            for four_bits in (False, True)
+            for recompute in (False, True)
+        ),
+        Shape(
+            *("8B 1x16384, NF4, recomputing", "Llama"),
+            *(4096, 32, 32, 8, 14336, 128256, 1, 16384, False, True, True),
+        ),
     )
 }
 
@@ -90,6 +138,7 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
         "spread": max(seconds) / min(seconds),
         "loss": turns[-1]["loss"],
         "peak_gib": max(turn["peak_gib"] for turn in turns),
+        "reserved_gib": max(turn["reserved_gib"] for turn in turns),
         "first": turns[0]["first"],
     }
 

@@ -118,15 +118,21 @@ def test_a_slider_moved_by_keyboard_changes_the_picture(page):
     ran = page.evaluate(RUN_ALL)  # false as soon as one cell raises
     assert ran, page.locator(TRACEBACK).first.inner_text()
 
-    panel = page.locator(".jp-OutputArea-output").filter(has=page.locator(".widget-slider")).first
+    panel = page.get_by_role("group").filter(has=page.locator("input[type=range]")).first
     panel.scroll_into_view_if_needed()
     picture = panel.locator("img").first
     picture.wait_for()
     before, alt = picture.get_attribute("src"), picture.get_attribute("alt")
     assert alt
 
-    panel.locator(".widget-slider [role=slider]").first.focus()
+    slider = panel.get_by_role("slider").first  # with a name, by its label
+    assert panel.get_by_label(panel.locator("label").first.inner_text()).count()
+    said = slider.get_attribute("aria-valuetext")
+    slider.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     playwright.expect(panel.locator("img").first).not_to_have_attribute("src", before)
     assert panel.locator("img").first.get_attribute("alt") != alt
+    assert slider.get_attribute("aria-valuetext") != said
+    screen = panel.locator("[aria-live=polite]")
+    playwright.expect(screen).to_have_attribute("aria-busy", "false")

@@ -138,7 +138,7 @@ def _of_mapping(measured: Mapping[Any, Any], best: str | None, tie: float, tied:
     top = BEST[best](values)
     right = tuple(option for option, value in measured.items() if abs(value - top) <= tie)
     rows = [
-        (in_words(option), f"{value:.4g}", _mark(option, right, best))
+        (in_words(option), f"{value:#.4g}", _mark(option, right, best))
         for option, value in measured.items()
     ]
     return Answer(right, ("option", "measured", ""), tuple(rows))
@@ -154,7 +154,7 @@ def _by_seed(arms: Mapping[Any, Mapping[Any, float]], pick: Any, best: str) -> A
     rows = [
         (
             in_words(option),
-            f"{mean(values.values()):.4g}",
+            f"{mean(values.values()):#.4g}",
             gap_words(gap[in_words(option)]) if option != winner else "",
             _mark(option, right, best),
         )

@@ -9,13 +9,12 @@ import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .messages import widget_bundle
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
+    from .ask import AskWidget
 
 EXAMPLES = "LORA_LESSONS_EXAMPLES"
 """Set to 1 while a solution is executed: each prediction that nobody makes is an example then."""
@@ -77,62 +76,34 @@ class Prediction:
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         return widget_bundle(self.widget(), repr(self), **kwargs)
 
-    def widget(self) -> VBox:
+    def widget(self) -> AskWidget:
         """The question, a slider or a list, and a button; after the commit all are locked.
 
         Nothing is chosen beforehand, and the button waits until something is.
         """
-        import ipywidgets
+        from .ask import AskWidget
 
-        choice = self._choice()
-        button = ipywidgets.Button(
-            description="Commit", tooltip="Keep this prediction", disabled=True
-        )
-        status = ipywidgets.HTML()
-
-        def lock() -> None:
-            choice.disabled = button.disabled = True
-            status.value = (
-                f'<span role="status">You predicted {escape(in_words(self.value))}.</span>'
-            )
-
-        def commit(_: Any) -> None:
-            if not button.disabled:
-                self.commit(choice.value)
-                lock()
-
-        choice.observe(lambda _: setattr(button, "disabled", False), names="value")
-        button.on_click(commit)
-        if self.value is not None:
-            choice.value = self.value
-            lock()
-        question = ipywidgets.HTML(f"<b>Predict.</b> {escape(self.question)}")
-        return ipywidgets.VBox([question, choice, button, status])
-
-    def _choice(self) -> Any:
-        import ipywidgets
-
-        style = {"description_width": "initial"}
-        if self.options is not None:
-            options = [(in_words(option), option) for option in self.options]
-            return ipywidgets.RadioButtons(
-                options=options,
-                value=None,
-                description="Your prediction",
-                style=style,
-                layout={"width": "auto"},
-            )
-        decimals = len(f"{self.step:g}".partition(".")[2])
-        return ipywidgets.FloatSlider(
-            value=(self.low + self.high) / 2,
-            min=self.low,
-            max=self.high,
+        widget = AskWidget(
+            question=self.question,
+            options=[in_words(option) for option in self.options or ()],
+            low=self.low,
+            high=self.high,
             step=self.step,
-            description="Your prediction",
-            style=style,
-            layout={"width": "32em"},
-            readout_format=f".{decimals}f",
         )
+        if self.value is not None:
+            widget.lock(self._place(self.value), self._said())
+        widget.on_commit(self._commit_place)
+        return widget
+
+    def _place(self, value: Any) -> float:
+        return value if self.options is None else list(self.options).index(value)
+
+    def _commit_place(self, place: float) -> str:
+        self.commit(place if self.options is None else self.options[int(place)])
+        return self._said()
+
+    def _said(self) -> str:
+        return f"You predicted {in_words(self.value)}."
 
 
 def predict(

@@ -10,7 +10,7 @@ import torch
 import lora_lessons as ll
 from lora_lessons.course import plots
 from lora_lessons.course.explorers.base import Explorer
-from lora_lessons.course.explorers.controls import Choice, Steps, Whole
+from lora_lessons.course.explorers.controls import Choice, FreeText, Steps, Whole
 from lora_lessons.course.lesson00 import explorer as lesson00
 from lora_lessons.course.lesson01 import explorer as lesson01
 
@@ -44,14 +44,13 @@ def test_every_control_changes_the_picture_and_its_alt_text(explorer):
 def test_a_control_moves_off_its_start(explorer):
     for control in explorer.controls.values():
         assert control.label and set(control.probes()) - {control.start}
-        assert control.widget().value == control.start
+        assert control.at(control.place(control.start)) == control.start
 
 
 def test_the_still_picture_is_the_panel_at_its_start():
     explorer = toy()
-    *_, screen = explorer.widget().children
     still = explorer.static()
-    assert still.html == screen.value
+    assert still.html == explorer.widget().picture
     assert repr(still) == "figure: A drawn line, slope 2, a."
     assert plots.SHOWN[-1][1] is still
     assert "slope 5, b" in repr(explorer.static(slope=5, curve="b"))
@@ -77,24 +76,52 @@ def test_an_error_is_shown_in_the_panel_and_raised():
             raise ArithmeticError("no line <there>")
         return line(slope, curve)
 
-    _, slope, _, screen = toy(draw).widget().children
+    panel = toy(draw).widget()
     with pytest.raises(ArithmeticError):
-        slope.value = 9
-    assert screen.value == '<p role="alert">ArithmeticError: no line &lt;there&gt;</p>'
-    slope.value = 3
-    assert "slope 3" in screen.value
+        panel.move("slope", 9)
+    assert panel.picture == '<p role="alert">ArithmeticError: no line &lt;there&gt;</p>'
+    assert panel.done == panel.asked == 1  # and no longer marked as being drawn
+    panel.move("slope", 3)
+    assert "slope 3" in panel.picture
 
 
-def test_without_a_front_end_the_panel_is_a_line_of_text():
+def test_without_a_front_end_the_panel_folds_its_still_picture():
     bundle = toy()()._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/plain"] == "A line (a panel with 2 controls; it needs a live kernel)"
+    text = "A line (a still picture: the 2 controls need a live kernel)"
+    assert bundle["text/plain"] == text
+    assert bundle["text/html"].startswith(f"<details><summary>{text}</summary><img alt=")
 
 
-def test_a_slider_draws_at_rest_only():
-    _, slope, _, _ = toy().widget().children
-    assert slope.continuous_update is False
-    assert Steps("Rank", [1, 2], 1).widget().continuous_update is False
+def test_the_front_end_gets_labels_and_the_values_to_announce():
+    controls = {
+        "rank": Steps("Rank r", [1, 4096, 0.5], 4096),
+        "where": Choice("Layers", ["q", "all"], "all"),
+        "names": FreeText("target_modules", ["q", "v"], "v"),
+        "k": Whole("Kept k", 0, 3, 2),
+    }
+    told = {name: control.spec() for name, control in controls.items()}
+    assert told["rank"] == {
+        "kind": "range",
+        "label": "Rank r",
+        "texts": ["1", "4,096", "0.5"],
+        "index": 1,
+    }
+    assert told["where"]["kind"] == "choice" and told["where"]["index"] == 1
+    assert told["names"] == {
+        "kind": "text",
+        "label": "target_modules",
+        "texts": ["q", "v"],
+        "text": "v",
+    }
+    assert told["k"]["texts"] == ["0", "1", "2", "3"] and told["k"]["index"] == 2
+
+
+def test_what_the_front_end_says_is_drawn_and_counted():
+    panel = toy().widget()
+    panel.set_state({"chosen": {"slope": 7, "curve": 1}, "asked": 1})
+    assert panel.values() == {"slope": 7, "curve": "b"}
+    assert "slope 7, b" in panel.picture and panel.done == 1
 
 
 def test_a_lesson_finds_its_explorers():

@@ -332,9 +332,11 @@ def test_any_text_may_be_typed_and_nothing_else():
     control.check("targets", "['down_proj']")
     with pytest.raises(ValueError, match="targets must be a text"):
         control.check("targets", 3)
-    widget = control.widget()
-    widget.value = "['down_proj']"
-    assert widget.value == "['down_proj']"
+    panel = explorer.EXPLORERS["targets"].widget()
+    panel.move("targets", "['down_proj']")
+    assert (
+        panel.values()["targets"] == "['down_proj']" and "Marked: model.layers.*" in panel.picture
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")

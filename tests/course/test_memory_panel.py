@@ -40,10 +40,10 @@ def test_a_control_changes_the_panel():
         name: type(one)(one.label, one.values, SMALL.get(name, one.start))
         for name, one in ll.memory_panel.controls.items()
     }
-    _, *widgets, screen = Explorer("", controls, memory.draw, memory.alt).widget().children
-    seen = [screen.value]
-    widgets[list(controls).index("activations")].value = "computed again"
-    seen.append(screen.value)
+    panel = Explorer("", controls, memory.draw, memory.alt).widget()
+    seen = [panel.picture]
+    panel.move("activations", "computed again")
+    seen.append(panel.picture)
     peaks = [float(re.search(r"The peak is ([\d.]+) MiB", html)[1]) for html in seen]
     assert peaks[1] < peaks[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -48,7 +49,7 @@ def shown(number: float, text: str) -> bool:
     return abs(number - float(text)) <= 0.5001 * 10 ** -len(text.partition(".")[2])
 
 
-@pytest.mark.parametrize("name", common.SHAPES)
+@pytest.mark.parametrize("name", common.load("gpu")["shapes"])
 def test_the_page_has_the_step_times_that_are_stored(name):
     rows = common.load("gpu")["shapes"][name]["rows"]
     columns = ("PEFT as it comes", REFERENCE, OURS, "frozen floor, compiled and captured")
@@ -87,6 +88,40 @@ def test_the_gpu_benchmark_predicts_its_memory():
     rows = {"a": {"predicted_gib": 1.0, "peak_gib": 0.95}, "b": {"predicted_gib": 1, "peak_gib": 2}}
     near, far = gpu.predictions(rows | {"c": {"peak_gib": 1.0}}).splitlines()
     assert "+51.2 MiB (+5.3%)" in near and far.endswith("too far")
+
+
+def test_the_large_shapes_have_the_rows_that_a_choice_depends_on():
+    from benchmarks import gpu
+
+    large = [shape for name, shape in common.SHAPES.items() if name.startswith("8B")]
+    kinds = {(shape.four_bits, shape.recompute) for shape in large}
+    assert kinds == {*itertools.product((False, True), (False, True))}
+    for shape in large:
+        rows = [name for name in gpu.CONTESTANTS if not gpu.left_out(name, shape)]
+        assert rows == list(gpu.LARGE[: 3 - shape.recompute])
+        assert [one for one in common.SHAPES if gpu.is_meant(one, shape.name)] == [shape.name]
+    assert sum(gpu.is_meant(one, "8B") for one in common.SHAPES) == len(large) == 5
+
+
+# the machine that measures has an older transformers, which knows this name only
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")
+@pytest.mark.parametrize("how", ["PLAIN", "FAST"])
+def test_a_shape_that_recomputes_does_so_in_every_contestant(how, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    from benchmarks import gpu
+
+    wrap = {"PLAIN": gpu.all_trained, "FAST": gpu.with_ours}[how]
+    changes = {"capture": False, "compile": False}
+    monkeypatch.setitem(gpu.CONTESTANTS, "one", (wrap, getattr(gpu, how) | changes))
+    calls, mlp = [], modeling_llama.LlamaMLP.forward
+    monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", lambda *a: calls.append(1) or mlp(*a))
+    for again in (False, True):
+        shape = common.Shape("t", "Llama", 64, 2, 2, 1, 96, 64, batch=2, length=8, recompute=again)
+        calls.clear()
+        with gpu.contestant("one", shape, "cpu") as take:
+            take(0)
+        assert len(calls) == 2 * (1 + again)
 
 
 def test_a_contestant_that_changes_the_models_code_changes_no_other(monkeypatch):

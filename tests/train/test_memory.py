@@ -239,6 +239,19 @@ def test_what_cannot_be_compiled_is_named(monkeypatch):
         predict_memory(tiny_decoder(), PLAIN, compile=True, **SIZE)
 
 
+def test_a_compiled_step_that_recomputes_keeps_the_blocks_inputs_alone():
+    size = {"batch_size": 8, "length": 32, "device": "cpu"}
+    kept, again = (
+        predict_memory(tiny_decoder(), PLAIN, compile=True, recompute=r, **size)
+        for r in (False, True)
+    )
+    inputs = 8 * 32 * 32 * 2  # of a block, in bf16
+    assert again.activations < 0.5 * kept.activations
+    assert again.activations >= 2 * inputs
+    assert again.peak < kept.peak
+    assert "recomputed, compiled" in repr(again)
+
+
 def test_a_captured_step_takes_a_workspace_more():
     how = {**SIZE, "device": "cuda"}
     eager, captured = (predict_memory(tiny_decoder(), LORA, capture=c, **how) for c in (0, 1))

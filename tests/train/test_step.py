@@ -146,6 +146,61 @@ def test_compiled_blocks_give_the_same_losses_and_are_gone_after(options):
     assert all(block._compiled_call_impl is None for block in repeated_blocks(model))
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_blocks_that_recompute_give_the_same_losses(dropout, precision):
+    """With dropout the compiler draws other numbers than the block as written: it is compared with
+    itself, kept."""
+    how = {"precision": precision, "compile": True}
+    again = lora(torch.float32, lora_dropout=dropout)
+    history = run(again, recompute=True, **how)
+    plain = run(lora(torch.float32, lora_dropout=dropout), **how | {"compile": dropout > 0})
+    assert history.compiled
+    assert history.losses == pytest.approx(plain.losses, rel=1e-5 if precision == "fp32" else 1e-2)
+    blocks = repeated_blocks(again)
+    assert all(
+        block._compiled_call_impl is None and "forward" not in vars(block) for block in blocks
+    )
+
+
+def test_a_block_that_draws_nothing_keeps_no_random_state():
+    for dropout, random in ((0.0, False), (0.3, True)):
+        model = lora(torch.float32, lora_dropout=dropout).train()
+        with training_step(model, steps=3, lr=1e-2, recompute=True) as step:
+            with torch.no_grad():
+                model.eval()(
+                    input_ids=IDS[None, :8]
+                )  # an evaluation draws nothing, and says nothing
+            assert [call.random for call in step.step.recomputed] == [None, None]
+            model.train()
+            step([{"input_ids": IDS[None, :8], "labels": IDS[None, :8]}])
+            assert [call.random for call in step.step.recomputed] == [random, random]
+            assert bool(step.step.why_not_captured()) is random
+
+
+def test_blocks_that_cannot_be_compiled_are_recomputed_as_written(monkeypatch):
+    def broken(*arguments, **named):
+        raise RuntimeError("no compiler here")
+
+    compile_itself = nn.Module.compile
+
+    def compile_broken(module, **how):
+        compile_itself(module, backend="eager")
+        module._compiled_call_impl = broken
+
+    monkeypatch.setattr(nn.Module, "compile", compile_broken)
+    monkeypatch.setattr("lora_lessons.train.fast.blocks.CompiledBlocks._why_not", lambda *_: "")
+    model, calls = lora(torch.float32), []
+    block = type(repeated_blocks(model)[0])
+    forward = block.forward
+    monkeypatch.setattr(block, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
+    history = run(model, steps=1, recompute=True)
+    assert history.why_not_compiled == "no compiler here"
+    assert len(calls) == 4  # two blocks, twice each
+    assert all(block._compiled_call_impl is None for block in repeated_blocks(model))
+
+
 def test_recomputing_gives_back_a_forward_that_was_replaced():
     model = tiny_decoder().requires_grad_(True)
     blocks = repeated_blocks(model)

@@ -1,7 +1,7 @@
 """The explorer: controls above a picture that is drawn again when one of them moves.
 
-The picture is an <img> in an HTML widget. An Output widget would hide errors and tracebacks, and
-would stay empty where notebooks are run without a front end.
+The picture is an <img> in a live region of the panel's own widget (`explorers/panel.py`). An Output
+widget would hide errors and tracebacks, and would stay empty where no front end runs.
 """
 
 from __future__ import annotations
@@ -17,28 +17,32 @@ from ..plots import Picture, picture, show
 from .controls import Control
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
     from matplotlib.figure import Figure
+
+    from .panel import PanelWidget
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The widgets of an explorer; where there is no front end for them, a line of text."""
+    """An explorer's widget; where none can be shown, its still picture, folded, or a line."""
 
-    widget: VBox
+    widget: PanelWidget
     text: str
+    still: Picture
 
     def __repr__(self) -> str:
         return self.text
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return widget_bundle(self.widget, self.text, **kwargs)
+        fold = f"<details><summary>{escape(self.text)}</summary>{self.still.html}</details>"
+        return {**widget_bundle(self.widget, self.text, **kwargs), "text/html": fold}
 
 
 class Explorer:
     """A function of a few values drawn as a figure, with a control for each value.
 
-    `draw(**values)` returns the figure, `alt(**values)` says in words what it shows.
+    `draw(**values)` returns the figure, `alt(**values)` says in words what it shows. Its panel
+    brings the still picture for where no kernel runs, so a page needs no picture beside it.
     """
 
     def __init__(
@@ -55,29 +59,16 @@ class Explorer:
 
     def __call__(self) -> Panel:
         """A new panel: a title, the controls, the picture."""
-        text = f"{self.title} (a panel with {len(self.controls)} controls; it needs a live kernel)"
-        return Panel(self.widget(), text)
+        text = (
+            f"{self.title} (a still picture: the {len(self.controls)} controls need a live kernel)"
+        )
+        return Panel(self.widget(), text, self.static())
 
-    def widget(self) -> VBox:
-        """The panel's widgets: the title, the controls in their order, the picture."""
-        import ipywidgets
+    def widget(self) -> PanelWidget:
+        """The panel's widget: the controls in their order, the picture at their start."""
+        from .panel import PanelWidget
 
-        screen = ipywidgets.HTML()
-        widgets = {name: control.widget() for name, control in self.controls.items()}
-
-        def redraw(_: Any = None) -> None:
-            values = {name: widget.value for name, widget in widgets.items()}
-            try:
-                screen.value = self._picture(values).html
-            except Exception as error:
-                screen.value = f'<p role="alert">{escape(f"{type(error).__name__}: {error}")}</p>'
-                raise
-
-        for widget in widgets.values():
-            widget.observe(redraw, names="value")
-        redraw()
-        title = ipywidgets.HTML(f"<b>{escape(self.title)}</b>")
-        return ipywidgets.VBox([title, *widgets.values(), screen])
+        return PanelWidget(self.title, self.controls, lambda values: self._picture(values).html)
 
     def static(self, **values: Any) -> Picture:
         """The picture at these values (the others at their start), for where no kernel runs."""
@@ -91,11 +82,10 @@ class Explorer:
         """
         seen = {}
         for name, control in self.controls.items():
-            *_, screen = panel = self.widget().children
-            widget = panel[1 + list(self.controls).index(name)]
+            panel = self.widget()
             for value in control.probes():
-                widget.value = value
-                seen[name, value] = screen.value
+                panel.move(name, value)
+                seen[name, value] = panel.picture
         return seen
 
     def _picture(self, values: dict[str, Any]) -> Picture:

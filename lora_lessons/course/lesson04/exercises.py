@@ -37,6 +37,7 @@ EXERCISES = [
         ),
         check=check_DropoutLora,
         takes=("linear", "A", "B", "scaling", "p"),
+        mutates=("A.requires_grad", "B.requires_grad"),  # they train as they are, or in a Parameter
         because={"x": "Leave out inplace=True: others still read x."},
     ),
     Exercise(

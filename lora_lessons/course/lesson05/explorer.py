@@ -6,7 +6,7 @@ import ast
 import textwrap
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from ...lora.config import LoraConfig
 from ...lora.inject import plan_injection
 from ...lora.more.adapters.injection_report import trained_sizes
 from ..explorers.base import Explorer
-from ..explorers.controls import Choice, Steps
+from ..explorers.controls import Choice, FreeText, Steps
 from ..plots import PALETTE, new_figure
 
 if TYPE_CHECKING:
@@ -37,27 +37,6 @@ TARGETS = (
 )
 EXCLUDED = ("nothing", "['v_proj']", r".*\.0\..*", "['lm_head']")
 BLOCKS = ("all blocks", "[0]", "[0, 1]")
-
-
-class FreeText(Choice):
-    """A text field that offers a list and takes any other text too."""
-
-    def check(self, name: str, value: Any) -> None:
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a text; got {value!r}")
-
-    def widget(self) -> Any:
-        import ipywidgets
-
-        return ipywidgets.Combobox(
-            value=self.start,
-            options=list(self.values),
-            description=self.label,
-            ensure_option=False,
-            continuous_update=False,
-            style={"description_width": "initial"},
-            layout={"width": "36em"},
-        )
 
 
 class Match(NamedTuple):
