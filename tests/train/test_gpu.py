@@ -463,3 +463,19 @@ def test_memory_is_predicted_within_a_tenth_or_64_mb(case):
     measured = torch.cuda.max_memory_allocated() - before
     print(f"{case}: predicted {predicted / 2**20:.0f} MiB, measured {measured / 2**20:.0f} MiB")
     assert abs(predicted - measured) <= max(0.1 * measured, 64e6)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_step_that_recomputes_is_captured_where_nothing_is_random(compile):
+    how = {"recompute": True, "compile": compile}
+    a = run(model_of("ours", dtype=torch.bfloat16), **how)
+    b = run(model_of("ours", dtype=torch.bfloat16), capture=False, compile=False)
+    assert a.captured, a.why_not_captured
+    assert a.compiled is compile
+    assert a.losses == pytest.approx(b.losses, rel=2e-2)
+    assert fell(a)
+    eager = run(model_of("ours", dropout=0.2, dtype=torch.bfloat16), **how)
+    assert "recompute=True saves" in eager.why_not_captured
+    assert fell(eager)
+    with pytest.raises(RuntimeError, match="recompute=True saves"):
+        run(model_of("ours", dropout=0.2), recompute=True, capture=True)
