@@ -7,7 +7,9 @@ the sources that it makes.
 import os
 
 from nbgrader.converters import Autograde
-from nbgrader.preprocessors import DeduplicateIds, OverwriteCells
+from nbgrader.preprocessors import AssignLatePenalties, Execute, OverwriteCells
+
+from lora_lessons.app.classroom import steps
 
 c = get_config()  # noqa: F821 - nbgrader provides it
 
@@ -30,40 +32,15 @@ c.FileNameCollectorPlugin.named_regexp = (
 )
 
 
-class DropCopiedIds(DeduplicateIds):
-    """A cell that a student copied or split: the last one is graded, the others are plain cells.
-
-    nbgrader's own class leaves the others with metadata that it then calls old, and stops there:
-    neither that submission nor any after it would be graded.
-    """
-
-    def preprocess(self, nb, resources):
-        nb, resources = super().preprocess(nb, resources)
-        for cell in nb.cells:
-            if cell.metadata.get("nbgrader") == {}:
-                del cell.metadata["nbgrader"]
-        return nb, resources
-
-
-class PutChecksBack(OverwriteCells):
-    """A check that a student deleted comes back below its answer, which may still be right.
-
-    nbgrader's own way stops at a check whose answer is gone too; here that exercise scores 0.
-    """
-
-    def add_missing_grade_cells(self, nb, resources):
-        source = self.gradebook.find_notebook(self.notebook_id, self.assignment_id)
-        texts = {cell.name: cell for cell in source.source_cells}
-        for check in source.grade_cells:
-            names = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in nb.cells]
-            answer = check.name.removeprefix("check_")
-            if check.name not in names and answer in names:
-                cell = self.missing_cell_transform(texts[check.name], check.max_score)
-                nb.cells.insert(names.index(answer) + 1, cell)
-        return nb, resources
-
-
-OURS = {DeduplicateIds: DropCopiedIds, OverwriteCells: PutChecksBack}
-steps = Autograde.sanitize_preprocessors.default()
-c.Autograde.sanitize_preprocessors = [OURS.get(step, step) for step in steps]
-c.PutChecksBack.add_missing_cells = True
+OURS = {
+    OverwriteCells: steps.PutChecksBack,
+    Execute: steps.RunIsolated,
+    AssignLatePenalties: steps.AssignPenalties,
+}
+c.Autograde.exporter_class = steps.AnyNotebook
+before, after = (
+    Autograde.sanitize_preprocessors.default(),
+    Autograde.autograde_preprocessors.default(),
+)
+c.Autograde.sanitize_preprocessors = [steps.TakeAnswers, *(OURS.get(s, s) for s in before)]
+c.Autograde.autograde_preprocessors = [OURS.get(s, s) for s in after]

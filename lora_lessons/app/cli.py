@@ -4,6 +4,14 @@ lora-lessons lab        copy the notebooks into a folder of your own and open Ju
 lora-lessons doctor     say what is missing on this machine and how to get it
 lora-lessons progress   say which exercises you solved
 lora-lessons models     list the base models, or add a larger public one
+
+For teachers, in the folder that `make release` made (see docs/teaching.md):
+
+lora-lessons collect    sort a learning platform's archive into submitted/
+lora-lessons look       say what is odd in the submissions, before anything runs
+lora-lessons grade      run and mark them where they can change nothing
+lora-lessons marks      write the marks as csv, also for Moodle and Canvas
+lora-lessons feedback   write one zip a student
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_lessons.app import lab
+from lora_lessons.app.classroom import verbs as verbs_of_teachers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     action = actions.add_parser("add", help="get a larger public model")
     action.add_argument("name", help="smollm2 or minilm")
     action.set_defaults(run=run_models_add)
+    verbs_of_teachers.add_to(verbs)
     return parser
 
 

@@ -27,11 +27,12 @@ from notebook_source import (
     solution_regions,
     write_whole,
 )
-from precheck_submissions import precheck
 from release_text import is_graded
 from teacher_release import make_release, nbgrader
 
 import lora_lessons as ll
+from lora_lessons.app.classroom.course import Course as Folder
+from lora_lessons.app.classroom.look import look
 
 STUDENTS = ["perfect", "blank", "wrong"]
 LESSONS = [
@@ -191,7 +192,7 @@ def test_wrong_loses_what_its_mistake_and_its_copied_answer_cost(course):
 
 
 def test_the_look_before_grading_names_what_is_odd(course):
-    found = precheck(course.folder, course.lesson)
+    found = look(Folder(course.folder), course.lesson)
     (question,) = course.own_questions()
     _, gone, twice, *_ = course.names()
     file = f"{course.lesson}.ipynb"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 
 import nbformat
-import precheck_submissions
 import pytest
 from answer_key import lesson_answers
 from learner_copy import learner_copy
 from lesson_env import lesson_environment
 from notebook_source import lesson_sources, notebook_text, write_whole
-from precheck_submissions import SUSPECT, literal_answer, main, precheck
 from teacher_release import make_release
 
 import lora_lessons as ll
+from lora_lessons.app import cli
+from lora_lessons.app.classroom.copies import literal_answer
+from lora_lessons.app.classroom.course import ClassroomError, Course
+from lora_lessons.app.classroom.look import look
+from lora_lessons.app.classroom.suspects import SUSPECT
 from lora_lessons.course.lesson import lesson_numbers
 
 (SOURCE,) = lesson_sources(["01"])
@@ -55,9 +58,19 @@ def answer_of(student: str) -> str:
     return f"{number:_}"
 
 
+def precheck(folder, lesson):
+    return look(Course(folder), lesson)
+
+
+def main(folder) -> int:
+    """The verb; it wants the settings that a release has beside it."""
+    (folder / "nbgrader_config.py").touch()
+    return cli.main(["look", LESSON, "--course", str(folder)])
+
+
 def test_a_submission_without_a_fault_can_be_graded(handed_in, capsys):
     folder, _ = handed_in
-    assert main([str(folder), LESSON]) == 0
+    assert main(folder) == 0
     assert "every submission can be graded" in capsys.readouterr().out
 
 
@@ -80,7 +93,7 @@ def test_a_duplicated_cell_is_named(handed_in, capsys):
     twice = next(c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade"))
     released.cells.append(nbformat.from_dict({**twice, "id": "a-copy"}))
     submit(folder, "ada", released, "ada")
-    assert main([str(folder), LESSON]) == 1
+    assert main(folder) == 1
     said = capsys.readouterr().out
     assert f"ada: {LESSON}.ipynb has 2 cells {nbgrader_id(twice)!r}: the last is graded" in said
 
@@ -99,10 +112,31 @@ def test_a_deleted_cell_a_wrong_name_and_a_broken_file_are_named(handed_in):
     assert f"has no cell 'check_{name}': it is put back when graded" in named(folder, "ada")
     for gone in (name, f"check_{name}"):
         assert f"has no cell {gone!r}: scores 0 unless you put it back" in named(folder, "dan")
-    assert "is missing: the file must be called" in named(folder, "bob")
+    assert "is missing: the file must have this name" in named(folder, "bob")
     assert named(folder, "bob").endswith("there is 'mine.ipynb'")
     assert "is not a notebook" in named(folder, "cyd")
     assert named(folder, "eve").endswith("there is none")
+
+
+def test_a_check_above_its_answer_is_named(handed_in):
+    folder, released = handed_in
+    answer, _ = cells_of_a_check(released)
+    released.cells.remove(answer)
+    released.cells.append(answer)
+    submit(folder, "ada", released, "ada")
+    assert "above its answer: scores 0 unless you move it" in named(folder, "ada")
+
+
+def test_a_notebook_of_another_lesson_is_named(handed_in):
+    folder, released = handed_in
+    other = nbformat.from_dict(released)
+    write_whole(folder / "release" / "02_x" / "02_x.ipynb", notebook_text(other))
+    for cell in other.cells:
+        if nbgrader_id(cell):
+            cell.metadata.nbgrader.grade_id += "_2"
+    write_whole(folder / "release" / "02_x" / "02_x.ipynb", notebook_text(other))
+    submit(folder, "ada", other, "ada")
+    assert "is a notebook of 02_x" in named(folder, "ada")
 
 
 def test_the_learners_copy_in_place_of_the_release_is_named_in_one_line(handed_in):
@@ -204,4 +238,5 @@ def test_an_answer_is_read_and_never_run(written, read):
 
 
 def test_without_a_release_the_command_says_so(tmp_path):
-    assert "make release" in precheck_submissions.precheck(tmp_path, LESSON)[0]
+    with pytest.raises(ClassroomError, match="make release"):
+        look(Course(tmp_path), LESSON)

@@ -1,0 +1,91 @@
+"""Words in a submission's code that an honest answer has no use for, and what each could be for.
+
+This list finds what is written plainly. Who hides a word from it (a name put together from parts)
+is not found, and whoever pastes the package's own source into an answer breaks no rule that a
+program could see: docs/teaching.md says what stays out of reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+# to hide from the package that it is graded, or whose it is
+HIDING = (r"NBGRADER_EXECUTION", r"chdir", r"_handed_in_by", r"os\.environ")
+# to change the judge, or what it is given
+JUDGE = (
+    r"\.require\b",
+    r"\bVerdict\b",
+    r"run_check",
+    r"\b_judge\b",
+    r"\blesson *=(?!=)",
+    r"__setattr__",
+    r"(?<!\w)setattr\((?!model\b)",  # lesson 02's answer puts layers into its model
+    r"__eq__",
+    r"class \w+\((?:int|str|float|bool|complex|Tensor|torch\.Tensor)\)",
+    r"lora_lessons\.course",
+    r"input_transformers?\w*",
+    r"ast_transformers",
+    r"get_ipython",
+    r"\bsys\.modules\b",
+    r"\bimportlib\b",
+    r"__import__",
+    r"\bgc\.get_\w+",
+    r"\bctypes\b",
+    r"\batexit\b",
+    r"unittest\.mock|\bmock\b",
+    r"\bsecrets\b",
+    r"manual_seed *=(?!=)",
+)
+# to look into the check's frames, or to get out of the guard's sight
+FRAMES = (
+    r"_getframe",
+    r"\btb_\w+",
+    r"\bf_(?:locals|back|globals)\b",
+    r"__traceback__",
+    r"\binspect\.(?:stack|currentframe|trace)\b",
+    r"sys\.(?:settrace|setprofile|monitoring)",
+    r"setprofile",
+    r"\bthreading\b",
+    r"concurrent\.futures",
+    r"multiprocessing",
+    r"\basyncio\b",
+    r"(?<![.\w])exec\(",
+    r"(?<![.\w])eval\(",
+)
+# to read or write the teacher's files
+FILES = (
+    r"\.\./",
+    r"\.parents?\b",
+    r"pardir",
+    r"__file__",
+    r"gradebook",
+    r"sqlite3",
+    r"key\.json",
+    r"solution_source",
+    r"/proc\b",
+    r"(?<![.\w])open\((?!\W*\.\.)",
+    r"read_text\(|write_text\(|read_bytes\(|write_bytes\(",
+    r"\bsubprocess\b",
+    r"os\.(?:system|popen|walk|listdir|scandir)",
+    r"\bglob\b",
+)
+# to end the kernel
+ENDING = (r"\b_exit\b", r"\bos\.(?:kill|abort)\b")
+SUSPECT = [re.compile(words) for words in (*HIDING, *JUDGE, *FRAMES, *FILES, *ENDING)]
+
+
+def suspect_words(submission: NotebookNode, released: NotebookNode) -> Iterator[str]:
+    """Name what stands more often in a submission's code than in the release, and should not."""
+    code, given = code_of(submission), code_of(released)
+    for words in SUSPECT:
+        here, there = words.findall(code), words.findall(given)
+        if len(here) > len(there):
+            yield f"holds {here[0]!r}: look what for"
+
+
+def code_of(notebook: NotebookNode) -> str:
+    """The text of all code cells."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")

@@ -1,0 +1,147 @@
+"""The 21 cheats that were tried on the classroom: a blank notebook of lesson 01 and a trick.
+
+Each has its cells, which stand at the notebook's beginning (below the first code cell), and the
+answers that it changes. What each would win is told by the name. None of them solves anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Cheat:
+    cell: str = ""
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+def every(body: str) -> dict[str, str]:
+    """The same body for every plain exercise of lesson 01."""
+    names = ("best_rank_k", "truncation_error", "rank_for_energy", "loss_at_rank", "split_update")
+    names += ("largest_saving_rank",)
+    return {name: f"def {name}(*args, **kwargs):\n{body}\n" for name in names}
+
+
+OWN = "import lora_lessons as ll\nown = ll.lesson('01').exercises['my_budget'].own\n"
+FRAME = """    import sys
+    frame = sys._getframe(1)
+    while frame is not None:
+        for name in ("expected", "right", "wanted"):
+            if name in frame.f_locals:
+                return frame.f_locals[name]
+        frame = frame.f_back"""
+TRACEBACK = """    try:
+        raise ValueError
+    except ValueError as error:
+        frame = error.__traceback__.tb_frame.f_back
+    while frame is not None:
+        for name in ("expected", "right", "wanted"):
+            if name in frame.f_locals:
+                return frame.f_locals[name]
+        frame = frame.f_back"""
+PIECE = "import lora_lessons.course.lesson01.figures\nfrom lora_lessons import seeding\n"
+SOURCE = """import json, pathlib
+text = ""
+here = pathlib.Path.cwd()
+for above in [here, *here.parents, pathlib.Path("COURSE")]:
+    for path in above.glob("source/*/*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        text += "\\n".join("".join(c["source"]) for c in cells
+                          if c["metadata"].get("nbgrader", {}).get("solution")
+                          and c["cell_type"] == "code")
+exec(text)"""
+KEY = """import json, pathlib, lora_lessons
+key = json.loads((pathlib.Path(lora_lessons.__file__).parent / "course/key.json").read_text())
+for text in key["01"].values():
+    if "def " in text:
+        exec(text)"""
+BOOK = """import sqlite3
+book = sqlite3.connect("COURSE/gradebook.db")
+book.execute("update grade set manual_score = 24")
+book.commit()"""
+CORE = """import lora_lessons.course.checks.core as core
+with open(core.__file__, "a") as file:
+    file.write("\\nVerdict.require = lambda self: None\\n")"""
+
+CHEATS: dict[str, Cheat] = {
+    "the check is replaced past the frozen class": Cheat(
+        "for e in lesson.exercises.values():\n"
+        "    object.__setattr__(e, 'check', lambda a, g: None)",
+        every("    return 1") | {"my_budget": "def my_budget():\n    return 1\n"},
+    ),
+    "the verdict's class is changed": Cheat(
+        "setattr(type(lesson.check.best_rank_k(1)), 'require', lambda self: None)"
+    ),
+    "the line that demands a right verdict is dropped": Cheat(
+        "def drop(lines):\n    return [l for l in lines if 'require' not in l]\n"
+        "get_ipython().input_transformers_post.append(drop)"
+    ),
+    "the expected value from the check's frame": Cheat("", every(FRAME)),
+    "the expected value from a traceback": Cheat("", every(TRACEBACK)),
+    "a whole number that equals all": Cheat(
+        "class Any(int):\n    __hash__ = int.__hash__\n    def __eq__(self, other): return True",
+        every("    return Any(1)") | {"my_budget": "def my_budget():\n    return 1\n"},
+    ),
+    "an own number that equals all": Cheat(
+        "",
+        {
+            "my_budget": "def my_budget():\n    kind = type('N', (int,), "
+            "{'__eq__': lambda a, b: True, '__hash__': int.__hash__})\n    return kind(1)\n"
+        },
+    ),
+    "a text that equals all": Cheat(
+        "class Word(str):\n    def __eq__(self, other): return True\n    __hash__ = str.__hash__",
+        every("    return Word('x')"),
+    ),
+    "the checks' helper is replaced": Cheat(
+        "import lora_lessons.course.checks.core as core\n"
+        "import lora_lessons.course.lesson01.exercises as ex\n"
+        "for m in (core, ex):\n    m.expect = lambda *a, **k: None",
+        every("    return torch.ones(1)"),
+    ),
+    "agreement is replaced": Cheat(
+        "import lora_lessons.course.checks.own as o\no.agree = lambda a, b: True",
+        {"my_budget": "def my_budget():\n    return 1\n"},
+    ),
+    "math.isclose is replaced": Cheat(
+        "import math\nmath.isclose = lambda *a, **k: True\n"
+        "torch.allclose = torch.equal = lambda *a, **k: True\nmath.__setattr__",
+        every("    return 1.0"),
+    ),
+    "the guard's profiler is taken off": Cheat(
+        "",
+        every("    import sys\n    sys.setprofile(None)\n    return ll.truncated_svd(*args)"),
+    ),
+    "a thread runs the package's piece": Cheat(
+        "",
+        every(
+            "    import threading\n    out = []\n"
+            "    t = threading.Thread(target=lambda: out.append(ll.truncated_svd(*args)))\n"
+            "    t.start(); t.join()\n    return out[0]"
+        ),
+    ),
+    "a generator runs the package's piece later": Cheat(
+        "import lora_lessons.course.solution",
+        every("    return (x for x in [lora_lessons.course.solution.solution_source('01', 'x')])"),
+    ),
+    "a literal that was computed from the own numbers": Cheat(
+        OWN + "n = own.right(**lesson.mine('my_budget', 'x'))[0]\n"
+        "exec(f'def made():\\n    return {n}')",
+        {"my_budget": "my_budget = made\n"},
+    ),
+    "a table of all draws": Cheat(
+        "import lora_lessons.course.student as s\n" + OWN,
+        {
+            "my_budget": "table = {n: own.right(**own.of(n, '01')) for n in ['x']}\n"
+            "exec(f'def my_budget():\\n    return {table[\"x\"][0]}')\n"
+        },
+    ),
+    "reading source/": Cheat(SOURCE),
+    "reading the key": Cheat(KEY),
+    "writing the gradebook": Cheat(BOOK),
+    "writing the package": Cheat(CORE),
+    "another student's numbers": Cheat(
+        "import os\nos.environ.pop('NBGRADER_EXECUTION', None)\nlesson._handed_in_by = 'ada'",
+        {"my_budget": "def my_budget():\n    return ADA\n"},
+    ),
+}

@@ -1,0 +1,71 @@
+"""The cheats: the look names each, and none reaches the teacher's files."""
+
+from __future__ import annotations
+
+import pytest
+from nbgrader.api import Gradebook
+
+from lora_lessons.app.classroom import isolation, trees
+from lora_lessons.app.classroom.grading import grade
+from lora_lessons.app.classroom.look import look
+
+from .cheats import CHEATS
+from .handed_in import Class, cell_of, code_cell, new_class
+
+# Nothing may be gained by these, whatever the look says: they are stopped by isolation or judge.
+FILES = ("reading source/", "reading the key", "writing the gradebook", "writing the package")
+
+
+@pytest.fixture(scope="module")
+def cheaters(tmp_path_factory) -> Class:
+    """One submission for each cheat, and a blank one after all of them."""
+    made = new_class(tmp_path_factory.mktemp("cheats"), "01")
+    (ada,) = made.exercises["my_budget"].own.right(
+        **made.exercises["my_budget"].own.of("ada", "01")
+    )
+    for number, cheat in enumerate(CHEATS.values()):
+        student = f"cheat-{number:02d}"
+        notebook = made.notebook(student, {})
+        for name, source in cheat.answers.items():
+            cell_of(notebook, name)["source"] = source.replace("ADA", str(ada))
+        at = next(i for i, c in enumerate(notebook["cells"]) if c["cell_type"] == "code") + 1
+        text = cheat.cell.replace("COURSE", str(made.course.root))
+        notebook["cells"].insert(at, code_cell(text))
+        made.submit(student, notebook)
+    made.submit("zoe", made.notebook("zoe", {}))
+    return made
+
+
+def test_there_are_21():
+    assert len(CHEATS) == 21
+
+
+@pytest.mark.parametrize("number", range(21), ids=list(CHEATS))
+def test_the_look_names_each(cheaters, number):
+    found = [line for line in look(cheaters.course, "01") if f"cheat-{number:02d}: " in line]
+    assert any("look what for" in line for line in found)
+
+
+def test_the_look_has_nothing_against_a_blank_notebook(cheaters):
+    assert not [line for line in look(cheaters.course, "01") if line.startswith("zoe: ")]
+
+
+@pytest.mark.nightly
+def test_no_cheat_reads_or_writes_the_teachers_files(cheaters):
+    """Graded all, with the strongest isolation that is here; then the blank one has 0."""
+    mode, why_not = isolation.choose(cheaters.course.root)
+    if mode == "none":
+        pytest.skip(f"nothing isolates here: {why_not}")
+    before = trees.guarded(cheaters.course.root)
+    report = grade(cheaters.course, cheaters.lesson)
+    assert not report.failed and not report.changed
+    assert trees.guarded(cheaters.course.root) == before
+    numbers = [number for number, name in enumerate(CHEATS) if name in FILES]
+    for student in [*(f"cheat-{number:02d}" for number in numbers), "zoe"]:
+        assert set(cheaters.marks(student).values()) == {0}, student
+    with Gradebook(cheaters.course.gradebook(), "lora-lessons") as book:
+        for submission in book.assignment_submissions(cheaters.lesson):
+            assert submission.score <= submission.max_score
+            assert all(g.manual_score is None for n in submission.notebooks for g in n.grades)
+    for number, name in enumerate(CHEATS):  # what the others win, the look names (see above)
+        print(name, sum(cheaters.marks(f"cheat-{number:02d}").values()))
