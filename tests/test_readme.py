@@ -119,5 +119,8 @@ def test_predictions_and_every_written_answer_have_a_rubric(root):
         for name, points in found:
             heading = f"### Rubric for lesson {number}'s written answer `{name}` ({points} points)"
             _, _, rubric = guide.partition(heading)
-            rows = re.findall(r"(?m)^\| (\d) \| ", rubric.partition("\n### ")[0])
-            assert sum(map(int, rows)) == int(points), heading
+            rubric = re.split(r"\n##+ ", rubric)[0]
+            rows = re.findall(r"(?m)^\| ([\d.]+) \| ", rubric)
+            assert sum(map(float, rows)) == int(points), heading
+            samples = re.findall(r"(?m)^- (?:\*\"|An answer )", rubric)
+            assert len(samples) >= 3, heading  # what earns nothing, a part, and all
