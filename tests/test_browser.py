@@ -131,8 +131,10 @@ def test_a_slider_moved_by_keyboard_changes_the_picture(page):
     slider.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    playwright.expect(panel.locator("img").first).not_to_have_attribute("src", before)
+    playwright.expect(panel.locator("img").first).not_to_have_attribute(
+        "src", before, timeout=30 * SECONDS
+    )
     assert panel.locator("img").first.get_attribute("alt") != alt
     assert slider.get_attribute("aria-valuetext") != said
     screen = panel.locator("[aria-live=polite]")
-    playwright.expect(screen).to_have_attribute("aria-busy", "false")
+    playwright.expect(screen).to_have_attribute("aria-busy", "false", timeout=30 * SECONDS)

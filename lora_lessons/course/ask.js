@@ -33,7 +33,6 @@ function slider(model, name, chosen) {
 function render({ model, el }) {
   const name = `ll-${Math.random().toString(36).slice(2)}`;
   const form = Object.assign(document.createElement("fieldset"), { className: "ll-ask" });
-  form.setAttribute("data-lm-suppress-shortcuts", "true"); // arrow keys are for the choice here
   const legend = document.createElement("legend");
   legend.textContent = `Predict. ${model.get("question")}`;
   const button = Object.assign(document.createElement("button"), { type: "button", disabled: true });
@@ -55,6 +54,9 @@ function render({ model, el }) {
   };
   model.on("change:status change:locked", settle);
   form.append(legend, box, button, status);
+  for (const input of form.querySelectorAll("input, button")) {
+    input.setAttribute("data-lm-suppress-shortcuts", "true"); // else JupyterLab takes the arrow keys
+  }
   el.append(form);
   settle();
 }

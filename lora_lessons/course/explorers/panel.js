@@ -38,7 +38,6 @@ function render({ model, el }) {
   const panel = document.createElement("div");
   panel.className = "ll-panel";
   panel.setAttribute("role", "group");
-  panel.setAttribute("data-lm-suppress-shortcuts", "true"); // arrow keys are for the controls here
   panel.setAttribute("aria-label", model.get("title"));
   const title = Object.assign(document.createElement("p"), { className: "ll-title" });
   title.textContent = model.get("title");
@@ -62,6 +61,7 @@ function render({ model, el }) {
     label.textContent = control.label;
     const { input, extra, read } = KINDS[control.kind](control, id);
     input.id = id;
+    input.setAttribute("data-lm-suppress-shortcuts", "true"); // else JupyterLab takes the arrow keys
     input.addEventListener("change", () => {
       model.set("chosen", { ...model.get("chosen"), [control.name]: read() });
       model.set("asked", model.get("asked") + 1);
