@@ -96,15 +96,20 @@ def quantize(W: Tensor, form: str = "nf4", block: int | None = BLOCK) -> Quantiz
     if not W.is_floating_point() or not W.isfinite().all():
         raise ValueError("only finite floating-point weights can be quantized")
     size = block or max(1, W.numel())
-    flat = W.detach().reshape(-1).float()
-    blocks = torch.nn.functional.pad(flat, (0, -len(flat) % size)).view(
-        -1, size
-    )  # zeros at the end
+    codes, absmax = nearest_codes(W.detach().flatten().float(), table, size)
+    return Quantized(codes, absmax, tuple(W.shape), form, size, W.dtype)
+
+
+def nearest_codes(flat: Tensor, table: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """For numbers (n,): the code of the level nearest to each, (n,) uint8, and the scales.
+
+    A block of zeros has the scale 0, and the code of zero throughout.
+    """
+    blocks = torch.nn.functional.pad(flat, (0, -len(flat) % block)).view(-1, block)
     absmax = blocks.abs().amax(dim=1)  # (blocks,)
     scaled = blocks / absmax.where(absmax > 0, torch.ones_like(absmax))[:, None]  # in [-1, 1]
-    codes = torch.bucketize(scaled, (table[1:] + table[:-1]) / 2)  # which level is nearest
-    codes = codes.flatten()[: len(flat)].to(torch.uint8)
-    return Quantized(codes, absmax, tuple(W.shape), form, size, W.dtype)
+    codes = torch.bucketize(scaled, (table[1:] + table[:-1]) / 2)  # the middles part the levels
+    return codes.flatten()[: len(flat)].to(torch.uint8), absmax
 
 
 def dequantize(q: Quantized, dtype: torch.dtype | None = None) -> Tensor:
@@ -173,12 +178,8 @@ def quantize_scales(absmax: Tensor) -> QuantizedScales:
     The mean goes first, since all scales are positive and half of the levels are not.
     """
     mean = absmax.mean()
-    centred = torch.nn.functional.pad(absmax - mean, (0, -len(absmax) % SCALES)).view(-1, SCALES)
-    second = centred.abs().amax(dim=1)  # (blocks / 256,)
-    scaled = centred / second.where(second > 0, torch.ones_like(second))[:, None]
-    table = dynamic_levels().to(absmax.device)
-    codes = torch.bucketize(scaled, (table[1:] + table[:-1]) / 2).flatten()[: len(absmax)]
-    return QuantizedScales(codes.to(torch.uint8), second, mean)
+    codes, second = nearest_codes(absmax - mean, dynamic_levels().to(absmax.device), SCALES)
+    return QuantizedScales(codes, second, mean)
 
 
 def dequantize_scales(q: QuantizedScales, table: Tensor | None = None) -> Tensor:

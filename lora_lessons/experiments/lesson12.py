@@ -7,7 +7,8 @@ save is measured by `qlora_steps`, on layers that hold nothing but codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean
 from typing import Any
@@ -15,15 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..base.nf4_linear import FrozenProduct
 from ..base.quantize import (
     BITS,
     BLOCK,
+    OFFSET,
     bits_per_weight,
     code_bits,
     fake_quantize,
     levels,
+    nearest_codes,
+    normal_float,
+    pack,
     quantize,
     relative_error,
+    unpack,
 )
 from ..lora.config import LoraConfig
 from ..train.fast.sweep import Job, JobResult, train_many
@@ -52,6 +59,49 @@ def name_of(form: str, block: int | None) -> str:
     """ "NF4, blocks of 64", "int4, one block"."""
     shown = form if form == "int4" else form.upper()
     return f"{shown}, one block" if block is None else f"{shown}, blocks of {block}"
+
+
+# --- 0. The pieces that stand in where the learner's are not solved yet -------------------------
+
+
+def package_table(offset: float = OFFSET) -> Tensor:
+    """NF4's levels by the formula: for exercise 12.1."""
+    return normal_float(4, offset)
+
+
+def package_quantize(W: Tensor, table: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Packed codes and scales: for exercise 12.2."""
+    codes, absmax = nearest_codes(W.flatten().float(), table, block)
+    return pack(codes), absmax
+
+
+def package_dequantize(
+    packed: Tensor,
+    absmax: Tensor,
+    table: Tensor,
+    block: int,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+) -> Tensor:
+    """W' from packed codes and scales: for exercise 12.3."""
+    values = table[unpack(packed, math.prod(shape)).long()]
+    scales = absmax.repeat_interleave(block)[: len(values)]
+    return (values * scales).view(shape).to(dtype)
+
+
+def package_bits(block: int, double: bool = False, second: int = 256) -> float:
+    """Bits a weight of 4-bit codes: for exercise 12.4."""
+    return bits_per_weight(4, block, double, second)
+
+
+def package_product(x: Tensor, packed: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+    """x W'ᵀ through a weight that is decoded when it is needed: for exercise 12.5."""
+
+    class Codes(nn.Module):
+        def decoded(self, dtype: torch.dtype) -> Tensor:
+            return decode(packed).to(dtype)
+
+    return FrozenProduct.apply(x, Codes())
 
 
 # --- 1. Error and loss, without training -------------------------------------------------------
@@ -158,14 +208,47 @@ def formats_sweep(
             found = train_many(model, _jobs(plan), train, **how)
         rows = [_tuning_row(form, *run, result) for run, result in zip(plan, found, strict=True)]
         plan = [(r, best_rate(rows, form, r), seed) for r in ranks for seed in seeds]
-        with in_few_bits(model, form):
-            found = train_many(model, _jobs(plan), train, **how)
         tuning += rows
-        fresh += [
-            _fresh_row(model, valid, form, *run, result)
-            for run, result in zip(plan, found, strict=True)
-        ]
+        fresh += _trained(model, train, valid, form, plan, how)
     return {"tuning": tuning, "fresh": fresh}
+
+
+def trained_rows(
+    rates: Mapping[str, float],
+    base: str = "nano",
+    r: int = 8,
+    seeds: Sequence[int] = (0, 1, 2),
+    steps: int = 80,
+    batch_size: int = 4,
+    length: int = 64,
+    valid_blocks: int | None = 48,
+    device: str = "cpu",
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """The `fresh` rows of `formats_sweep`, each format at the rate that is given for it."""
+    model, train, valid = load_task(base, length, device, torch.float32, valid_blocks)
+    how = {"steps": steps, "batch_size": batch_size, "length": length, "progress": progress}
+    how |= {"valid": valid}
+    rows = []
+    for form, lr in rates.items():
+        rows += _trained(model, train, valid, form, [(r, lr, seed) for seed in seeds], how)
+    return rows
+
+
+def _trained(
+    model: nn.Module,
+    train: Tensor,
+    valid: Tensor,
+    form: str,
+    plan: Sequence[tuple[int, float, int]],
+    how: dict[str, Any],
+) -> list[dict[str, Any]]:
+    with in_few_bits(model, form):
+        found = train_many(model, _jobs(plan), train, **how)
+    return [
+        _fresh_row(model, valid, form, *run, result)
+        for run, result in zip(plan, found, strict=True)
+    ]
 
 
 def _jobs(plan: Sequence[tuple[int, float, int]]) -> list[Job]:
@@ -219,6 +302,37 @@ def merged_losses(
         with weights_replaced(model, change):
             losses[way] = evaluate(model, valid)
     return losses
+
+
+# --- 3. Bytes ----------------------------------------------------------------------------------
+
+
+def linear_bytes(model: nn.Module) -> int:
+    """Bytes of the linear layers of the blocks: weights, and what it takes to decode them."""
+    layers = [
+        m for n, m in model.named_modules() if isinstance(m, nn.Linear) and "lm_head" not in n
+    ]
+    tables = ("pairs", "decades")  # the same for all layers: no part of the weights
+    return sum(
+        layer.weight.nbytes + sum(b.nbytes for n, b in layer.named_buffers() if n not in tables)
+        for layer in layers
+    )
+
+
+def eight_billion() -> Any:
+    """The shape of an 8 B Llama: 32 blocks of width 4,096."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        use_cache=False,
+        tie_word_embeddings=False,
+    )
 
 
 _FULL: dict[str, Any] = {
