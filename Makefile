@@ -47,13 +47,14 @@ doctor: $(VENV)/.learner ## say what is missing on this machine and how to get i
 lint: $(VENV)/.developer ## look at style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.developer ## put style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and what was built; never my-lessons/ or release/
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache
 
 # The environment. A stamp is touched last, so an install that stopped half way is done again.
 $(VENV)/bin/python:

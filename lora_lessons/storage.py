@@ -16,10 +16,11 @@ WEIGHTS_NAME = "adapter_model.safetensors"
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
 
 
-def write_whole(contents: dict[Path, bytes]) -> None:
+def write_whole(contents: dict[Path, bytes | Callable[[Path], object]]) -> None:
     """Write files so that each is there whole or is as it was: temporary files, then renames.
 
-    The bytes are on the disk before the first rename: a power cut cannot leave an empty file.
+    A file's content is its bytes, or a function that writes them to the path that it is given. They
+    are on the disk before the first rename: a power cut cannot leave an empty file.
     """
     written: list[tuple[Path, Path]] = []
     try:
@@ -27,9 +28,12 @@ def write_whole(contents: dict[Path, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             written.append((temporary, path))
-            with temporary.open("xb") as file:  # who may read it is for the user's umask to say
-                file.write(content)
-                file.flush()
+            if callable(content):
+                content(temporary)
+            else:
+                with temporary.open("xb") as file:  # its mode is for the user's umask to say
+                    file.write(content)
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         for temporary, path in written:
             os.replace(temporary, path)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ..storage import write_whole
 from .checks.core import NOT_ATTEMPTED, RIGHT
 
 FILE = ".lora-lessons-progress.json"
@@ -62,16 +62,4 @@ def record(lesson: str, exercise: str, outcome: str, folder: Path | None = None)
         return
     answers[exercise] = outcome
     with suppress(OSError):
-        _write(folder / FILE, json.dumps(kept, indent=1, sort_keys=True))
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        write_whole({folder / FILE: json.dumps(kept, indent=1, sort_keys=True).encode()})

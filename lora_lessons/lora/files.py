@@ -165,7 +165,8 @@ def report_problems(
 
     `forgiven` are keys whose shape may differ.
     """
-    soft, hard = [], []
+    soft: list[str] = []
+    hard: list[str] = []
     for key, text in problems:
         overlooked = key in forgiven and text.startswith("size mismatch")
         (soft if overlooked or not strict else hard).append(text)

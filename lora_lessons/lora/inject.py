@@ -202,15 +202,11 @@ def _warn_and_correct(plan: InjectionPlan) -> None:
                 f"{name} shares its weight with {other}: the adapter acts on the first "
                 "alone, until it is merged. This can lead to complications."
             )
-    for target in plan.targets if config._custom_modules else ():
-        if (
-            target.layer_class in config._custom_modules.values()
-            and not target.layer_class.is_known
-        ):
-            _warn(
-                f"Unsupported layer type '{type(target.module)}' encountered, proceed at your own "
-                "risk."
-            )
+    own = set((config._custom_modules or {}).values())
+    for target in plan.targets:
+        if target.layer_class in own and not target.layer_class.is_known:
+            its_type = type(target.module)
+            _warn(f"Unsupported layer type '{its_type}' encountered, proceed at your own risk.")
 
 
 def _warn(message: str) -> None:

@@ -85,7 +85,7 @@ class LoraLayer(BaseTunerLayer):
         return in_ or 0, out or 0
 
     @staticmethod
-    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
+    def _sizes(base: Any) -> tuple[Any, Any]:
         """(in, out) of the base layer."""
         return getattr(base, "in_features", None), getattr(base, "out_features", None)
 
@@ -219,8 +219,10 @@ class LoraLayer(BaseTunerLayer):
 
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
         deltas = {"weight": self.get_delta_weight(adapter)}
-        if self.lora_bias.get(adapter):
-            deltas["bias"] = self.get_delta_bias(adapter)
+        if (
+            bias := self.get_delta_bias(adapter) if self.lora_bias.get(adapter) else None
+        ) is not None:
+            deltas["bias"] = bias
         for key, delta in deltas.items():
             values[key] = values[key] + delta.to(values[key].device)
         return set(deltas)
@@ -294,8 +296,8 @@ class Linear(LoraLayer, nn.Module):
         **fields: Any,
     ) -> None:
         nn.Module.__init__(self)
-        given = {"r": r, "lora_alpha": lora_alpha}
-        given = {name: value for name, value in given.items() if value is not None}
+        both = {"r": r, "lora_alpha": lora_alpha}
+        given: dict[str, Any] = {k: value for k, value in both.items() if value is not None}
         if config is None:
             config = LoraConfig(**given, **fields)
         elif fields:

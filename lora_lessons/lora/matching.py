@@ -31,7 +31,7 @@ def is_saved_module(modules_to_save: Iterable[str] | None, key: str) -> bool:
     """True for a module in modules_to_save and for everything inside it."""
     parts = key.split(".")
     starts = (".".join(parts[: i + 1]) for i in range(len(parts)))
-    return bool(modules_to_save) and any(matches_any(set(modules_to_save), s) for s in starts)
+    return any(matches_any(set(modules_to_save or ()), start) for start in starts)
 
 
 def layer_index(key: str, layers_pattern: list[str] | str | None) -> int | None:

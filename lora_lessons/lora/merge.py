@@ -143,7 +143,7 @@ def _write(layer: BaseTunerLayer, kept: KeptBase, values: dict[str, Tensor]) -> 
 def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     """The base layer's live weight and bias; raises where a sum would mean nothing."""
     base = layer.get_base_layer()
-    weight: Tensor = base.weight  # type: ignore[assignment]
+    weight: Tensor = base.weight
     if not weight.is_floating_point() or weight.element_size() == 1 or weight.is_meta:
         raise MergeError(f"cannot merge into a weight of {weight.dtype} on {weight.device}")
     bias = getattr(base, "bias", None)

@@ -104,7 +104,8 @@ class PeftModel(Wrapper):
     def generate(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
         """The model's own `generate`."""
         with self._per_sample(adapter_names, kwargs):
-            return self.get_base_model().generate(*args, **kwargs)
+            model: Any = self.get_base_model()
+            return model.generate(*args, **kwargs)
 
     def _per_sample(
         self, adapter_names: list[str] | None, generation: dict[str, Any] | None = None

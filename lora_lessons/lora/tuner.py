@@ -249,6 +249,6 @@ def require_model_and_config(model: Any, config: Any) -> None:
 
 def _in_float32(layer: LoraLayer, adapter_name: str) -> None:
     """Turn an adapter's float16 and bfloat16 factors into float32."""
-    for name, parameter in adapter_parameters(layer):  # type: ignore[arg-type]
+    for name, parameter in adapter_parameters(layer):
         if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
             parameter.data = parameter.data.float()

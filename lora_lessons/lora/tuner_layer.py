@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -16,6 +16,10 @@ from ..errors import PeftWarning
 from .arithmetic import lora_scaling
 
 Part = nn.Module | nn.Parameter
+if TYPE_CHECKING:
+    _Module = nn.Module
+else:
+    _Module = object  # a class that users write names nn.Module itself, before or after
 
 
 def as_list(names: str | Iterable[str]) -> list[str]:
@@ -26,7 +30,7 @@ def as_list(names: str | Iterable[str]) -> list[str]:
 class StandIn:
     """What takes a module's place in the model, and hides what is inside it."""
 
-    def get_base_layer(self) -> nn.Module:
+    def get_base_layer(self) -> Any:
         """The module that was there before, through any stand-in of a stand-in."""
         raise NotImplementedError
 
@@ -146,7 +150,7 @@ class AdapterHolder:
         return {k.replace("vector.weight", "vector"): v for k, v in tensors.items()}
 
 
-class BaseTunerLayer(AdapterHolder, StandIn):
+class BaseTunerLayer(AdapterHolder, StandIn, _Module):
     """An adapter holder around a base layer, into which adapters can be merged."""
 
     fan_in_fan_out = False  # W is stored as (in, out)
@@ -164,7 +168,7 @@ class BaseTunerLayer(AdapterHolder, StandIn):
     def __repr__(self) -> str:
         return f"lora.{super().__repr__()}"
 
-    def get_base_layer(self) -> nn.Module:
+    def get_base_layer(self) -> Any:
         base = self.base_layer
         return base.get_base_layer() if isinstance(base, StandIn) else base
 
@@ -235,7 +239,7 @@ def injected_model(model: nn.Module) -> nn.Module:
     return model
 
 
-def base_of(module: nn.Module) -> nn.Module:
+def base_of(module: nn.Module) -> Any:
     """The plain layer, through what stands in for it."""
     return module.get_base_layer() if isinstance(module, StandIn) else module
 

@@ -196,8 +196,8 @@ def check_interruptions(make: Callable[[], nn.Module], act: Callable[[Any], Any]
         with interrupted_at(-1) as lines:
             act(make())
         assert lines[0] > 10
-        # Fifty lines, spread over all.
-        wanted = range(1, lines[0] + 1, max(1, lines[0] // 50))
+        # Thirty lines, spread over all.
+        wanted = range(1, lines[0] + 1, max(1, lines[0] // 30))
         model = make()
         before = state_of(model)
         for line in wanted:

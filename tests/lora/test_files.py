@@ -421,3 +421,22 @@ def test_an_adapter_that_is_not_there_cannot_be_filled():
     for given_ in ({}, tensors):
         with pytest.raises(ValueError, match=r"Adapter defalt not found\. Did you mean 'default'"):
             ll.set_peft_model_state_dict(model, given_, "defalt")
+
+
+def test_a_shape_that_is_forgiven_forgives_no_other_key():
+    """The key of the module "q" is a part of that of "a.q", and of a message about it."""
+
+    def model(r: int) -> ll.PeftModel:
+        base = nn.ModuleDict({"q": nn.Linear(4, 4), "a": nn.ModuleDict({"q": nn.Linear(4, 4)})})
+        pattern = {"^q": r}
+        return ll.get_peft_model(
+            base, ll.LoraConfig(r=2, target_modules=["q"], rank_pattern=pattern)
+        )
+
+    tensors = ll.get_peft_model_state_dict(model(3))
+    theirs = {key.removeprefix("base_model.model."): value for key, value in tensors.items()}
+    missing = "a.q.lora_A.weight"
+    del theirs[missing]
+    inner = model(2).base_model.model
+    with pytest.raises(ll.AdapterFileError, match=rf"missing key {missing}$"):
+        ll.set_peft_model_state_dict(inner, theirs, ignore_mismatched_sizes=True)

@@ -178,3 +178,17 @@ def test_low_precision_bases_have_float32_adapters_and_keep_their_output_dtype()
 def test_what_is_no_linear_layer_is_named(base):
     with pytest.raises(TypeError, match=f"wraps a linear layer, and not {type(base).__name__}"):
         ll.LoraLinear(base, r=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"use_dora": True}, TypeError, r"Linear\(\) got a config and use_dora beside it"),
+        ({"bias": "all", "init": 1}, TypeError, "got a config and bias, init beside it"),
+        ({"r": 0}, ValueError, "`r` should be a positive integer value but .* passed is 0"),
+    ],
+)
+def test_nothing_that_is_given_beside_a_config_is_swallowed(given, error, message):
+    config = ll.LoraConfig(r=2, lora_alpha=4)
+    with pytest.raises(error, match=message):
+        ll.LoraLinear(nn.Linear(3, 4), "default", config, **given)

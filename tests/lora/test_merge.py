@@ -191,3 +191,22 @@ def test_what_was_unloaded_is_not_saved_as_an_empty_file(act, tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="the model has no adapters"):
         model.merge_and_unload()
+
+
+def test_a_layer_whose_weight_is_tied_refuses_as_the_model_does():
+    base = Mlp()
+    base.tail = nn.Linear(5, 11)
+    base.tail.weight = base.first.weight
+    with pytest.warns(ll.PeftWarning, match="first shares its weight with tail"):
+        model = adapted(base, target_modules=["first"])
+    layer = model.base_model.model.first
+    before = layer.weight.clone()
+    for merge in (layer.merge, model.merge_adapter):
+        with pytest.raises(ll.MergeError, match="tail share one weight"):
+            merge()
+    assert torch.equal(layer.weight, before) and not layer.merged
+    base.tail.weight = nn.Parameter(before.clone())  # untied, as the message asks
+    layer.merge()
+    assert not torch.equal(layer.weight, before)
+    layer.unmerge()
+    assert torch.equal(layer.weight, before)

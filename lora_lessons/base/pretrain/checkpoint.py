@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from ...storage import write_whole
 
 if TYPE_CHECKING:
     from .run import Run
@@ -31,10 +32,7 @@ def save_checkpoint(run: Run) -> None:
         "evaluations": run.evaluations,
         "best": run.best,
     }
-    path = checkpoint_path(run)
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    write_whole({checkpoint_path(run): lambda path: torch.save(state, path)})
 
 
 def resume(run: Run) -> bool:

@@ -6,6 +6,7 @@ The loss and the head belong to the model; task_type only picks the wrapper.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from torch import nn
 
@@ -64,7 +65,8 @@ def warn_of_forgotten_task(model: nn.Module, config: LoraConfig) -> None:
     if _saves_a_head(model, config):
         return
     name = type(model).__name__
-    given = "no task_type" if config.task_type is None else f"task_type {config.task_type.value}"
+    task = config.task_type
+    given = "no task_type" if task is None else f"task_type {TaskType(task).value}"
     named = sorted(config.modules_to_save or ())
     saved = f"modules_to_save {named}, where it is not" if named else "no modules_to_save"
     warnings.warn(
@@ -89,7 +91,7 @@ def _saves_a_head(model: nn.Module, config: LoraConfig) -> bool:
     return any(f".{name}".endswith(f".{end}") for name in in_heads for end in saved)
 
 
-def let_inputs_require_grad(model: nn.Module) -> None:
+def let_inputs_require_grad(model: Any) -> None:
     """Under gradient checkpointing, give the frozen embedding's output a gradient.
 
     A reentrant checkpoint passes gradients on only where an input asks for them; without this the
@@ -101,6 +103,6 @@ def let_inputs_require_grad(model: nn.Module) -> None:
         model.enable_input_require_grads()
 
 
-TASKS.update(TASK_CLASSES)
+TASKS.update({task.value: kind for task, kind in TASK_CLASSES.items()})
 MODELS_CALLED.update(dict.fromkeys(CLASSIFIERS, warn_of_forgotten_task))
 MODELS_WITH["enable_input_require_grads"] = let_inputs_require_grad

@@ -8,6 +8,7 @@ magnitude_prune) change the sum on purpose; see `adapters.prune`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import warnings
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from torch import Tensor
 
 from ....errors import PeftWarning, did_you_mean
 from ....undo import all_or_nothing
+from ...arithmetic import at_least_float32
 from ...config import LoraConfig
 from ...inject import targetable_modules
-from ...layer import LoraLayer, at_least_float32
+from ...layer import LoraLayer
 from ...matching import matches_any
 from ...plugs import METHODS
 from .from_state_dict import exactly
@@ -42,7 +44,7 @@ class Recipe:
     weights: dict[str, float]
     kind: str
     rank: int
-    density: float | None = None
+    density: float = 1.0  # for ties, dare and magnitude_prune
     majority_sign_method: str = "total"
     svd_clamp: float | None = None
 
@@ -80,7 +82,7 @@ def add_weighted_adapter(
     summed = dict.fromkeys(adapters, 0.0)
     for name, weight in zip(adapters, weights, strict=True):
         summed[name] += weight
-    recipe = Recipe(summed, kind, rank, density, majority_sign_method, svd_clamp)
+    recipe = Recipe(summed, kind, rank, density or 1.0, majority_sign_method, svd_clamp)
     with all_or_nothing(tuner):
         _add(tuner, adapter_name, _new_config(tuner, adapters, rank))
         errors = {
@@ -218,9 +220,13 @@ def set_factors(layer: LoraLayer, name: str, A: Tensor, B: Tensor) -> None:
 def _combine(layer: LoraLayer, adapter_name: str, recipe: Recipe) -> float:
     """Fill one layer's new factors; returns the relative error of its update."""
     weights = {n: w for n, w in recipe.weights.items() if layer.has_adapter(n)}
-    pairs = [tuple(map(at_least_float32, factors(layer, name))) for name in weights]
+    pairs = [
+        (at_least_float32(A), at_least_float32(B))
+        for A, B in (factors(layer, name) for name in weights)
+    ]
     scaled = [w * layer.adapter(n).scaling for n, w in weights.items()]
-    exact = sum(s * (B @ A) for s, (A, B) in zip(scaled, pairs, strict=True))
+    products = [s * (B @ A) for s, (A, B) in zip(scaled, pairs, strict=True)]
+    exact = functools.reduce(torch.add, products)
     if recipe.kind in ("cat", "linear"):
         A, B = _stacked(pairs, scaled)
     elif recipe.kind in PAIRWISE:
@@ -251,9 +257,9 @@ def _pairwise(
     """A and B merged each for itself: root weights on both, the sign on A."""
     roots = [abs(s) ** 0.5 for s in scaled]
     signed = [root if s >= 0 else -root for root, s in zip(roots, scaled, strict=True)]
-    options = (recipe.density, recipe.majority_sign_method)
-    A = merge_tensors(recipe.kind, [A for A, _ in pairs], signed, *options)
-    B = merge_tensors(recipe.kind, [B for _, B in pairs], roots, *options)
+    method = recipe.majority_sign_method
+    A = merge_tensors(recipe.kind, [A for A, _ in pairs], signed, recipe.density, method)
+    B = merge_tensors(recipe.kind, [B for _, B in pairs], roots, recipe.density, method)
     return A, B
 
 

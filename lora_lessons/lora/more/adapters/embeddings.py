@@ -46,7 +46,7 @@ def is_transformers(model: nn.Module) -> bool:
 
 def _vocabulary_changed(model: nn.Module, model_id: str | None) -> bool:
     """True where the base's own config, on this machine, has another vocabulary size."""
-    config = vars(injected_model(model)).get("config")
+    config: Any = vars(injected_model(model)).get("config")
     size = getattr(config, "vocab_size", None)
     if not size or not model_id or not is_transformers(model):
         return False

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
@@ -38,7 +39,11 @@ def config_for_keys(model: nn.Module, config: LoraConfig, keys: Iterable[str]) -
     if named is not None:
         _warn_of_difference(named, found)
     exact = exactly(found)
-    free = {"exclude_modules": None, "layers_to_transform": None, "layers_pattern": None}
+    free: dict[str, Any] = {
+        "exclude_modules": None,
+        "layers_to_transform": None,
+        "layers_pattern": None,
+    }
     result = dataclasses.replace(config, target_modules=exact, **free)
     result._custom_modules = config._custom_modules
     return result

@@ -84,7 +84,8 @@ def check_filters(config: LoraConfig, names: list[str]) -> None:
     if layers is None:
         return
     wanted = {layers} if isinstance(layers, int) else set(layers)
-    there = {layer_index(name, config.layers_pattern) for name in names} - {None}
+    found = (layer_index(name, config.layers_pattern) for name in names)
+    there = {index for index in found if index is not None}
     if wanted - there:
         raise NoMatchingPeftModuleError(
             f"layers_to_transform names layers {sorted(wanted - there)} that are not in the model: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     kept = layer.kept_base.values if layer.kept_base else base_values(layer)
     layer.check_merge(list(names))
     base = at_least_float32(kept["weight"])
-    delta = sum(layer.get_delta_weight(each) for each in names).to(base.device)
+    deltas = [layer.get_delta_weight(each) for each in names]
+    delta = functools.reduce(torch.add, deltas).to(base.device)
     change = at_least_float32(merged_values(layer, names, kept)["weight"]) - base
     moving = delta != 0
     unchanged = (moving & (change == 0)).sum() / moving.sum().clamp(min=1)

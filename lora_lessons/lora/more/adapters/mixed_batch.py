@@ -87,7 +87,7 @@ def adapters_per_sample(
     copies = 1 if generation is None else copies_of_a_sample(model, generation)
     repeated = [name for name in adapter_names for _ in range(copies)]  # a sample's rows adjoin
 
-    def add_names(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    def add_names(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x = next(iter((*args, *kwargs.values())))
         names = repeated if len(x) == len(repeated) else adapter_names  # an encoder has them once
         return args, {**kwargs, "adapter_names": names}
@@ -105,7 +105,7 @@ def copies_of_a_sample(model: nn.Module, generation: dict[str, Any]) -> int:
     return max(generation.get(name) or getattr(settings, name, None) or 1 for name in names)
 
 
-def _check(model: nn.Module, holders: list[nn.Module], adapter_names: list[str]) -> None:
+def _check(model: nn.Module, holders: Iterable[AdapterHolder], adapter_names: list[str]) -> None:
     """Names can be given in evaluation only, and each must be an adapter of the model."""
     if model.training:
         raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")

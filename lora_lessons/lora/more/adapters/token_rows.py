@@ -44,7 +44,8 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
         self._tied_to = [tied_to] if tied_to else []  # in a list: it is no submodule
         source = tied_to or self
         if tied_to is None:
-            self.trainable_tokens_delta, self.token_indices = nn.ParameterDict(), {}
+            self.trainable_tokens_delta = nn.ParameterDict()
+            self.token_indices: dict[str, list[int]] = {}
         else:
             self.trainable_tokens_delta = source.trainable_tokens_delta
             self.token_indices = source.token_indices
@@ -137,7 +138,10 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
 
     def _forward_with(self, adapters: Iterable[str], x: Tensor) -> Tensor:
         """The base layer's own forward, whatever it is, with another weight."""
-        return functional_call(self.base_layer, {"weight": self.weight_with(adapters)}, (x,))
+        result: Tensor = functional_call(
+            self.base_layer, {"weight": self.weight_with(adapters)}, (x,)
+        )
+        return result
 
 
 class TrainableTokensWrapper(nn.Module, StandIn):
@@ -206,7 +210,7 @@ def rows_to_train(
     return rows
 
 
-def _input_embedding_name(model: nn.Module, modules: dict[str, nn.Module]) -> str:
+def _input_embedding_name(model: Any, modules: dict[str, nn.Module]) -> str:
     """The name of a transformers model's input embedding; "embed_tokens" for any other model."""
     if not hasattr(type(model), "get_input_embeddings"):
         return "embed_tokens"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -49,7 +50,7 @@ class ConvNd(OtherLayer):
             )
 
     @staticmethod
-    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
+    def _sizes(base: Any) -> tuple[Any, Any]:
         return base.in_channels, base.out_channels
 
     def _make_factors(self, adapter_name: str, r: int, config: LoraConfig) -> None:

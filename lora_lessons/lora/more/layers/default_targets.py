@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from ....errors import ConfigError, did_you_mean
@@ -58,7 +60,7 @@ def targets_of_its_type(model: nn.Module, config: LoraConfig) -> set[str] | str:
     return default_targets(getattr(model_config, "model_type", None))
 
 
-def all_linear(model: nn.Module, config: LoraConfig) -> set[str]:
+def all_linear(model: Any, config: LoraConfig) -> set[str]:
     """The full names of all linear layers but the output head.
 
     The head is the output embedding of a language model, or the classifier of a SEQ_CLS model.

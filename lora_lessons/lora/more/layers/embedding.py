@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ class Embedding(OtherLayer):
             )
 
     @staticmethod
-    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
+    def _sizes(base: Any) -> tuple[Any, Any]:
         return base.num_embeddings, base.embedding_dim
 
     def _make_factors(self, adapter_name: str, r: int, config: LoraConfig) -> None:

@@ -8,6 +8,8 @@ zero outside the blocks, so that PEFT loads it and computes the same.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +21,16 @@ from ...layer import Linear
 from ...tuner_layer import base_of
 from .hf_conv1d import Conv1DLinear
 
+if TYPE_CHECKING:
+    _Linear = Linear
+else:
+    _Linear = object  # a mixin for both layouts: see `fused_qkv`
+
 
 class BlockLinear(nn.Linear):
     """A linear layer without bias of which only some blocks are used and trained."""
+
+    mask: Tensor
 
     def __init__(self, in_features: int, out_features: int, mask: Tensor) -> None:
         super().__init__(in_features, out_features, bias=False)
@@ -73,7 +82,7 @@ def _check(config: LoraConfig, sizes: dict[str, int], ranks: dict[str, int]) -> 
         )
 
 
-class FusedQKV:
+class FusedQKV(_Linear):
     """What both layouts share: which block belongs to which part, and an update that obeys it."""
 
     parts: dict[str, int]

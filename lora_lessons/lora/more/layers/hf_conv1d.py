@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from ...layer import Linear
 
@@ -14,8 +16,9 @@ class Conv1DLinear(Linear):
     output_dim = 1
 
     @staticmethod
-    def _sizes(base: nn.Module) -> tuple[int | None, int | None]:
-        return tuple(base.weight.shape)
+    def _sizes(base: Any) -> tuple[Any, Any]:
+        in_, out = base.weight.shape
+        return in_, out
 
     def _get_name(self) -> str:
         return "Linear"  # PEFT's name for it

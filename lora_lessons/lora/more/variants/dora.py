@@ -7,6 +7,8 @@ PEFT applies them in turn, each to the result of the one before.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +35,7 @@ class Dora:
         """What the adapter adds: (m / ‖W + ΔW‖ - 1) · W x + m / ‖W + ΔW‖ · scaling · B A x."""
         adapter = layer.adapter(name)
         drops = isinstance(adapter.dropout, nn.Dropout) and layer.training
-        magnitude = layer.lora_magnitude_vector[name].weight
+        magnitude = magnitude_of(layer, name)
         norms = row_norms(layer, name, base_weight(layer)).to(magnitude.dtype)
         scale = row_scale(magnitude, norms.view_as(magnitude))
         if drops and x.is_floating_point():
@@ -45,7 +47,7 @@ class Dora:
     def delta_weight(self, layer: LoraLayer, name: str) -> Tensor:
         """What merging adds to W: m (W + ΔW) / ‖W + ΔW‖ - W."""
         weight = at_least_float32(base_weight(layer))
-        magnitude = at_least_float32(layer.lora_magnitude_vector[name].weight).flatten()
+        magnitude = at_least_float32(magnitude_of(layer, name)).flatten()
         scale = row_scale(magnitude, row_norms(layer, name, weight))
         shape = [1] * weight.ndim
         shape[layer.output_dim] = -1
@@ -54,8 +56,15 @@ class Dora:
     @torch.no_grad()
     def reset(self, layer: LoraLayer, name: str) -> None:
         """Set the magnitudes to the lengths that the rows have now."""
-        magnitude = layer.lora_magnitude_vector[name].weight
+        magnitude = magnitude_of(layer, name)
         magnitude.copy_(row_norms(layer, name, base_weight(layer)).view_as(magnitude))
+
+
+def magnitude_of(layer: LoraLayer, name: str) -> Tensor:
+    """The trained lengths, in the shape in which they scale the outputs."""
+    part: Any = layer.lora_magnitude_vector[name]
+    weight: Tensor = part.weight
+    return weight
 
 
 def add_dora(layer: LoraLayer, name: str) -> None:
