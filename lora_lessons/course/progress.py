@@ -61,5 +61,7 @@ def record(lesson: str, exercise: str, outcome: str, folder: Path | None = None)
     if outcome == NOT_ATTEMPTED or answers.get(exercise) in (RIGHT, outcome):
         return
     answers[exercise] = outcome
+    if not folder.is_dir():
+        return
     with suppress(OSError):
         write_whole({folder / FILE: json.dumps(kept, indent=1, sort_keys=True).encode()})
