@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ WEIGHTS_NAME = "adapter_model.safetensors"
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
 
 
-def write_whole(contents: dict[Path, bytes | Callable[[Path], object]]) -> None:
+def write_whole(contents: Mapping[Path, bytes | Callable[[Path], object]]) -> None:
     """Write files so that each is there whole or is as it was: temporary files, then renames.
 
     A file's content is its bytes, or a function that writes them to the path that it is given. They
@@ -75,7 +75,7 @@ def _is_place(model_id: str | Path) -> bool:
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
 
 
-def refuse_misspelt(given: Iterable[str], function: Callable) -> None:
+def refuse_misspelt(given: Iterable[str], function: Callable[..., Any]) -> None:
     """Raise TypeError for a name that is nearly one of the function's arguments.
 
     Other unknown names are passed over, as in PEFT: callers such as transformers give their own.
