@@ -1,0 +1,219 @@
+"""The figures of lesson 10: rates, learning against forgetting, over-fitting, batch sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from ...experiments.learning_and_forgetting import score
+from ..plots import PALETTE, new_figure
+from ..statistics import half_width95
+from .questions import FULL, LARGE, LORA, arms, rates, runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Data = Mapping[str, Any]
+MARKERS = "osD^vP"
+COLOURS = {LORA: PALETTE[0], LARGE: PALETTE[2], FULL: PALETTE[1]}
+LINES = {LORA: "-", LARGE: "-.", FULL: "--"}
+
+
+def colour(arm: str) -> str:
+    """The colour of an arm; a rival has full fine-tuning's."""
+    return COLOURS.get(arm, PALETTE[1])
+
+
+# --- rates -------------------------------------------------------------------------------------
+
+
+def mean_scores(
+    rows: Sequence[Mapping[str, Any]], arm: str, by: str = "last"
+) -> dict[float, float]:
+    """Rate -> mean loss on the target over the seeds."""
+    return {
+        lr: mean(score(row, by) for row in runs(list(rows), arm, lr))
+        for lr in rates(list(rows), arm)
+    }
+
+
+def rate_curves(results: Mapping[str, Data], by: str = "last") -> Figure:
+    """The target loss of the tuning runs against the rate, a line for each arm.
+
+    The chosen rate is filled; the fresh seeds' mean there stands beside it with its interval.
+    """
+    figure, axes = new_figure(1, len(results))
+    for axis, (title, data) in zip(axes, results.items(), strict=True):
+        for i, arm in enumerate(data["chosen"]):
+            _rate_curve(axis, data, arm, MARKERS[i], by)
+        axis.set_xscale("log", base=10)
+        axis.set_xlabel("learning rate")
+        axis.set_ylabel(f"target loss, {by} (nats per token)")
+        axis.set_title(title)
+        axis.legend()
+    return figure
+
+
+def _rate_curve(axis: Axes, data: Data, arm: str, marker: str, by: str) -> None:
+    found = mean_scores(data["tuning"], arm, by)
+    shown = {lr: loss for lr, loss in found.items() if math.isfinite(loss)}
+    look = {"color": colour(arm), "marker": marker, "fillstyle": "none"}
+    axis.plot(list(shown), list(shown.values()), LINES.get(arm, ":"), label=arm, **look)
+    lr = data["chosen"][arm]
+    fresh = [score(row, by) for row in runs(data["rows"], arm, lr)]
+    if all(map(math.isfinite, fresh)):
+        axis.errorbar(
+            lr, mean(fresh), half_width95(fresh), fmt=marker, color=colour(arm), capsize=4
+        )
+
+
+def rates_alt(results: Mapping[str, Data], by: str = "last") -> str:
+    """What `rate_curves` shows, in words."""
+    said = []
+    for title, data in results.items():
+        for arm in data["chosen"]:
+            found = mean_scores(data["tuning"], arm, by)
+            points = ", ".join(f"{loss:.2f} at {lr:.3g}" for lr, loss in found.items())
+            said.append(f"{title}, {arm}: {points}; lowest at {data['chosen'][arm]:.3g}.")
+    return "Target loss of the tuning runs against the learning rate. " + " ".join(said)
+
+
+# --- learning against forgetting ----------------------------------------------------------------
+
+
+def mean_curve(rows: Sequence[Mapping[str, Any]], text: str) -> list[float]:
+    """The mean of the seeds' curves on a text, point by point."""
+    return [mean(values) for values in zip(*(row[text] for row in rows), strict=True)]
+
+
+def trade(results: Mapping[str, Data], goals: Mapping[str, float], most: int = 3) -> Figure:
+    """The base's loss against the target's along training: down is learnt, left is kept.
+
+    A line for each arm and rate, the mean over the seeds; the dotted line is the goal. Of each arm
+    `most` rates are drawn: the chosen one and those below it.
+    """
+    figure, axes = new_figure(1, len(results))
+    for axis, (title, data) in zip(axes, results.items(), strict=True):
+        for arm, lr, marker in _lines(data, most):
+            rows = runs(data["rows"], arm, lr)
+            axis.plot(
+                mean_curve(rows, "base"),
+                mean_curve(rows, "target"),
+                LINES.get(arm, ":"),
+                marker=marker,
+                markersize=4,
+                color=colour(arm),
+                label=f"{arm}, {lr:.3g}",
+            )
+        axis.axhline(goals[title], color=PALETTE[-1], linestyle=":", label="the goal")
+        axis.set_xlabel("loss on the base's text (nats per token)")
+        axis.set_ylabel("loss on the target (nats per token)")
+        axis.set_title(title)
+        axis.legend(fontsize="small")
+    return figure
+
+
+def _lines(data: Data, most: int) -> list[tuple[str, float, str]]:
+    """(arm, rate, marker) of what is drawn: rivals are left out."""
+    lines = []
+    for arm in (a for a in arms(data["rows"]) if a in COLOURS and a in data["chosen"]):
+        below = [lr for lr in rates(data["rows"], arm) if lr <= 1.01 * data["chosen"][arm]]
+        lines += [(arm, lr, MARKERS[i]) for i, lr in enumerate(sorted(below, reverse=True)[:most])]
+    return lines
+
+
+def trade_alt(results: Mapping[str, Data], goals: Mapping[str, float], most: int = 3) -> str:
+    """What `trade` shows, in words."""
+    said = []
+    for title, data in results.items():
+        for arm, lr, _ in _lines(data, most):
+            rows = runs(data["rows"], arm, lr)
+            ends = [mean_curve(rows, text)[-1] for text in ("target", "base")]
+            said.append(f"{title}, {arm} at {lr:.3g}: target {ends[0]:.2f}, base {ends[1]:.2f}.")
+        said.append(f"The goal there is {goals[title]:.2f}.")
+    return "Loss on the target against loss on the base's text along training. At the end: " + (
+        " ".join(said)
+    )
+
+
+# --- over-fitting, batch sizes -----------------------------------------------------------------
+
+
+def overfit(data: Data) -> Figure:
+    """The loss on unseen text against the loss on the training text, each arm at its own rate."""
+    figure, (axis,) = new_figure()
+    for i, arm in enumerate(data["chosen"]):
+        rows = runs(data["rows"], arm, data["chosen"][arm])
+        axis.plot(
+            mean_curve(rows, "train"),
+            mean_curve(rows, "target"),
+            LINES.get(arm, ":"),
+            marker=MARKERS[i],
+            markersize=4,
+            color=colour(arm),
+            label=f"{arm}, {data['chosen'][arm]:.3g}",
+        )
+    axis.invert_xaxis()
+    axis.set_xlabel("loss on the training text (nats per token); training goes to the right")
+    axis.set_ylabel("loss on unseen text")
+    axis.legend()
+    return figure
+
+
+def overfit_alt(data: Data) -> str:
+    """What `overfit` shows, in words."""
+    said = []
+    for arm in data["chosen"]:
+        rows = runs(data["rows"], arm, data["chosen"][arm])
+        unseen, train = mean_curve(rows, "target"), mean_curve(rows, "train")
+        at = min(range(len(unseen)), key=unseen.__getitem__)
+        said.append(
+            f"{arm}: lowest {unseen[at]:.2f} where the training text has {train[at]:.2f}, at the "
+            f"end {unseen[-1]:.2f} and {train[-1]:.2f}."
+        )
+    return "Loss on unseen text against loss on the training text, along training. " + " ".join(
+        said
+    )
+
+
+def batches(data: Mapping[str, Data]) -> Figure:
+    """Against the batch size: each arm's best rate, and its target loss at the end."""
+    figure, axes = new_figure(1, 2)
+    sizes = sorted(data, key=int)
+    for i, arm in enumerate((LORA, FULL)):
+        best = [data[size]["chosen"][arm] for size in sizes]
+        look = {"marker": MARKERS[i], "color": colour(arm), "linestyle": LINES[arm], "label": arm}
+        axes[0].plot(range(len(sizes)), best, **look)
+        ends = [
+            [row["target"][-1] for row in runs(data[size]["rows"], arm, lr)]
+            for size, lr in zip(sizes, best, strict=True)
+        ]
+        axes[1].errorbar(
+            range(len(sizes)), [mean(e) for e in ends], [half_width95(e) for e in ends],
+            capsize=4, **look,
+        )  # fmt: skip
+    for axis, label in zip(axes, ("best rate", "target loss at the end"), strict=True):
+        axis.set_xticks(range(len(sizes)), sizes)
+        axis.set_xlabel("batch size, equal tokens")
+        axis.set_ylabel(label)
+        axis.legend()
+    axes[0].set_yscale("log", base=2)
+    axes[0].set_yticks(
+        sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)}),
+        [f"{lr:g}" for lr in sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)})],
+    )
+    return figure
+
+
+def batches_alt(data: Mapping[str, Data]) -> str:
+    """What `batches` shows, in words."""
+    said = []
+    for size in sorted(data, key=int):
+        for arm in (LORA, FULL):
+            lr = data[size]["chosen"][arm]
+            end = mean(row["target"][-1] for row in runs(data[size]["rows"], arm, lr))
+            said.append(f"batch {size}, {arm}: {lr:g}, {end:.3f}")
+    return "Each arm's best rate and its target loss by batch size: " + "; ".join(said) + "."
