@@ -14,13 +14,16 @@ from typing import Any
 from .learning_and_forgetting import batch_sizes, measure_at, tune_and_measure
 
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"steps": 8, "eval_every": 2, "blocks_each": 4, "seeds": (0, 1)},
-    "small": {"steps": 100, "eval_every": 10, "blocks_each": 24, "seeds": (0, 1, 2)},
-    "full": {"steps": 200, "eval_every": 10, "blocks_each": 96, "seeds": (0, 1, 2, 3, 4)},
+    "quick": {"seeds": (0, 1), "bench": {"steps": 8, "eval_every": 2, "blocks_each": 4}},
+    "small": {"seeds": (0, 1, 2), "bench": {"steps": 50, "eval_every": 10, "blocks_each": 16}},
+    "full": {"seeds": (0, 1, 2, 3, 4), "bench": {"steps": 200, "eval_every": 10}},
 }
 """The size of the notebook's live runs for each preset (`ll.preset()`)."""
 
-LIVE_RATES = {"LoRA, r = 8": [1e-3, 2e-3, 4e-3, 8e-3]}
+LIVE_RATES = {
+    "LoRA, r = 8": [1e-3, 2e-3, 4e-3, 8e-3],
+    "full": [2.5e-4, 5e-4, 1e-3, 2e-3],
+}
 """The nano model's rates, a factor of two apart; the best is inside."""
 
 # --- The pieces ------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -79,13 +80,10 @@ def cell_gaps(cell: Cell, data: Any) -> tuple[Gap, Gap]:
 
 def all_gaps(recorded: Mapping[str, Any]) -> list[Gap]:
     """Both gaps of each cell, as one family: {name of a recording: its data}."""
-    import dataclasses
-
     gaps = [gap for cell in CELLS for gap in cell_gaps(cell, recorded[cell.recorded])]
     corrected = holm([gap.p for gap in gaps])
     return [
-        dataclasses.replace(g, holm=p, family="the card's table")
-        for g, p in zip(gaps, corrected, strict=True)
+        replace(g, holm=p, family="the card's table") for g, p in zip(gaps, corrected, strict=True)
     ]
 
 
@@ -125,3 +123,8 @@ def card_table(recorded: Mapping[str, Any]) -> Table:
         "that are shown, for both values alike."
     )
     return Table(head, rows, note=note)
+
+
+def standing(recorded: Mapping[str, Any]) -> int:
+    """How many cells' extremes are worse beyond the seeds with the rate tuned."""
+    return sum(gap.settled and gap.mean > 0 for gap in all_gaps(recorded)[1::2])

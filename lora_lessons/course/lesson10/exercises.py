@@ -94,3 +94,23 @@ CARDS = [
         "its rank against the amount of data.",
     ),
 ]
+
+WHY = {
+    "order": "A rate ten times too low or too high spoils a run whatever else is right, and the "
+    "targets decide which weights can move at all. The rest fine-tunes.",
+    "ratio": "B starts at zero and the update is alpha / r times B A, so LoRA needs larger steps "
+    "for the same change of W. How much larger depends on alpha, the optimizer and the length.",
+    "equal_steps": "A run that has moved its weights less has learnt less and forgotten less. "
+    "Equal steps are not equal learning.",
+    "equal_target": "Full fine-tuning reaches the goal in far fewer steps, with a smaller change "
+    "of the weights than LoRA needs by then.",
+    "gentle": "A low rate reaches the goal by a shorter way: less of each step is noise that "
+    "later steps undo. That holds for both, and full fine-tuning has more directions to use.",
+    "overfit": "At an equal loss on the training text both have learnt as much of it by heart. "
+    "What differs is what they learnt beside it on the way.",
+    "cells": "Alpha is nearly a learning rate, so a rate of its own undoes a bad alpha. Rank and "
+    "dropout change more than the step's size, so tuning the rate does not.",
+    "batch": "Fewer steps of a larger batch need a higher rate, in both arms. A sweep of batch "
+    "sizes at one rate would have measured that alone.",
+}
+"""Why each prediction came out as it did; shown after the comparison."""

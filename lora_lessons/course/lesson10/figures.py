@@ -27,6 +27,13 @@ def colour(arm: str) -> str:
     return COLOURS.get(arm, PALETTE[1])
 
 
+def protocol() -> Figure:
+    """PLACEHOLDER"""
+    figure, (axis,) = new_figure(about="The protocol of a search")
+    axis.plot([0, 1], [0, 1], label="x")
+    return figure
+
+
 # --- rates -------------------------------------------------------------------------------------
 
 
@@ -45,7 +52,8 @@ def rate_curves(results: Mapping[str, Data], by: str = "last") -> Figure:
 
     The chosen rate is filled; the fresh seeds' mean there stands beside it with its interval.
     """
-    figure, axes = new_figure(1, len(results))
+    about = "Target loss of the tuning runs by rate, and the fresh seeds at the chosen rate"
+    figure, axes = new_figure(1, len(results), about)
     for axis, (title, data) in zip(axes, results.items(), strict=True):
         for i, arm in enumerate(data["chosen"]):
             _rate_curve(axis, data, arm, MARKERS[i], by)
@@ -66,19 +74,9 @@ def _rate_curve(axis: Axes, data: Data, arm: str, marker: str, by: str) -> None:
     fresh = [score(row, by) for row in runs(data["rows"], arm, lr)]
     if all(map(math.isfinite, fresh)):
         axis.errorbar(
-            lr, mean(fresh), half_width95(fresh), fmt=marker, color=colour(arm), capsize=4
-        )
-
-
-def rates_alt(results: Mapping[str, Data], by: str = "last") -> str:
-    """What `rate_curves` shows, in words."""
-    said = []
-    for title, data in results.items():
-        for arm in data["chosen"]:
-            found = mean_scores(data["tuning"], arm, by)
-            points = ", ".join(f"{loss:.2f} at {lr:.3g}" for lr, loss in found.items())
-            said.append(f"{title}, {arm}: {points}; lowest at {data['chosen'][arm]:.3g}.")
-    return "Target loss of the tuning runs against the learning rate. " + " ".join(said)
+            lr, mean(fresh), half_width95(fresh), fmt=marker, color=colour(arm), capsize=4,
+            label=f"{arm}, fresh seeds",
+        )  # fmt: skip
 
 
 # --- learning against forgetting ----------------------------------------------------------------
@@ -95,7 +93,8 @@ def trade(results: Mapping[str, Data], goals: Mapping[str, float], most: int = 3
     A line for each arm and rate, the mean over the seeds; the dotted line is the goal. Of each arm
     `most` rates are drawn: the chosen one and those below it.
     """
-    figure, axes = new_figure(1, len(results))
+    about = "Loss on the target against loss on the base's text, along training"
+    figure, axes = new_figure(1, len(results), about)
     for axis, (title, data) in zip(axes, results.items(), strict=True):
         for arm, lr, marker in _lines(data, most):
             rows = runs(data["rows"], arm, lr)
@@ -125,26 +124,13 @@ def _lines(data: Data, most: int) -> list[tuple[str, float, str]]:
     return lines
 
 
-def trade_alt(results: Mapping[str, Data], goals: Mapping[str, float], most: int = 3) -> str:
-    """What `trade` shows, in words."""
-    said = []
-    for title, data in results.items():
-        for arm, lr, _ in _lines(data, most):
-            rows = runs(data["rows"], arm, lr)
-            ends = [mean_curve(rows, text)[-1] for text in ("target", "base")]
-            said.append(f"{title}, {arm} at {lr:.3g}: target {ends[0]:.2f}, base {ends[1]:.2f}.")
-        said.append(f"The goal there is {goals[title]:.2f}.")
-    return "Loss on the target against loss on the base's text along training. At the end: " + (
-        " ".join(said)
-    )
-
-
 # --- over-fitting, batch sizes -----------------------------------------------------------------
 
 
 def overfit(data: Data) -> Figure:
     """The loss on unseen text against the loss on the training text, each arm at its own rate."""
-    figure, (axis,) = new_figure()
+    about = "Loss on unseen text against loss on the training text, along training"
+    figure, (axis,) = new_figure(about=about)
     for i, arm in enumerate(data["chosen"]):
         rows = runs(data["rows"], arm, data["chosen"][arm])
         axis.plot(
@@ -163,25 +149,10 @@ def overfit(data: Data) -> Figure:
     return figure
 
 
-def overfit_alt(data: Data) -> str:
-    """What `overfit` shows, in words."""
-    said = []
-    for arm in data["chosen"]:
-        rows = runs(data["rows"], arm, data["chosen"][arm])
-        unseen, train = mean_curve(rows, "target"), mean_curve(rows, "train")
-        at = min(range(len(unseen)), key=unseen.__getitem__)
-        said.append(
-            f"{arm}: lowest {unseen[at]:.2f} where the training text has {train[at]:.2f}, at the "
-            f"end {unseen[-1]:.2f} and {train[-1]:.2f}."
-        )
-    return "Loss on unseen text against loss on the training text, along training. " + " ".join(
-        said
-    )
-
-
 def batches(data: Mapping[str, Data]) -> Figure:
     """Against the batch size: each arm's best rate, and its target loss at the end."""
-    figure, axes = new_figure(1, 2)
+    about = "By batch size: each arm's best rate, and its target loss at the end"
+    figure, axes = new_figure(1, 2, about)
     sizes = sorted(data, key=int)
     for i, arm in enumerate((LORA, FULL)):
         best = [data[size]["chosen"][arm] for size in sizes]
@@ -206,14 +177,3 @@ def batches(data: Mapping[str, Data]) -> Figure:
         [f"{lr:g}" for lr in sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)})],
     )
     return figure
-
-
-def batches_alt(data: Mapping[str, Data]) -> str:
-    """What `batches` shows, in words."""
-    said = []
-    for size in sorted(data, key=int):
-        for arm in (LORA, FULL):
-            lr = data[size]["chosen"][arm]
-            end = mean(row["target"][-1] for row in runs(data[size]["rows"], arm, lr))
-            said.append(f"batch {size}, {arm}: {lr:g}, {end:.3f}")
-    return "Each arm's best rate and its target loss by batch size: " + "; ".join(said) + "."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -60,7 +61,8 @@ def steps_to(rows: Rows, steps: Sequence[int], goal: float) -> float | None:
 
 def late_goal(data: Data, arm: str = LORA) -> float:
     """The target loss, to 0.01, that every run of an arm reaches at its chosen rate."""
-    reached = [min(row["target"]) for row in runs(data["rows"], arm, data["chosen"][arm])]
+    every = [*data["tuning"], *data["rows"]]
+    reached = [min(row["target"]) for row in runs(every, arm, data["chosen"][arm])]
     return math.ceil(100 * max(reached)) / 100
 
 
@@ -117,13 +119,8 @@ def equal_target(data: Data, goal: float, slow: Data | None = None) -> list[Gap]
 
 def family(gaps: Sequence[Gap], question: str) -> list[Gap]:
     """The same gaps with Holm's correction over all of them."""
-    import dataclasses
-
     corrected = holm([gap.p for gap in gaps])
-    return [
-        dataclasses.replace(gap, holm=p, family=question)
-        for gap, p in zip(gaps, corrected, strict=True)
-    ]
+    return [replace(gap, holm=p, family=question) for gap, p in zip(gaps, corrected, strict=True)]
 
 
 def trade_table(data: Data, goal: float, forget: Forget = forgetting_at, more: Rows = ()) -> Table:
