@@ -24,7 +24,7 @@
 # 3. compare LoRA with full fine-tuning at equal steps and at an equal loss, and know why they differ;
 # 4. say which cells of the card's table survive a tuned learning rate.
 #
-# **Time:** 60 minutes in all. The **core path** takes 40: the sections marked *core*.
+# **Time:** 42 minutes for the core path; what is marked *extra* takes 7 more.
 #
 # **You need:** lessons 01 (rank), 03 (alpha) and 05 (targets); mean and standard deviation.
 #
@@ -48,7 +48,7 @@ DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
 
 # %% [markdown]
-# ## 1. The luck of the best run (*core*)
+# ## 1. The luck of the best run
 #
 # A search tries many runs. The best of them is partly the luckiest. So the course splits the seeds:
 #
@@ -62,7 +62,7 @@ _ = ll.seed_everything(0)
 ll.show(figures.protocol())
 
 # %% [markdown]
-# ### Exercise 10.1: choose on some seeds, report on others (*core*, 8 minutes)
+# ### Exercise 10.1: choose on some seeds, report on others (8 minutes)
 #
 # `runs` holds `(learning rate, seed, loss)` in any order. A run that diverged has the loss `nan`: count
 # it as infinity. Return three things: the rate with the lowest **mean** loss over the tuning seeds; its
@@ -96,7 +96,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 2. In which order? (*core*)
+# ## 2. In which order?
 #
 # Five things to choose, and each search costs runs. Start with what moves the loss most. Which is it?
 
@@ -198,7 +198,7 @@ for arm, lr in chosen.items():
     print(f"{arm:14s} best {lr:g}, tried {tried[0]:g} to {tried[-1]:g}")
 
 # %% [markdown]
-# ## 3. Is it a difference? (*core*)
+# ## 3. Is it a difference?
 #
 # Two arms ran the same seeds: the same batches in the same order, which move both alike. So subtract
 # **within each seed** first. The interval is that of the mean of these differences,
@@ -208,7 +208,7 @@ for arm, lr in chosen.items():
 # If it holds zero, the order of the two is **not settled**. That is not "equal". And whether the two arms'
 # own intervals overlap is no test at all.
 #
-# ### Exercise 10.2: the interval of a difference (*core*, 6 minutes)
+# ### Exercise 10.2: the interval of a difference (6 minutes)
 #
 # `a` and `b` map each seed to a loss: the same seeds, perhaps in another order. `t` maps degrees of
 # freedom to the factor in front. Return the mean of a - b, and half of the interval's width.
@@ -257,7 +257,7 @@ ll.gap_table(
 )
 
 # %% [markdown]
-# ## 4. Learns less, forgets less? (*core*)
+# ## 4. Learns less, forgets less?
 #
 # *LoRA Learns Less and Forgets Less* (Biderman and others, 2024) compares both on Llama-2-7B, code and
 # mathematics. LoRA learnt less of the new domain and kept more of the old. The authors note themselves
@@ -291,7 +291,7 @@ lesson.predict(
 )
 
 # %% [markdown]
-# ### Exercise 10.3: what was forgotten when the goal was reached (*core*, 8 minutes)
+# ### Exercise 10.3: what was forgotten when the goal was reached (8 minutes)
 #
 # `target` and `base` are the two losses at the same measurements along one run. Return the base loss where
 # the target loss **first** reaches the goal (is equal to it or below). Between two measurements both
@@ -415,7 +415,7 @@ ll.gap_table(questions.overfitting(little.data, learnt), unit="nats per token")
 # %% [markdown]
 # WHAT_CAME_OUT_5
 #
-# ## 6. The card's table, cell by cell (*core*)
+# ## 6. The card's table, cell by cell
 #
 # Lessons 01, 03 and 04 recorded every cell of "too low / too high". Each compares an extreme value with one
 # in the middle of the card's range, twice: at **one** learning rate, as people do, and each value at
@@ -434,7 +434,7 @@ lesson.compare("cells", card_table.standing(cells), unit="cells")
 # %% [markdown]
 # WHAT_CAME_OUT_6
 #
-# ## 7. Larger batches
+# ## 7. Larger batches (*extra*)
 #
 # TRL's documentation advises batches below 32 for LoRA, since it loses more by large ones, at any rank;
 # Tinker's primer has it too. We train on the same number of tokens in batches of 8, 32 and 128: fewer, larger
@@ -474,9 +474,9 @@ ll.gap_table(growth, unit="nats per token")
 # %% [markdown]
 # WHAT_CAME_OUT_7
 #
-# ## 8. Your own choice (*core*)
+# ## 8. Your own choice
 #
-# ### Exercise 10.4: your own choice (*core*, 7 minutes)
+# ### Exercise 10.4: your own choice (7 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
 # gave it to you; alone, leave it empty.
@@ -511,7 +511,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Question 10.5: a colleague's verdict (written, 6 minutes, 3 points)
+# ### Question 10.5: a colleague's verdict (*extra*, written, 6 minutes, 3 points)
 #
 # A colleague trained a model once with LoRA and once in full, both at the rate 1e-3 and for the same steps.
 # The fully tuned one did worse on the old text. "So LoRA protects the model from forgetting", she
@@ -522,7 +522,7 @@ verdict.require()
 # WRITTEN_ANSWER
 
 # %% [markdown]
-# ## 9. The same in PEFT (*core*)
+# ## 9. The same in PEFT
 #
 # The same config, seed and batches in PEFT: the same run. And one thing that no table above shows. An
 # adapter can be switched off: then the base's loss is what it was, to the last bit. What LoRA forgets, it

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
 
-from ..checks.core import Wrong
+from ..checks.core import Wrong, number
 
 
 def whole(rng: torch.Generator, low: int, high: int) -> int:
@@ -35,15 +34,6 @@ def items(actual: Any, count: int, what: str) -> list[Any]:
     if isinstance(actual, str | dict) or not hasattr(actual, "__len__") or len(actual) != count:
         raise Wrong(f"Return {what}, in this order; got {actual!r}.")
     return list(actual)
-
-
-def number(actual: Any) -> float:
-    """A number of Python, of NumPy or a tensor of one element; `Wrong` for anything else."""
-    if isinstance(actual, torch.Tensor) and actual.numel() == 1:
-        actual = actual.item()
-    if isinstance(actual, bool) or not isinstance(actual, numbers.Real):
-        raise Wrong(f"Return a number; got {type(actual).__name__}.")
-    return float(actual)
 
 
 # --- 10.1 ------------------------------------------------------------------------------------
@@ -119,7 +109,7 @@ def _check_sweep(answer: Callable[..., Any], rng: torch.Generator, sweep: _Sweep
         raise Wrong(_why_this_rate(number(rate), sweep))
     _check_fresh_mean(number(loss), sweep, right)
     edges = (min(sweep.loss), max(sweep.loss))
-    if type(at_edge).__name__ not in ("bool", "bool_"):
+    if not isinstance(at_edge, bool):
         raise Wrong(f"at_edge is True or False; got {at_edge!r}.")
     if bool(at_edge) != (right in edges):
         raise Wrong(_why_this_edge(bool(at_edge), right, edges))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..checks.core import Wrong
-from .checks import number, same, spread, whole
+from ..checks.core import Wrong, number
+from .checks import same, spread, whole
 
 
 class _Curves(NamedTuple):

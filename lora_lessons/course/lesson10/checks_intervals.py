@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ..checks.core import Wrong
-from .checks import items, number, same, shuffled, spread
+from ..checks.core import Wrong, number
+from .checks import items, same, shuffled, spread
 
 T95 = (
     12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216, 2.22814,

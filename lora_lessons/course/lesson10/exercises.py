@@ -25,6 +25,7 @@ EXERCISES = [
             "tuning)).",
         ),
         check=check_pick,
+        takes=("runs", "tuning", "fresh"),
     ),
     Exercise(
         name="paired_interval",
@@ -40,6 +41,7 @@ EXERCISES = [
             "t[n - 1] * stdev(gaps) / math.sqrt(n).",
         ),
         check=check_paired_interval,
+        takes=("a", "b", "t"),
     ),
     Exercise(
         name="forgetting_at",
@@ -55,6 +57,7 @@ EXERCISES = [
             "(base[i] - base[i - 1]). If i is 0: base[0]. After the loop: None.",
         ),
         check=check_forgetting_at,
+        takes=("target", "base", "goal"),
     ),
     MY_CHOICE,
 ]

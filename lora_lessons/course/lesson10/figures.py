@@ -8,6 +8,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ...experiments.learning_and_forgetting import score
+from ..drawing import Drawing
 from ..plots import PALETTE, new_figure
 from ..statistics import half_width95
 from .questions import FULL, LARGE, LORA, arms, rates, runs
@@ -27,11 +28,31 @@ def colour(arm: str) -> str:
     return COLOURS.get(arm, PALETTE[1])
 
 
-def protocol() -> Figure:
-    """PLACEHOLDER"""
-    figure, (axis,) = new_figure(about="The protocol of a search")
-    axis.plot([0, 1], [0, 1], label="x")
-    return figure
+def protocol() -> Drawing:
+    """The protocol of a search: who chooses, who measures, and what an edge asks for."""
+    drawing = Drawing(
+        "The protocol of a search",
+        "Every rate of the grid runs on the tuning seeds. The lowest mean is chosen. If it lies at "
+        "an edge of the grid, an arrow leads back: widen the grid. If it lies inside, that one "
+        "rate runs on fresh seeds, which chose nothing, and their mean with its interval is "
+        "reported.",
+        820,
+        230,
+    )
+    grid = drawing.box(10, 40, 160, 70, ["every rate", "on tuning seeds"])
+    choose = drawing.box(225, 40, 150, 70, ["choose", "lowest mean"])
+    fresh = drawing.box(430, 40, 160, 70, ["that rate alone", "on fresh seeds"])
+    report = drawing.box(645, 40, 160, 70, ["report", "mean ± interval"])
+    drawing.arrow(grid.right, choose.left)
+    drawing.arrow(choose.right, fresh.left, label="inside")
+    drawing.arrow(fresh.right, report.left)
+    low = 180
+    drawing.arrow(
+        choose.bottom, (choose.bottom[0], low), (grid.bottom[0], low), grid.bottom, dashed=True
+    )
+    drawing.label((choose.bottom[0] + grid.bottom[0]) / 2, low - 8, "at an edge: widen the grid")
+    drawing.label(fresh.bottom[0], 134, "they chose nothing")
+    return drawing
 
 
 # --- rates -------------------------------------------------------------------------------------

@@ -1,0 +1,392 @@
+"""Lesson 10: its runs are those of `fit`, its questions read them rightly, its page its numbers."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from statistics import mean
+
+import numpy as np
+import pytest
+import torch
+
+import lora_lessons as ll
+from lora_lessons.base.tokens import TokenBatches
+from lora_lessons.course.checks.core import RIGHT
+from lora_lessons.course.ledger import load_claims
+from lora_lessons.course.lesson10 import card_table, explorer, figures, order, questions
+from lora_lessons.experiments import learning_and_forgetting as experiment
+from lora_lessons.experiments import lesson10 as pieces
+from lora_lessons.seeding import seed_everything
+from lora_lessons.train.loop import evaluate, fit
+
+LESSON = ll.lesson("10")
+SMALL = {
+    "steps": 4,
+    "batch_size": 2,
+    "length": 16,
+    "eval_every": 2,
+    "blocks_each": 4,
+    "dtype": "float64",
+}
+RATES = {"LoRA, r = 8": [1e-3, 4e-3], "full": [1e-3]}
+
+
+# --- unusual right answers ---------------------------------------------------------------------
+
+RIGHT_ANSWERS = {
+    "pick": {
+        "with NumPy": """
+def pick(runs, tuning, fresh):
+    import numpy as np
+    table = np.array(runs, dtype=float)
+    table[np.isnan(table[:, 2]), 2] = np.inf
+    rates = np.unique(table[:, 0])
+    of = lambda lr, seeds: table[(table[:, 0] == lr) & np.isin(table[:, 1], seeds), 2].mean()
+    best = rates[np.argmin([of(lr, tuning) for lr in rates])]
+    return best, of(best, fresh), best == rates.min() or best == rates.max()
+""",
+        "one pass over the runs": """
+def pick(runs, tuning, fresh):
+    sums = {}
+    for lr, seed, loss in runs:
+        total = sums.setdefault(lr, [0.0, 0.0])
+        total[seed in fresh] += float("inf") if loss != loss else loss
+    best = min(sums, key=lambda lr: sums[lr][0])
+    return [best, sums[best][1] / len(fresh), not min(sums) < best < max(sums)]
+""",
+        "with a sort": """
+def pick(runs, tuning, fresh):
+    bad = lambda v: math.inf if math.isnan(v) else v
+    means = sorted(
+        (sum(bad(v) for r, s, v in runs if r == lr and s in tuning), lr)
+        for lr in {r for r, _, _ in runs}
+    )
+    best = means[0][1]
+    later = [bad(v) for r, s, v in runs if r == best and s in set(fresh)]
+    rates = [lr for _, lr in means]
+    return best, sum(later) / len(later), best in (min(rates), max(rates))
+""",
+    },
+    "paired_interval": {
+        "with NumPy": """
+def paired_interval(a, b, t):
+    import numpy as np
+    d = np.array([a[s] - b[s] for s in sorted(a)])
+    return d.mean(), t[len(d) - 1] * d.std(ddof=1) / np.sqrt(len(d))
+""",
+        "with torch": """
+def paired_interval(a, b, t):
+    d = torch.tensor([a[s] - b[s] for s in b], dtype=torch.float64)
+    return d.mean(), t[d.numel() - 1] * d.std() / d.numel() ** 0.5
+""",
+        "by hand": """
+def paired_interval(a, b, t):
+    d = [a[s] - b[s] for s in a]
+    n, m = len(d), sum(d) / len(d)
+    return [m, t[n - 1] * (sum((x - m) ** 2 for x in d) / (n - 1) / n) ** 0.5]
+""",
+    },
+    "forgetting_at": {
+        "with pairs": """
+def forgetting_at(target, base, goal):
+    if target[0] <= goal:
+        return base[0]
+    for (t0, b0), (t1, b1) in zip(zip(target, base), zip(target[1:], base[1:])):
+        if t0 > goal >= t1:
+            return b1 + (goal - t1) / (t0 - t1) * (b0 - b1)
+""",
+        "with NumPy": """
+def forgetting_at(target, base, goal):
+    import numpy as np
+    below = np.flatnonzero(np.array(target) <= goal)
+    if not len(below):
+        return None
+    i = below[0]
+    if i == 0:
+        return base[0]
+    return np.interp(goal, [target[i], target[i - 1]], [base[i], base[i - 1]])
+""",
+        "recursion": """
+def forgetting_at(target, base, goal):
+    if not target:
+        return None
+    if target[0] <= goal:
+        return base[0]
+    if len(target) > 1 and target[1] <= goal:
+        w = (target[0] - goal) / (target[0] - target[1])
+        return (1 - w) * base[0] + w * base[1]
+    return forgetting_at(target[1:], base[1:], goal)
+""",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        pytest.param(name, source, id=f"{name}, {label}")
+        for name, answers in RIGHT_ANSWERS.items()
+        for label, source in answers.items()
+    ],
+)
+def test_an_unusual_right_answer_passes(name, source):
+    scope = {"torch": torch, "math": math, "__name__": "__main__"}
+    exec(source, scope)
+    for seed in range(10):
+        verdict = getattr(LESSON.check, name)(scope[name], seed=seed)
+        assert verdict.outcome == RIGHT, str(verdict)
+
+
+# --- the runs ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return experiment.make_bench(**SMALL)
+
+
+def test_a_run_of_many_adapters_is_the_run_alone(bench):
+    (row,) = experiment.run_arm(bench, "LoRA, r = 8", [4e-3], [3])
+    seed_everything(3)
+    base, _ = ll.load_base("nano", dtype=torch.float64)
+    model = ll.get_peft_model(base, experiment.ARMS["LoRA, r = 8"].config())
+    batches = TokenBatches(bench.train_ids, 2, 16, seed=3)
+    fit(model, batches, steps=4, lr=4e-3, seed=3, progress=False)
+    for text, rows in bench.texts.items():
+        assert row[text][-1] == pytest.approx(evaluate(model, rows), abs=1e-9)
+
+
+def test_full_fine_tuning_leaves_the_base_as_it_was(bench):
+    before = {name: value.clone() for name, value in bench.model.state_dict().items()}
+    first, again = (experiment.run_arm(bench, "full", [1e-3], [0])[0] for _ in range(2))
+    assert first == again and first["target"][0] != first["target"][-1]
+    after = bench.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_the_first_measurement_is_the_base(bench):
+    rows = experiment.run_arm(bench, "LoRA, r = 8", [1e-3, 1e-1], [0])
+    rows += experiment.run_arm(bench, "full", [1e-3], [0])
+    for text, ids in bench.texts.items():
+        starts = [row[text][0] for row in rows]
+        assert starts == pytest.approx([evaluate(bench.model, ids)] * 3)
+    assert all(len(row["base"]) == len(bench.eval_steps()) == 3 for row in rows)
+
+
+def test_weight_decay_reaches_the_run(bench):
+    plain, decayed = (
+        experiment.run_arm(bench, arm, [1e-2], [0])[0] for arm in ("full", "full, decay 1")
+    )
+    assert plain["target"][-1] != decayed["target"][-1]
+
+
+def test_a_run_that_diverges_is_filled_up_with_nan(bench, monkeypatch):
+    monkeypatch.setattr(experiment, "fit", lambda model, batches, valid, **how: valid(model))
+    (row,) = experiment.run_arm(bench, "full", [1.0], [0])
+    assert math.isfinite(row["target"][0]) and all(map(math.isnan, row["target"][1:]))
+    assert experiment.score(row, "last") == math.inf == experiment.score(row, "best")
+    rows = [row, {**row, "lr": 1e-3, "target": [5.0, 4.0, 4.5]}]
+    assert experiment.best_rate(rows, "full") == 1e-3
+
+
+def test_the_rate_is_chosen_on_the_tuning_seeds_alone():
+    found = experiment.tune_and_measure(
+        RATES, tuning_seeds=(10,), seeds=(0, 1), rivals=[("full", "full", 0.5)], **SMALL
+    )
+    assert {row["seed"] for row in found["tuning"]} == {10}
+    assert {row["seed"] for row in found["rows"]} == {0, 1}
+    assert found["chosen"] == {arm: experiment.best_rate(found["tuning"], arm) for arm in RATES}
+    assert questions.rates(found["rows"], "full") == [5e-4, 1e-3]
+    assert found["trained"]["LoRA, r = 8"] < found["trained"]["full"]
+    every = experiment.tune_and_measure(
+        RATES, tuning_seeds=(10,), seeds=(0,), all_rates=True, **SMALL
+    )
+    assert questions.rates(every["rows"], "LoRA, r = 8") == RATES["LoRA, r = 8"]
+
+
+def test_as_many_numbers_train_as_are_counted(bench):
+    config = experiment.ARMS["LoRA, r = 64"].config()
+    with pytest.warns(UserWarning, match="r=64 is above the size"):
+        adapted = ll.get_peft_model(ll.load_base("nano")[0], config)
+    trained = adapted.get_nb_trainable_parameters()[0]
+    assert experiment.trained_numbers(bench, "LoRA, r = 64") == trained
+
+
+def test_equal_tokens_at_every_batch_size():
+    found = experiment.batch_sizes(
+        {"1": RATES, "2": RATES}, tokens=64, length=16, tuning_seeds=(10,), seeds=(0,),
+        blocks_each=4, dtype="float64",
+    )  # fmt: skip
+    assert [found[size]["eval_steps"][-1] * int(size) * 16 for size in found] == [64, 64]
+
+
+def test_rows_are_spread_over_the_whole():
+    rows = torch.arange(100)[:, None]
+    assert experiment.spread(rows, 3).flatten().tolist() == [0, 50, 99]
+    assert len(experiment.spread(rows, 500)) == 100
+
+
+def test_an_unknown_arm_is_named(bench):
+    with pytest.raises(ValueError, match="no arm 'ful'; did you mean 'full'"):
+        experiment.run_arm(bench, "ful", [1e-3], [0])
+
+
+def test_the_pieces_agree_with_the_courses_own():
+    a, b = {0: 4.0, 7: 4.3, 2: 4.1}, {2: 4.05, 0: 4.02, 7: 4.21}
+    gap = ll.paired_gap(a, b)
+    assert pieces.paired_interval(a, b) == pytest.approx((gap.mean, gap.half), rel=1e-4)
+
+
+# --- the questions ------------------------------------------------------------------------------
+
+
+def row(arm, lr, seed, target, base, **more):
+    return {"arm": arm, "lr": lr, "seed": seed, "target": target, "base": base, **more}
+
+
+LORA, FULL = questions.LORA, questions.FULL
+TOY = {
+    "eval_steps": [0, 10, 20],
+    "before": {"target": 5.0, "base": 3.0},
+    "chosen": {LORA: 2e-3, FULL: 1e-3},
+    "tuning": [
+        row(LORA, 2e-3, 9, [5.0, 4.5, 4.002], [3.0, 3.2, 3.5]),
+        row(FULL, 1e-3, 9, [5.0, 4.0, 3.8], [3.0, 3.4, 3.9]),
+        row(FULL, 1e-4, 9, [5.0, 4.4, 3.9], [3.0, 3.1, 3.2]),
+    ],
+    "rows": [
+        new
+        for seed, more in enumerate((0.0, 0.01, 0.02))
+        for new in (
+            row(LORA, 2e-3, seed, [5.0, 4.5, 4.0 - more], [3.0, 3.2, 3.5 + more]),
+            row(FULL, 1e-3, seed, [5.0, 4.0, 3.8], [3.0, 3.4 + 2 * more, 3.9]),
+            row(FULL, 1e-4, seed, [5.0, 4.4, 3.9], [3.0, 3.1, 3.2]),
+        )
+    ],
+}
+
+
+def test_the_goal_is_one_that_every_run_reaches():
+    assert questions.late_goal(TOY) == pytest.approx(4.01)
+
+
+def test_equal_steps_compares_the_ends():
+    gaps = questions.equal_steps(TOY)
+    assert gaps["target"].mean == pytest.approx(mean((0.2, 0.19, 0.18)))
+    assert gaps["base"].mean == pytest.approx(-0.39)
+
+
+def test_equal_target_compares_at_the_goal_and_each_at_its_gentlest():
+    assert questions.gentlest_rate(TOY["tuning"], FULL, 4.01) == 1e-4
+    best, gentle = questions.equal_target(TOY, 4.01)
+    assert best.second.endswith("0.001") and gentle.second.endswith("0.0001")
+    full = questions.at_goal(questions.runs(TOY["rows"], FULL, 1e-4), 4.01)
+    assert full[0] == pytest.approx(3.1 + 0.1 * (4.4 - 4.01) / 0.5)
+    assert best.mean > 0 and gentle.mean > best.mean
+    assert best.family == gentle.family and best.holm >= best.p
+
+
+def test_a_goal_that_a_seed_never_reaches_is_no_number():
+    assert questions.at_goal(TOY["rows"][:1], 3.9) is None
+    assert questions.steps_to(TOY["rows"][:1], TOY["eval_steps"], 3.9) is None
+    assert questions.equal_target(TOY, 3.85) == []
+
+
+def test_the_table_says_what_was_not_reached():
+    text = repr(questions.trade_table(TOY, 3.85))
+    assert text.count("not reached") == 2 and "0.002*" in text
+
+
+def test_overfitting_is_read_at_an_equal_training_loss():
+    data = {
+        "before": {"train": 5.0},
+        "chosen": {LORA: 2e-3, FULL: 1e-3},
+        "rows": [
+            row(arm, lr, seed, [5.0, 4.0 + more + seed / 100], [], train=[5.0, 3.0])
+            for arm, lr, more in ((LORA, 2e-3, 0.3), (FULL, 1e-3, 0.0))
+            for seed in range(3)
+        ],
+    }
+    assert questions.training_goals(data) == [4.5, 4.0, 3.5, 3.0]
+    (gap,) = questions.overfitting(data, 3.0)
+    assert gap.mean == pytest.approx(0.3)
+
+
+# --- the order and the card's table --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return {cell.recorded: LESSON.recorded(cell.recorded).data for cell in card_table.CELLS}
+
+
+def test_the_order_is_that_of_the_movements():
+    targets = LESSON.recorded("05_targets").data
+    moved = order.movements(targets)
+    assert list(moved) == sorted(moved, key=lambda name: -moved[name])
+    rows = [row["best"] for row in targets["tuning"] if row["arm"] == "all-linear"]
+    assert moved["learning rate"] == pytest.approx(max(rows) - min(rows))
+
+
+def test_one_rate_serves_every_rank_with_alpha_fixed_alone():
+    best = {rule: [explorer.best_rate(rule, r) for r in explorer.RANKS] for rule in explorer.RULES}
+    assert set(best["alpha = 16"]) == {1e-3}
+    assert all(low >= high for low, high in pairwise(best["alpha = 2r"]))
+    assert len(set(best["alpha = 2r"])) == 3
+
+
+def test_half_of_the_cards_table_stands_with_the_rate_tuned(cells):
+    """As the page says: rank's two cells and high dropout."""
+    gaps = card_table.all_gaps(cells)
+    assert all(gap.settled and gap.mean > 0 for gap in gaps[::2])
+    standing = [
+        cell.quote
+        for cell, own in zip(card_table.CELLS, gaps[1::2], strict=True)
+        if own.settled and own.mean > 0
+    ]
+    assert [quote.partition(":")[0] for quote in standing] == [
+        "r, too low", "r, too high", "lora_dropout, too high"
+    ]  # fmt: skip
+    assert card_table.standing(cells) == 3
+
+
+def test_a_rate_at_the_edge_is_said(cells):
+    text = repr(card_table.card_table(cells))
+    edges = [cell for cell in card_table.CELLS if card_table.at_an_edge(cell, cells[cell.recorded])]
+    assert text.count("at the edge") == len(edges) == 3
+
+
+def test_the_cells_are_those_of_the_card(cells):
+    quotes = {claim.quote for claim in load_claims()}
+    assert {cell.quote for cell in card_table.CELLS} <= quotes
+    for cell in card_table.CELLS:
+        for value in (cell.extreme, cell.middle):
+            rows = cell.rows(card_table.runs_of(cells[cell.recorded]), value)
+            assert {row["seed"] for row in rows} == {0, 1, 2, 3, 4}
+
+
+# --- the pictures ---------------------------------------------------------------------------------
+
+
+def test_the_explorer_draws_the_recorded_losses():
+    figure = explorer.draw("alpha = 16", 64, 1e-3)
+    mine = next(line for line in figure.axes[0].lines if line.get_label() == "r = 64")
+    expected = [mean(explorer.losses("alpha = 16", 64, lr)) for lr in explorer.RATES]
+    assert np.allclose(mine.get_ydata(), expected)
+    assert "r = 64" in explorer.alt("alpha = 16", 64, 1e-3)
+
+
+def test_the_drawing_tells_what_it_shows():
+    drawing = figures.protocol()
+    for words in ("every rate", "on fresh seeds", "at an edge: widen the grid"):
+        assert words in drawing.svg
+
+
+def test_the_trade_draws_each_arms_chosen_rate_and_those_below():
+    figure = figures.trade({"toy": TOY}, {"toy": 4.01})
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels[:3] == ["LoRA, r = 8, 0.002", "full, 0.001", "full, 0.0001"]
+    full = figure.axes[0].lines[1]
+    assert np.allclose(full.get_ydata(), [5.0, 4.0, 3.8])
+    assert np.allclose(full.get_xdata(), [3.0, 3.42, 3.9])
