@@ -355,7 +355,7 @@ lesson.compare(
 )
 
 # %% tags=["nbval-ignore-output"]
-gentle = {arm: questions.gentlest_rate(recorded.data["tuning"], arm, goal) for arm in best}
+gentle = {arm: questions.gentlest_rate(recorded.data, arm, goal) for arm in best}
 lesson.compare(
     "gentle",
     {arm: questions.at_goal(questions.runs(rows, arm, lr), goal) for arm, lr in gentle.items()},
@@ -364,16 +364,44 @@ lesson.compare(
 )
 
 # %% [markdown]
-# All of it in one table: LoRA's loss on the base's text less full fine-tuning's, where the target has the
-# same loss. First each at its best rate, then each at the rate that forgets least (chosen on the tuning
-# seeds), then each at a low rate for four times the steps.
+# The same as differences. After equal steps, LoRA less full fine-tuning on both texts; full fine-tuning
+# also at a quarter of its best rate:
+
+# %%
+ll.gap_table(questions.equal_steps(recorded.data), unit="nats per token")
+
+# %% [markdown]
+# And the base's loss where the target has reached the goal: each at its best rate, each at the rate that
+# forgets least (chosen on the tuning seeds), each at a low rate for four times the steps.
 
 # %%
 ll.gap_table(questions.equal_target(recorded.data, goal, slow.data), unit="nats per token")
 
 # %% [markdown]
-# WHAT_CAME_OUT_4
+# **What came out**, on the decoder:
 #
+# - *Equal steps, best rates:* the paper's picture. LoRA learns less and forgets less, by 0.112 ± 0.017.
+# - *Equal target loss:* it turns round. Full fine-tuning has forgotten less, by 0.094 ± 0.016 at the best
+#   rates, by 0.206 ± 0.018 at the gentlest. r = 64 and four times the steps at a low rate do not change that.
+# - *Equal steps again:* full fine-tuning at a quarter of its best rate learns more **and** forgets less than
+#   LoRA at its best.
+#
+# So on this model the rate decides more than the method. Stopping full fine-tuning early is what "equal
+# target" means; a lower rate does better still; weight decay of 0.1 or 1 takes less than 0.01 off.
+#
+# **Not settled:** SmolLM2, whose full fine-tuning was not run, and larger models. On the nano, live, LoRA
+# trains 17 % of the weights, on the decoder 4 %. Is the order the same? Of two rates that are level for the
+# target the lower forgets less, so it may turn on which of them the search picked.
+
+# %% tags=["nbval-ignore-output"]
+for title, data in both.items():
+    print(f"{title}: LoRA trains {data['trained'][questions.LORA] / data['trained']['full']:.0%}")
+ll.gap_table(questions.equal_target(live, goals["nano, live"]), unit="nats per token, nano")
+
+# %%
+ll.gap_table(questions.decay_gaps(recorded.data, goal), unit="nats per token")
+
+# %% [markdown]
 # ## 5. Little data: does LoRA over-fit less?
 #
 # "Less overfitting", says the card. A run that has learnt less of its training text by heart looks less
@@ -383,7 +411,7 @@ ll.gap_table(questions.equal_target(recorded.data, goal, slow.data), unit="nats 
 # %% tags=["nbval-ignore-output"]
 lesson.predict(
     "overfit",
-    "At an equal loss on the training text: which has the lower loss on unseen text?",
+    "Training loss down from 4.9 to 3.0 in both: which has the lower loss on unseen text?",
     options=CHOICES,
 )
 
@@ -395,25 +423,34 @@ little
 ll.show(figures.overfit(little.data))
 
 # %% tags=["nbval-ignore-output"]
-learnt = questions.training_goals(little.data)[-1]
-rows_little = {
+little_runs = {
     arm: questions.runs(little.data["rows"], arm, little.data["chosen"][arm]) for arm in best
 }
 lesson.compare(
     "overfit",
     {
-        arm: questions.at_goal(mine, learnt, text="target", by="train")
-        for arm, mine in rows_little.items()
+        arm: questions.at_goal(mine, 3.0, text="target", by="train")
+        for arm, mine in little_runs.items()
     },
     best="lowest",
     tied="cannot be told",
 )
 
 # %%
+learnt = questions.training_goals(little.data)
 ll.gap_table(questions.overfitting(little.data, learnt), unit="nats per token")
 
 # %% [markdown]
-# WHAT_CAME_OUT_5
+# And the best that each arm passes on the way, where early stopping would stop:
+
+# %%
+ll.gap_table(questions.best_losses(little.data), unit="nats per token")
+
+# %% [markdown]
+# **What came out:** while the training loss falls to 4.0, LoRA is the better one on unseen text, by
+# 0.0322 ± 0.0078 there. From 3.5 on, where the unseen loss rises, it is the worse one, and the gap grows. So
+# "less overfitting" holds early and turns round where over-fitting begins. Stopped at their best, full
+# fine-tuning is ahead of LoRA, r = 8, by 0.0160 ± 0.0084.
 #
 # ## 6. The card's table, cell by cell
 #
@@ -432,7 +469,13 @@ card_table.card_table(cells)
 lesson.compare("cells", card_table.standing(cells), unit="cells")
 
 # %% [markdown]
-# WHAT_CAME_OUT_6
+# **What came out:** at one rate every cell holds. With the rate tuned three of six do: low rank, high rank,
+# high dropout. A bad alpha is undone by its own rate (−0.006 ± 0.012 and −0.0002 ± 0.0068), and low dropout's
+# cell turns round by less than a thousandth.
+#
+# Three comparisons have a best rate at the edge of the grid of then, and are open for that. For high rank
+# section 5 closes it: rates inside the grid, and the *lowest* loss of r = 64 is below that of r = 8, by
+# 0.0076 ± 0.0056. High rank over-fits if you let it run; stopped in time it does not.
 #
 # ## 7. Larger batches (*extra*)
 #
@@ -472,7 +515,9 @@ ll.gap_table(questions.batch_gaps(batch.data), unit="nats per token")
 ll.gap_table(growth, unit="nats per token")
 
 # %% [markdown]
-# WHAT_CAME_OUT_7
+# **What came out:** the advice holds here. LoRA is behind at every size, and by 0.030 ± 0.011 more at 128 than
+# at 8. Its best rate rises eight-fold over the sixteen-fold batch, full fine-tuning's four-fold. A sweep of
+# batch sizes at one rate would have measured the rate.
 #
 # ## 8. Your own choice
 #
@@ -519,7 +564,12 @@ verdict.require()
 # which two numbers of this page speak for it?
 
 # %% [markdown] nbgrader={"schema_version": 3, "grade": true, "grade_id": "verdict_on_forgetting", "locked": false, "points": 3, "solution": true, "task": false}
-# WRITTEN_ANSWER
+# Her rate is near LoRA's best and four times full fine-tuning's best, so the second arm was simply run too
+# hot. One run each has no spread. And equal steps are not equal learning: the arm that learnt less kept
+# more. I would tune both on seeds of their own, then read the old text's loss where the new text's loss is
+# the same, on fresh seeds, with lower rates of full fine-tuning among the rivals. On this page LoRA forgets
+# less after equal steps, by 0.112 ± 0.017, but at an equal target loss it is full fine-tuning that forgets
+# less, by 0.094 ± 0.016. For a larger model neither is shown.
 
 # %% [markdown]
 # ## 9. The same in PEFT

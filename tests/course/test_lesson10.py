@@ -272,19 +272,35 @@ def test_the_goal_is_one_that_every_run_reaches():
 
 
 def test_equal_steps_compares_the_ends():
-    gaps = questions.equal_steps(TOY)
-    assert gaps["target"].mean == pytest.approx(mean((0.2, 0.19, 0.18)))
-    assert gaps["base"].mean == pytest.approx(-0.39)
+    target, base = questions.equal_steps(TOY)
+    assert target.mean == pytest.approx(mean((0.2, 0.19, 0.18)))
+    assert base.mean == pytest.approx(-0.39)
+    quarter = [{**r, "lr": r["lr"] * 2.5} if r["lr"] == 1e-4 else r for r in TOY["rows"]]
+    gaps = questions.equal_steps({**TOY, "rows": quarter})
+    assert [gap.second for gap in gaps] == ["full, 0.001"] * 2 + ["full, 0.00025"] * 2
+    assert gaps[3].mean == pytest.approx(0.31)
 
 
 def test_equal_target_compares_at_the_goal_and_each_at_its_gentlest():
-    assert questions.gentlest_rate(TOY["tuning"], FULL, 4.01) == 1e-4
+    assert questions.gentlest_rate(TOY, FULL, 4.01) == 1e-4
     best, gentle = questions.equal_target(TOY, 4.01)
     assert best.second.endswith("0.001") and gentle.second.endswith("0.0001")
     full = questions.at_goal(questions.runs(TOY["rows"], FULL, 1e-4), 4.01)
     assert full[0] == pytest.approx(3.1 + 0.1 * (4.4 - 4.01) / 0.5)
     assert best.mean > 0 and gentle.mean > best.mean
     assert best.family == gentle.family and best.holm >= best.p
+
+
+def test_a_rate_that_fresh_runs_do_not_bring_to_the_goal_is_out():
+    late = [{**r, "target": [5.0, 4.8, 4.6]} if r["lr"] == 1e-4 else r for r in TOY["rows"]]
+    assert questions.gentlest_rate({**TOY, "rows": late}, FULL, 4.01) == 1e-3
+    assert questions.gentlest_rate(TOY, FULL, 1.0) is None
+
+
+def test_decay_is_compared_at_one_rate():
+    decayed = [{**r, "arm": "full, decay 1", "base": [3.0, 3.5, 4.0]} for r in TOY["rows"][1::3]]
+    (gap,) = questions.decay_gaps({**TOY, "rows": [*TOY["rows"], *decayed]}, 4.01)
+    assert gap.first == "full, decay 1, 0.001" and gap.mean > 0
 
 
 def test_a_goal_that_a_seed_never_reaches_is_no_number():
@@ -309,8 +325,10 @@ def test_overfitting_is_read_at_an_equal_training_loss():
         ],
     }
     assert questions.training_goals(data) == [4.5, 4.0, 3.5, 3.0]
-    (gap,) = questions.overfitting(data, 3.0)
-    assert gap.mean == pytest.approx(0.3)
+    early, late = questions.overfitting(data, [4.0, 3.0])
+    assert (early.mean, late.mean) == (pytest.approx(0.15), pytest.approx(0.3))
+    (best,) = questions.best_losses(data)
+    assert best.mean == pytest.approx(0.3)
 
 
 # --- the order and the card's table --------------------------------------------------------------
@@ -390,3 +408,71 @@ def test_the_trade_draws_each_arms_chosen_rate_and_those_below():
     full = figure.axes[0].lines[1]
     assert np.allclose(full.get_ydata(), [5.0, 4.0, 3.8])
     assert np.allclose(full.get_xdata(), [3.0, 3.42, 3.9])
+
+
+# --- what the page says ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return LESSON.recorded("10_forgetting").data
+
+
+def test_after_equal_steps_lora_learns_less_and_forgets_less(decoder):
+    target, base, target_low, base_low = questions.equal_steps(decoder)
+    assert target.settled and target.mean > 0 and base.settled and base.mean < 0
+    assert target_low.settled and base_low.settled and min(target_low.mean, base_low.mean) > 0
+
+
+def test_at_an_equal_target_full_fine_tuning_forgets_less(decoder):
+    slow = LESSON.recorded("10_forgetting_slow").data
+    gaps = questions.equal_target(decoder, questions.late_goal(decoder), slow)
+    assert len(gaps) == 6 and all(gap.settled and gap.mean > 0 for gap in gaps)
+
+
+def test_lora_reaches_the_goal_at_one_rate_and_full_fine_tuning_at_four(decoder):
+    goal = questions.late_goal(decoder)
+    reached = {arm: questions.by_gentleness(decoder["rows"], arm, goal) for arm in (LORA, FULL)}
+    assert [len(reached[arm]) for arm in (LORA, FULL)] == [1, 4]
+    steps = [
+        questions.steps_to(
+            questions.runs(decoder["rows"], arm, decoder["chosen"][arm]),
+            decoder["eval_steps"],
+            goal,
+        )
+        for arm in (LORA, FULL)
+    ]
+    assert [round(count) for count in steps] == [336, 72]
+
+
+def test_every_chosen_rate_lies_inside_its_grid(decoder):
+    little, batch = (LESSON.recorded(name).data for name in ("10_little_data", "10_batch_size"))
+    for data in (decoder, little, *batch.values()):
+        for arm, lr in data["chosen"].items():
+            tried = questions.rates(data["tuning"], arm)
+            assert tried[0] < lr < tried[-1], (arm, lr)
+
+
+def test_weight_decay_takes_less_than_a_hundredth_off(decoder):
+    gaps = questions.decay_gaps(decoder, questions.late_goal(decoder))
+    assert [gap.first for gap in gaps] == ["full, decay 0.1, 0.00025", "full, decay 1, 0.00025"]
+    assert all(-0.01 < gap.mean < 0 for gap in gaps)
+
+
+def test_lora_over_fits_less_until_over_fitting_begins():
+    data = LESSON.recorded("10_little_data").data
+    gaps = questions.overfitting(data, questions.training_goals(data))
+    assert all(gap.settled for gap in gaps)
+    assert [gap.mean > 0 for gap in gaps] == [False, False, True, True, True, True, True]
+    lora, _, ranks = questions.best_losses(data)
+    assert lora.settled and lora.mean > 0 and ranks.settled and ranks.mean < 0
+
+
+def test_the_gap_grows_with_the_batch():
+    data = LESSON.recorded("10_batch_size").data
+    growth = questions.batch_growth(data)
+    assert growth.settled and growth.mean > 0
+    rises = {
+        arm: data["128"]["chosen"][arm] / data["8"]["chosen"][arm] for arm in data["8"]["chosen"]
+    }
+    assert rises == pytest.approx({LORA: 8, FULL: 4})

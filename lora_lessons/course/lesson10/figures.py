@@ -78,12 +78,24 @@ def rate_curves(results: Mapping[str, Data], by: str = "last") -> Figure:
     for axis, (title, data) in zip(axes, results.items(), strict=True):
         for i, arm in enumerate(data["chosen"]):
             _rate_curve(axis, data, arm, MARKERS[i], by)
-        axis.set_xscale("log", base=10)
+        tried = sorted({row["lr"] for row in data["tuning"]})[::2]
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(tried, [f"{lr:g}" for lr in tried])
         axis.set_xlabel("learning rate")
         axis.set_ylabel(f"target loss, {by} (nats per token)")
         axis.set_title(title)
-        axis.legend()
+    legend_below(figure, columns=3)
     return figure
+
+
+def legend_below(figure: Figure, columns: int) -> None:
+    """One legend for all panels, below them; a name that several have stands once."""
+    entries = {
+        label: handle
+        for axis in figure.axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
 
 
 def _rate_curve(axis: Axes, data: Data, arm: str, marker: str, by: str) -> None:

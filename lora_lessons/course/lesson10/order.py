@@ -48,7 +48,9 @@ def best_rates_table() -> Table:
         cells = []
         for rule in RULES:
             lr = best_rate(rule, r)
-            cells.append(f"{lr:g} ({mean(losses(rule, r, lr)):.3f})")
+            edge = "*" if lr in (RATES[0], RATES[-1]) else ""
+            cells.append(f"{lr:g}{edge} ({mean(losses(rule, r, lr)):.3f})")
         rows.append([str(r), *cells])
-    note = f"Best rate of {', '.join(f'{lr:g}' for lr in RATES)}, and the loss there; five seeds."
+    note = f"Best rate of {', '.join(f'{lr:g}' for lr in RATES)}, and the loss there; five seeds. "
+    note += "* at the edge: a lower one may be better."
     return Table(["r", *RULES], rows, note=note)

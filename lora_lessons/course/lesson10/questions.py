@@ -71,50 +71,72 @@ def name(arm: str, lr: float) -> str:
     return f"{arm}, {lr:.3g}"
 
 
-def _gap(one: tuple[str, float], other: tuple[str, float], find: Callable[..., Any]) -> Gap:
-    return paired_gap(find(*one), find(*other), (name(*one), name(*other)))
+def equal_steps(data: Data, arm: str = LORA) -> list[Gap]:
+    """LoRA less full fine-tuning after the same steps, on both texts, as one family.
+
+    LoRA at its best rate; full fine-tuning at its own, and at a quarter of that.
+    """
+    one, best = (arm, data["chosen"][arm]), data["chosen"][FULL]
+    gaps = []
+    for lr in (best, best / 4):
+        for text in ("target", "base"):
+            ends = [at_the_end(runs(data["rows"], *who), text) for who in (one, (FULL, lr))]
+            if all(ends):
+                gaps.append(paired_gap(*ends, (f"{text}: {name(*one)}", name(FULL, lr))))
+    return family(gaps, "after the same steps")
 
 
-def equal_steps(data: Data, arm: str = LORA) -> dict[str, Gap]:
-    """Text -> how far LoRA lies above full fine-tuning after the same steps, each at its best
-    rate."""
-    pair = [(a, data["chosen"][a]) for a in (arm, FULL)]
-    return {
-        text: _gap(*pair, lambda a, lr, text=text: at_the_end(runs(data["rows"], a, lr), text))
-        for text in ("target", "base")
-    }
-
-
-def gentlest_rate(rows: Rows, arm: str, goal: float) -> float | None:
-    """The rate whose runs have the lowest mean base loss at the goal; None if none reaches it."""
+def by_gentleness(rows: Rows, arm: str, goal: float) -> list[float]:
+    """The rates whose runs all reach the goal, the one with the lowest base loss there first."""
     found = {lr: at_goal(runs(rows, arm, lr), goal) for lr in rates(rows, arm)}
     means = {lr: mean(values.values()) for lr, values in found.items() if values}
-    return min(means, key=means.__getitem__, default=None)
+    return sorted(means, key=means.__getitem__)
+
+
+def gentlest_rate(data: Data, arm: str, goal: float) -> float | None:
+    """The rate that forgets least at the goal on the tuning seeds.
+
+    Rates that do not reach the goal in every run, the fresh ones too, are out; None if all are.
+    """
+    reached = by_gentleness(data["rows"], arm, goal)
+    return next((lr for lr in by_gentleness(data["tuning"], arm, goal) if lr in reached), None)
 
 
 def equal_target(data: Data, goal: float, slow: Data | None = None) -> list[Gap]:
     """LoRA's base loss less full fine-tuning's at one goal, as one family.
 
-    Each at its best rate for the end; each at the rate that forgets least, which the tuning seeds
-    choose; and, from `slow`, each at a low rate for more steps. Pairs of which one never reaches
-    the goal are left out.
+    Each at its best rate for the end; each at its gentlest; and, from `slow`, each at a low rate
+    for more steps. Pairs of which one never reaches the goal are left out.
     """
     gaps = []
     for arm in (a for a in (LORA, LARGE) if a in data["chosen"]):
-        pairs = [(data["rows"], (arm, data["chosen"][arm]), (FULL, data["chosen"][FULL]))]
-        gentle = [gentlest_rate(data["tuning"], a, goal) for a in (arm, FULL)]
-        if None not in gentle:
-            pairs.append((data["rows"], (arm, gentle[0]), (FULL, gentle[1])))
+        gentle = {a: gentlest_rate(data, a, goal) for a in (arm, FULL)}
+        best = {a: data["chosen"][a] for a in (arm, FULL)}
+        for rates_of in (best, gentle)[: 1 if gentle == best else 2]:
+            gaps += _gap_at(data["rows"], list(rates_of.items()), goal)
         if slow is not None and arm in arms(slow["rows"]):
             lows = [(a, rates(slow["rows"], a)[0]) for a in (arm, FULL)]
-            pairs.append((slow["rows"], *lows))
-        for rows, one, other in pairs:
-            found = [at_goal(runs(rows, *which), goal) for which in (one, other)]
-            if None not in found:
-                more = " (slow)" if slow is not None and rows is slow["rows"] else ""
-                names = (name(*one) + more, name(*other) + more)
-                gaps.append(paired_gap(found[0], found[1], names))
+            gaps += _gap_at(slow["rows"], lows, goal, " (slow)")
     return family(gaps, f"{SAME}, {goal:.2f}")
+
+
+def _gap_at(
+    rows: Rows, pair: Sequence[tuple[str, float | None]], goal: float, more: str = ""
+) -> list[Gap]:
+    """The gap of a pair of (arm, rate) at a goal; none where one of them does not reach it."""
+    if any(lr is None for _, lr in pair):
+        return []
+    found = [at_goal(runs(rows, arm, lr), goal) for arm, lr in pair]
+    names = tuple(name(arm, lr) + more for arm, lr in pair)
+    return [] if None in found else [paired_gap(found[0], found[1], names)]
+
+
+def decay_gaps(data: Data, goal: float) -> list[Gap]:
+    """Full fine-tuning with weight decay less without, at one rate: the base's loss at the goal."""
+    lr = data["chosen"][FULL]
+    rivals = [arm for arm in arms(data["rows"]) if arm.startswith(FULL) and arm != FULL]
+    gaps = [gap for arm in rivals for gap in _gap_at(data["rows"], [(arm, lr), (FULL, lr)], goal)]
+    return family(gaps, f"weight decay, base's loss at {goal:.2f}")
 
 
 def family(gaps: Sequence[Gap], question: str) -> list[Gap]:
@@ -147,15 +169,28 @@ def trade_table(data: Data, goal: float, forget: Forget = forgetting_at, more: R
 # --- over-fitting at an equal training loss ----------------------------------------------------
 
 
-def overfitting(data: Data, goal: float) -> list[Gap]:
-    """LoRA's loss on unseen text less full fine-tuning's where the training text has one loss."""
-    gaps, full = [], at_goal(_chosen(data, FULL), goal, text="target", by="train")
-    for arm in (a for a in (LORA, LARGE) if a in data["chosen"]):
-        mine = at_goal(_chosen(data, arm), goal, text="target", by="train")
-        if mine is not None and full is not None:
-            names = (name(arm, data["chosen"][arm]), name(FULL, data["chosen"][FULL]))
-            gaps.append(paired_gap(mine, full, names))
-    return family(gaps, f"unseen text where the training text has {goal:.1f} nats")
+def overfitting(data: Data, goals: Sequence[float], arm: str = LORA) -> list[Gap]:
+    """LoRA's loss on unseen text less full fine-tuning's, wherever the training text has one of
+    the goals' losses, as one family."""
+    gaps = []
+    for goal in goals:
+        found = [at_goal(_chosen(data, a), goal, text="target", by="train") for a in (arm, FULL)]
+        if None not in found:
+            gaps.append(paired_gap(*found, (f"at {goal:.1f}: {arm}", FULL)))
+    return family(gaps, "unseen text at an equal training loss")
+
+
+def best_losses(data: Data) -> list[Gap]:
+    """The lowest loss on unseen text that an arm passes: where early stopping would stop."""
+    best = {
+        arm: {row["seed"]: min(row["target"]) for row in _chosen(data, arm)}
+        for arm in data["chosen"]
+    }
+    pairs = [
+        pair for pair in ((LORA, FULL), (LARGE, FULL), (LARGE, LORA)) if best.keys() >= {*pair}
+    ]
+    gaps = [paired_gap(best[a], best[b], (a, b)) for a, b in pairs]
+    return family(gaps, "lowest loss on unseen text")
 
 
 def _chosen(data: Data, arm: str) -> Rows:
