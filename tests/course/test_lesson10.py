@@ -12,7 +12,6 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.base.tokens import TokenBatches
-from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.ledger import load_claims
 from lora_lessons.course.lesson10 import card_table, explorer, figures, order, questions
 from lora_lessons.experiments import learning_and_forgetting as experiment
@@ -30,112 +29,6 @@ SMALL = {
     "dtype": "float64",
 }
 RATES = {"LoRA, r = 8": [1e-3, 4e-3], "full": [1e-3]}
-
-
-# --- unusual right answers ---------------------------------------------------------------------
-
-RIGHT_ANSWERS = {
-    "pick": {
-        "with NumPy": """
-def pick(runs, tuning, fresh):
-    import numpy as np
-    table = np.array(runs, dtype=float)
-    table[np.isnan(table[:, 2]), 2] = np.inf
-    rates = np.unique(table[:, 0])
-    of = lambda lr, seeds: table[(table[:, 0] == lr) & np.isin(table[:, 1], seeds), 2].mean()
-    best = rates[np.argmin([of(lr, tuning) for lr in rates])]
-    return best, of(best, fresh), best == rates.min() or best == rates.max()
-""",
-        "one pass over the runs": """
-def pick(runs, tuning, fresh):
-    sums = {}
-    for lr, seed, loss in runs:
-        total = sums.setdefault(lr, [0.0, 0.0])
-        total[seed in fresh] += float("inf") if loss != loss else loss
-    best = min(sums, key=lambda lr: sums[lr][0])
-    return [best, sums[best][1] / len(fresh), not min(sums) < best < max(sums)]
-""",
-        "with a sort": """
-def pick(runs, tuning, fresh):
-    bad = lambda v: math.inf if math.isnan(v) else v
-    means = sorted(
-        (sum(bad(v) for r, s, v in runs if r == lr and s in tuning), lr)
-        for lr in {r for r, _, _ in runs}
-    )
-    best = means[0][1]
-    later = [bad(v) for r, s, v in runs if r == best and s in set(fresh)]
-    rates = [lr for _, lr in means]
-    return best, sum(later) / len(later), best in (min(rates), max(rates))
-""",
-    },
-    "paired_interval": {
-        "with NumPy": """
-def paired_interval(a, b, t):
-    import numpy as np
-    d = np.array([a[s] - b[s] for s in sorted(a)])
-    return d.mean(), t[len(d) - 1] * d.std(ddof=1) / np.sqrt(len(d))
-""",
-        "with torch": """
-def paired_interval(a, b, t):
-    d = torch.tensor([a[s] - b[s] for s in b], dtype=torch.float64)
-    return d.mean(), t[d.numel() - 1] * d.std() / d.numel() ** 0.5
-""",
-        "by hand": """
-def paired_interval(a, b, t):
-    d = [a[s] - b[s] for s in a]
-    n, m = len(d), sum(d) / len(d)
-    return [m, t[n - 1] * (sum((x - m) ** 2 for x in d) / (n - 1) / n) ** 0.5]
-""",
-    },
-    "forgetting_at": {
-        "with pairs": """
-def forgetting_at(target, base, goal):
-    if target[0] <= goal:
-        return base[0]
-    for (t0, b0), (t1, b1) in zip(zip(target, base), zip(target[1:], base[1:])):
-        if t0 > goal >= t1:
-            return b1 + (goal - t1) / (t0 - t1) * (b0 - b1)
-""",
-        "with NumPy": """
-def forgetting_at(target, base, goal):
-    import numpy as np
-    below = np.flatnonzero(np.array(target) <= goal)
-    if not len(below):
-        return None
-    i = below[0]
-    if i == 0:
-        return base[0]
-    return np.interp(goal, [target[i], target[i - 1]], [base[i], base[i - 1]])
-""",
-        "recursion": """
-def forgetting_at(target, base, goal):
-    if not target:
-        return None
-    if target[0] <= goal:
-        return base[0]
-    if len(target) > 1 and target[1] <= goal:
-        w = (target[0] - goal) / (target[0] - target[1])
-        return (1 - w) * base[0] + w * base[1]
-    return forgetting_at(target[1:], base[1:], goal)
-""",
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        pytest.param(name, source, id=f"{name}, {label}")
-        for name, answers in RIGHT_ANSWERS.items()
-        for label, source in answers.items()
-    ],
-)
-def test_an_unusual_right_answer_passes(name, source):
-    scope = {"torch": torch, "math": math, "__name__": "__main__"}
-    exec(source, scope)
-    for seed in range(10):
-        verdict = getattr(LESSON.check, name)(scope[name], seed=seed)
-        assert verdict.outcome == RIGHT, str(verdict)
 
 
 # --- the runs ------------------------------------------------------------------------------------
@@ -410,7 +303,7 @@ def test_the_trade_draws_each_arms_chosen_rate_and_those_below():
     assert np.allclose(full.get_xdata(), [3.0, 3.42, 3.9])
 
 
-# --- what the page says ----------------------------------------------------------------------------
+# --- what the page says --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
