@@ -28,9 +28,6 @@ LIVE_RATES = {
 
 # --- The pieces ------------------------------------------------------------------------------
 
-T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Degrees of freedom -> half width of Student's t in standard errors, at 95 %."""
-
 
 def pick(
     runs: Sequence[tuple[float, int, float]],
@@ -51,10 +48,15 @@ def pick(
     return best, average(best, fresh_seeds), best in (rates[0], rates[-1])
 
 
-def paired_interval(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float]:
-    """(mean, half width) of the 95 % interval of a - b, seed by seed, for exercise 10.2."""
-    gaps = [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
-    return mean(gaps), T_95[len(gaps) - 1] * stdev(gaps) / len(gaps) ** 0.5
+def paired_interval(
+    a: Mapping[int, float], b: Mapping[int, float], t: Mapping[int, float]
+) -> tuple[float, float]:
+    """(mean, half width) of the 95 % interval of a - b, seed by seed, for exercise 10.2.
+
+    t: degrees of freedom -> half the width in standard errors.
+    """
+    gaps = [a[seed] - b[seed] for seed in a]
+    return mean(gaps), t[len(gaps) - 1] * stdev(gaps) / len(gaps) ** 0.5
 
 
 def forgetting_at(target: Sequence[float], base: Sequence[float], goal: float) -> float | None:

@@ -16,6 +16,7 @@ from lora_lessons.course.ledger import load_claims
 from lora_lessons.course.lesson10 import card_table, explorer, figures, order, questions
 from lora_lessons.experiments import learning_and_forgetting as experiment
 from lora_lessons.experiments import lesson10 as pieces
+from lora_lessons.experiments.gaps import t_quantile
 from lora_lessons.seeding import seed_everything
 from lora_lessons.train.loop import evaluate, fit
 
@@ -128,7 +129,8 @@ def test_an_unknown_arm_is_named(bench):
 def test_the_pieces_agree_with_the_courses_own():
     a, b = {0: 4.0, 7: 4.3, 2: 4.1}, {2: 4.05, 0: 4.02, 7: 4.21}
     gap = ll.paired_gap(a, b)
-    assert pieces.paired_interval(a, b) == pytest.approx((gap.mean, gap.half), rel=1e-4)
+    t = {n: t_quantile(0.975, n) for n in (1, 2, 3)}
+    assert pieces.paired_interval(a, b, t) == pytest.approx((gap.mean, gap.half))
 
 
 # --- the questions ------------------------------------------------------------------------------
