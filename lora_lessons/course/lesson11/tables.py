@@ -35,24 +35,24 @@ def pairs(predicted: Sequence[Row], measured: Sequence[Row]) -> list[tuple[Row, 
 
 
 def beside(predicted: Sequence[Row], measured: Sequence[Row]) -> Table:
-    """Predicted and measured peaks, and by how much the prediction is off."""
-    rows = [
-        [
-            place(seen),
-            seen["arm"],
-            size_words(told["peak"]),
-            size_words(seen["peak"]),
-            f"{100 * (told['peak'] / seen['peak'] - 1):+.1f} %",
-        ]
+    """Measured peaks, a column for each size, and by how much each prediction is off."""
+    cells = {
+        (seen["arm"], place(seen)): f"{size_words(seen['peak'])} ({_off(told, seen)})"
         for told, seen in pairs(predicted, measured)
-    ]
+    }
+    arms, places = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
     failed = [f"{place(r)}, {r['arm']}: {r['failed']}" for r in measured if "failed" in r]
     return Table(
-        ["size, batch", "way to train", "predicted", "measured", "off by"],
-        rows,
-        "The peak of a step",
+        ["way to train", *places],
+        [[arm, *(cells.get((arm, where), "") for where in places)] for arm in arms],
+        "The measured peak of a step (and by how much the prediction is off)",
         note="Not run: " + "; ".join(failed) if failed else "",
     )
+
+
+def _off(told: Row, seen: Row) -> str:
+    percent = round(100 * (told["peak"] / seen["peak"] - 1), 1)
+    return f"{percent:+.1f} %" if percent else "0.0 %"
 
 
 def savings(rows: Sequence[Row]) -> Table:
