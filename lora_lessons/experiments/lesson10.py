@@ -14,19 +14,19 @@ from typing import Any
 from .learning_and_forgetting import batch_sizes, measure_at, tune_and_measure
 
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"steps": 8, "eval_every": 2, "blocks_each": 4, "seeds": (0, 1)},
-    "small": {"steps": 100, "eval_every": 10, "blocks_each": 24, "seeds": (0, 1, 2)},
-    "full": {"steps": 200, "eval_every": 10, "blocks_each": 96, "seeds": (0, 1, 2, 3, 4)},
+    "quick": {"seeds": (0, 1), "bench": {"steps": 8, "eval_every": 2, "blocks_each": 4}},
+    "small": {"seeds": (0, 1, 2), "bench": {"steps": 50, "eval_every": 10, "blocks_each": 16}},
+    "full": {"seeds": (0, 1, 2, 3, 4), "bench": {"steps": 200, "eval_every": 10}},
 }
 """The size of the notebook's live runs for each preset (`ll.preset()`)."""
 
-LIVE_RATES = {"LoRA, r = 8": [1e-3, 2e-3, 4e-3, 8e-3]}
+LIVE_RATES = {
+    "LoRA, r = 8": [1e-3, 2e-3, 4e-3, 8e-3],
+    "full": [2.5e-4, 5e-4, 1e-3, 2e-3],
+}
 """The nano model's rates, a factor of two apart; the best is inside."""
 
 # --- The pieces ------------------------------------------------------------------------------
-
-T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Degrees of freedom -> half width of Student's t in standard errors, at 95 %."""
 
 
 def pick(
@@ -48,10 +48,15 @@ def pick(
     return best, average(best, fresh_seeds), best in (rates[0], rates[-1])
 
 
-def paired_interval(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, float]:
-    """(mean, half width) of the 95 % interval of a - b, seed by seed, for exercise 10.2."""
-    gaps = [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
-    return mean(gaps), T_95[len(gaps) - 1] * stdev(gaps) / len(gaps) ** 0.5
+def paired_interval(
+    a: Mapping[int, float], b: Mapping[int, float], t: Mapping[int, float]
+) -> tuple[float, float]:
+    """(mean, half width) of the 95 % interval of a - b, seed by seed, for exercise 10.2.
+
+    t: degrees of freedom -> half the width in standard errors.
+    """
+    gaps = [a[seed] - b[seed] for seed in a]
+    return mean(gaps), t[len(gaps) - 1] * stdev(gaps) / len(gaps) ** 0.5
 
 
 def forgetting_at(target: Sequence[float], base: Sequence[float], goal: float) -> float | None:
