@@ -57,6 +57,9 @@ def paired_interval(a, b, t):
         RightAnswer(
             "with torch",
             """
+import torch
+
+
 def paired_interval(a, b, t):
     d = torch.tensor([a[s] - b[s] for s in b], dtype=torch.float64)
     return d.mean(), t[d.numel() - 1] * d.std() / d.numel() ** 0.5
@@ -101,6 +104,9 @@ def pick(runs, tuning, fresh):
         RightAnswer(
             "with a sort",
             """
+import math
+
+
 def pick(runs, tuning, fresh):
     bad = lambda v: math.inf if math.isnan(v) else v
     means = sorted(

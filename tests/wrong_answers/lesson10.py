@@ -4,6 +4,7 @@ from . import WrongAnswer, wrong_numbers
 
 _PICK = """
 def pick(runs, tuning, fresh):
+    import math
     from statistics import mean, median
     bad = lambda v: math.inf if math.isnan(v) else v
     rates = sorted({lr for lr, _, _ in runs})
@@ -22,6 +23,7 @@ def _interval(*lines: str) -> str:
     body = "".join(f"    {line}\n" for line in lines)
     return (
         "def paired_interval(a, b, t):\n"
+        "    import math\n"
         "    from statistics import mean, pstdev, stdev\n"
         "    gaps = [a[s] - b[s] for s in a]\n"
         "    n, m = len(gaps), mean(gaps)\n" + body
@@ -30,7 +32,7 @@ def _interval(*lines: str) -> str:
 
 def _forget(*lines: str) -> str:
     body = "".join(f"    {line}\n" for line in lines)
-    return f"def forgetting_at(target, base, goal):\n{body}"
+    return f"import math\n\ndef forgetting_at(target, base, goal):\n{body}"
 
 
 _CROSSING = (
