@@ -394,6 +394,14 @@ WRONG = {
             "W' is still in memory",
         ),
         WrongAnswer(
+            "a copy of W' on ctx",
+            _product(
+                "W = decode(packed)\nctx.W = W.clone()\nreturn x @ W.T",
+                "return g @ ctx.W, None",
+            ),
+            "backward does not call decode",
+        ),
+        WrongAnswer(
             "W' in a closure",
             _product("return x @ W.T", "return g @ W, None", start="W = decode(packed)"),
             "W' is still in memory",

@@ -117,10 +117,15 @@ def _holds(node: Any, x: Tensor) -> bool:
 
 
 def _check_gradient(y: Tensor, x: Tensor, decode: Decoder, rng: torch.Generator) -> None:
-    g = torch.randn(*y.shape, generator=rng)
+    g, calls = torch.randn(*y.shape, generator=rng), decode.calls
     y.backward(g)
     if x.grad is None:
         raise Wrong("x gets no gradient: backward must return g W' for x, and None for the rest.")
+    if decode.calls == calls and x.grad.any():
+        raise Wrong(
+            "backward does not call decode, so a copy of W' was kept from the forward pass. Keep "
+            "the packed codes, and decode again."
+        )
     W, wide = decode.W.double(), g.double()
     mistakes = {
         "The gradient is zero: backward returns g W' for x.": torch.zeros_like(wide @ W),
