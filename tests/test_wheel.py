@@ -57,6 +57,7 @@ def test_wheel_holds_what_a_learner_needs(wheel, root):
         assert f"lora_lessons/notebooks/{notebook.name}" in names
     for name in (KEY, "lora_lessons/base/models/nano/model.safetensors", "lora_lessons/claims.yml"):
         assert name in names
+    assert "lora_lessons/recorded/benchmarks/gpu.json" in names, "lesson 11 draws it"
     assert not any(name.startswith(("tests/", "tools/", "solutions/")) for name in names)
 
 
