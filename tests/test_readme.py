@@ -50,7 +50,7 @@ def test_every_make_verb_named_exists(root, page, verbs):
     assert named and named <= verbs
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "docs/teaching/syllabus.md", "docs/teaching/exam.md"])
 def test_every_link_and_path_leads_somewhere(root, page):
     text = (root / page).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
@@ -124,3 +124,17 @@ def test_predictions_and_every_written_answer_have_a_rubric(root):
             assert sum(map(float, rows)) == int(points), heading
             samples = re.findall(r"(?m)^- (?:\*\"|An answer )", rubric)
             assert len(samples) >= 3, heading  # what earns nothing, a part, and all
+
+
+def test_the_syllabus_says_the_minutes_that_the_lessons_say(root):
+    """Of each lesson that a week names: its core path, and what is left beyond it."""
+    plan = (root / "docs" / "teaching" / "syllabus.md").read_text("utf-8")
+    for path in lesson_sources():
+        number, text = path.name[:2], path.read_text("utf-8")
+        if f"{number} core" not in plan and f"{number}, all" not in plan:
+            continue
+        every = int(re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1])
+        core = int(re.search(r"\*\*core path\*\* takes (\d+)", text)[1])
+        said = set(re.findall(rf"{number} (core|rest)[a-z ]*\((\d+) min\)", plan))
+        assert said <= {("core", f"{core}"), ("rest", f"{every - core}")}, number
+        assert said or f"{number}, all ({every} min)" in plan

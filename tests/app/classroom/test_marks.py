@@ -1,0 +1,75 @@
+"""The marks as csv. A whole term's are in test_semester.py."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from lora_lessons.app.classroom import marks
+from lora_lessons.app.classroom.course import ClassroomError, Course
+from lora_lessons.app.classroom.marks import FAILED, NOT_READ, NOTHING, Mark, write_marks
+
+ROSTER = """id,first_name,last_name,email,canvas,login
+ada,Ada,Lovelace,ada@uni.example,901,ada01
+bob,Bob,=cmd(),bob@uni.example,902,
+"""
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Three students and two lessons; returns {file: rows} and what was said."""
+    (tmp_path / "roster.csv").write_text(ROSTER)
+    rows = {
+        "ada": {"01_a": Mark(12.5, 1.5, ""), "02_b": Mark(9.0, 0.0, NOT_READ)},
+        "bob": {"01_a": Mark(0.0, 0.0, NOTHING), "02_b": Mark(0.0, 0.0, FAILED)},
+        "zoe": {"01_a": Mark(16.0, 0.0, ""), "02_b": Mark(17.0, 0.0, "")},
+    }
+    monkeypatch.setattr(marks, "marks_of", lambda course: ({"01_a": 16.0, "02_b": 17.0}, rows))
+    said = write_marks(Course(tmp_path))
+    return {
+        path.name: list(csv.DictReader(open_csv(path))) for path in tmp_path.glob("*.csv")
+    }, said
+
+
+def open_csv(path):
+    return io.StringIO(path.read_text("utf-8"))
+
+
+def test_one_row_a_student_with_names_and_what_is_open(written):
+    ada, bob, zoe = written[0]["marks.csv"]
+    assert (ada["last_name"], ada["email"]) == ("Lovelace", "ada@uni.example")
+    assert (ada["01_a (16)"], ada["01_a late"], ada["02_b note"]) == ("12.5", "-1.5", NOT_READ)
+    assert (ada["total (33)"], ada["written answers not read"]) == ("21.5", "1")
+    assert (bob["01_a note"], bob["02_b note"]) == (NOTHING, FAILED)
+    assert (zoe["id"], zoe["last_name"], zoe["total (33)"]) == ("zoe", "", "33.0")
+
+
+def test_platforms_get_no_mark_that_is_not_settled(written):
+    moodle, canvas = written[0]["moodle.csv"], written[0]["canvas.csv"][1:]
+    for rows in (moodle, canvas):
+        assert [row["01_a"] for row in rows] == ["12.5", "0.0", "16.0"]
+        assert [row["02_b"] for row in rows] == ["", "", "17.0"]
+
+
+def test_the_columns_are_those_that_the_platforms_name(written):
+    assert list(written[0]["moodle.csv"][0]) == ["ID number", "01_a", "02_b", "Email address"]
+    points, ada, *_ = written[0]["canvas.csv"]
+    fixed = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    assert list(ada) == [*fixed, "01_a", "02_b"]
+    assert (points["Student"].strip(), points["01_a"]) == ("Points Possible", "16.0")
+    assert [ada[key] for key in fixed[:4]] == ["Lovelace, Ada", "901", "ada", "ada01"]
+
+
+def test_a_name_is_no_formula(written):
+    assert written[0]["marks.csv"][1]["last_name"] == "'=cmd()"
+
+
+def test_what_is_open_is_said(written):
+    assert f"02_b: {NOT_READ}: ada" in written[1] and f"01_a: {NOTHING}: bob" in written[1]
+
+
+def test_before_anything_is_collected_there_are_no_marks(tmp_path):
+    with pytest.raises(ClassroomError, match="nothing is collected yet"):
+        write_marks(Course(tmp_path))
