@@ -8,6 +8,8 @@ so is what they read, and what that reads.
 from __future__ import annotations
 
 import ast
+import symtable
+from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
@@ -32,24 +34,30 @@ def left_out(cells: list[NotebookNode], released: list[NotebookNode]) -> set[int
 
 
 def names_of(source: str) -> tuple[set[str], set[str]] | None:
-    """(names bound, names read) anywhere in a cell; None if it is no plain Python."""
+    """(global names bound, global names read) by a cell; None if it is no plain Python.
+
+    A function's own names are neither: `U` in an answer is not the `U` of a plot.
+    """
     try:
         nodes = list(ast.walk(ast.parse(source)))
+        table = symtable.symtable(source, "<cell>", "exec")
     except (SyntaxError, ValueError, RecursionError):
         return None
-    bound = {node.id for node in nodes if isinstance(node, ast.Name) and _stores(node)}
-    bound |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    bound |= {a.asname or a.name.split(".")[0] for n in nodes if _imports(n) for a in n.names}
-    bound |= {base for node in nodes if (base := _changed(node))}
-    return bound, {n.id for n in nodes if isinstance(n, ast.Name) and not _stores(n)}
+    bound = {base for node in nodes if (base := _changed(node))}
+    read = set(bound)
+    for scope in _scopes(table):
+        for symbol in scope.get_symbols():
+            if scope is table or symbol.is_global():
+                binds = symbol.is_assigned() or symbol.is_imported()
+                bound |= {symbol.get_name()} if binds else set()
+                read |= {symbol.get_name()} if symbol.is_referenced() else set()
+    return bound, read
 
 
-def _stores(node: ast.Name) -> bool:
-    return not isinstance(node.ctx, ast.Load)
-
-
-def _imports(node: ast.AST) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom)
+def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _scopes(child)
 
 
 def _changed(node: ast.AST) -> str | None:

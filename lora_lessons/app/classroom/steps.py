@@ -33,6 +33,7 @@ from .slim import left_out
 Step = tuple[NotebookNode, dict[str, Any]]
 ENDS_AT_MOST = 3  # so many cells of a notebook may end Python before it is given up
 ENDED = "This cell ended Python or did not stop. It was left out, and the others ran again."
+UNCONFIRMED = "The check was run, and its verdict is not right."
 CUT = "\n... the rest of this output was cut off\n"
 MOST_SHOWN = 3_000_000  # characters of plots and tables that a cell may show
 
@@ -154,7 +155,21 @@ class RunIsolated(Execute):
         if index in self.skipped:
             return cell, resources
         self.running, self.written, self.shown = index, 0, 0
-        return super().preprocess_cell(cell, resources, index)
+        cell, resources = super().preprocess_cell(cell, resources, index)
+        if "verdict.require()" in cell.source and cell.cell_type == "code":
+            self._confirm(cell)
+        return cell, resources
+
+    def _confirm(self, cell: NotebookNode) -> None:
+        """Ask for the verdict past the shell, which could have been told to drop the demand."""
+        if any(out.output_type == "error" for out in cell.outputs):
+            return
+        ask = {"outcome": "verdict.outcome"}
+        reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions=ask))
+        said = (reply or {}).get("content", {}).get("user_expressions", {}).get("outcome", {})
+        if said.get("data", {}).get("text/plain") != "'right'":
+            about = {"ename": "NotRight", "evalue": UNCONFIRMED, "traceback": [UNCONFIRMED]}
+            cell.outputs.append(new_output("error", **about))
 
     def output(self, outs: Any, msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
         """Keep an output as long as the cell has not written or shown too much."""
@@ -206,7 +221,12 @@ class AssignPenalties(AssignLatePenalties):
 
 
 def _tidy(cell: NotebookNode, is_a_check: bool, most: int) -> None:
-    """Show stderr as stdout beside a check, which takes no mark then; cut endless messages."""
+    """Show stderr as stdout beside a check, which takes no mark then; cut endless messages.
+
+    An error of a check goes first: nbgrader gives the points at a value, if it meets that before.
+    """
+    if is_a_check:
+        cell.outputs.sort(key=lambda out: out.output_type != "error")
     for out in cell.get("outputs", []):
         if out.output_type == "stream" and is_a_check:
             out.name = "stdout"

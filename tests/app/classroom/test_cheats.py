@@ -12,8 +12,8 @@ from lora_lessons.app.classroom.look import look
 from .cheats import CHEATS
 from .handed_in import Class, cell_of, code_cell, new_class
 
-# Nothing may be gained by these, whatever the look says: they are stopped by isolation or judge.
-FILES = ("reading source/", "reading the key", "writing the gradebook", "writing the package")
+# These may win the point of the own numbers: the look alone stops them.
+NAMED_ONLY = ("a literal that was computed from the own numbers", "another student's numbers")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_look_has_nothing_against_a_blank_notebook(cheaters):
 
 
 @pytest.mark.nightly
-def test_no_cheat_reads_or_writes_the_teachers_files(cheaters):
+def test_no_cheat_wins_what_it_did_not_solve_nor_touches_the_teachers_files(cheaters):
     """Graded all, with the strongest isolation that is here; then the blank one has 0."""
     mode, why_not = isolation.choose(cheaters.course.root)
     if mode == "none":
@@ -60,12 +60,11 @@ def test_no_cheat_reads_or_writes_the_teachers_files(cheaters):
     report = grade(cheaters.course, cheaters.lesson)
     assert not report.failed and not report.changed
     assert trees.guarded(cheaters.course.root) == before
-    numbers = [number for number, name in enumerate(CHEATS) if name in FILES]
-    for student in [*(f"cheat-{number:02d}" for number in numbers), "zoe"]:
-        assert set(cheaters.marks(student).values()) == {0}, student
+    assert set(cheaters.marks("zoe").values()) == {0}
+    for number, name in enumerate(CHEATS):
+        won = {key for key, points in cheaters.marks(f"cheat-{number:02d}").items() if points}
+        assert won <= ({"my_budget"} if name in NAMED_ONLY else set()), name
     with Gradebook(cheaters.course.gradebook(), "lora-lessons") as book:
         for submission in book.assignment_submissions(cheaters.lesson):
             assert submission.score <= submission.max_score
             assert all(g.manual_score is None for n in submission.notebooks for g in n.grades)
-    for number, name in enumerate(CHEATS):  # what the others win, the look names (see above)
-        print(name, sum(cheaters.marks(f"cheat-{number:02d}").values()))

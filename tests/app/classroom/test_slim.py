@@ -60,10 +60,28 @@ def test_the_first_code_cell_is_kept():
         ("class A: pass", {"A"}),
         ("(a := 1)", {"a"}),
         ("del a", {"a"}),
+        ("from x import a", {"a"}),
+        ("def a(b):\n    c = 1", {"a"}),
+        ("def a():\n    global b\n    b = 1", {"a", "b"}),
     ],
 )
 def test_every_way_to_bind_a_name_counts(source, bound):
     assert names_of(source)[0] == bound
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("def f(a, b=c):\n    U, S = a\n    return U + g", {"c", "g"}),
+        ("[a for a in b]", {"b"}),
+        ("class A(B):\n    def f(self): return C", {"B", "C"}),
+        ("a.b = c", {"a", "c"}),
+        ("lambda a: a + b", {"b"}),
+        ("def f():\n    def g(): return a\n    return g", {"a"}),
+    ],
+)
+def test_only_global_names_are_read(source, read):
+    assert names_of(source)[1] == read
 
 
 def test_a_cell_that_is_no_python_is_kept():
