@@ -71,6 +71,7 @@ def line(number: str, name: str, row: dict[str, float]) -> str:
 
 
 def main() -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--lessons", nargs="*", default=lesson_numbers())
     parser.add_argument("--calls", type=int, default=20)

@@ -42,6 +42,7 @@ Take = Callable[[dict[str, torch.Tensor]], float]
 
 
 def with_peft(model: nn.Module) -> nn.Module:
+    """The model with PEFT's LoRA."""
     import peft
 
     torch.manual_seed(0)
@@ -49,6 +50,7 @@ def with_peft(model: nn.Module) -> nn.Module:
 
 
 def with_ours(model: nn.Module) -> nn.Module:
+    """The model with ours."""
     from lora_lessons.lora.config import LoraConfig
     from lora_lessons.lora.model import get_peft_model
 
@@ -57,6 +59,7 @@ def with_ours(model: nn.Module) -> nn.Module:
 
 
 def all_trained(model: nn.Module) -> nn.Module:
+    """The model with every weight trained."""
     return model.requires_grad_(True)
 
 
@@ -191,6 +194,7 @@ def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="*", default=["nano", "decoder"])
     parser.add_argument("--steps", type=int, default=30)

@@ -16,7 +16,7 @@ import functools
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def own_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def with_peft(model: nn.Module, float32: bool = False, liger: bool = False) -> nn.Module:
+    """The model with PEFT's LoRA."""
     import peft
 
     if liger:
@@ -69,6 +70,7 @@ def with_peft(model: nn.Module, float32: bool = False, liger: bool = False) -> n
 
 
 def with_ours(model: nn.Module, **changes: Any) -> nn.Module:
+    """The model with ours."""
     from lora_lessons.lora.config import LoraConfig
     from lora_lessons.lora.model import get_peft_model
 
@@ -84,6 +86,7 @@ def with_no_adapters(model: nn.Module) -> nn.Module:
 
 
 def all_trained(model: nn.Module) -> nn.Module:
+    """The model with every weight trained."""
     return model.requires_grad_(True)
 
 
@@ -127,7 +130,7 @@ def left_out(name: str, shape: Shape) -> bool:
 
 
 @contextlib.contextmanager
-def modeling_as_it_was(model: nn.Module):
+def modeling_as_it_was(model: nn.Module) -> Iterator[None]:
     """The code of the model's family is put back: Liger changes it for all models made later."""
     code = vars(sys.modules[type(model).__module__])
     kept = dict(code)
@@ -138,7 +141,7 @@ def modeling_as_it_was(model: nn.Module):
 
 
 @contextlib.contextmanager
-def contestant(name: str, shape: Shape, device: str = "cuda"):
+def contestant(name: str, shape: Shape, device: str = "cuda") -> Iterator[Callable[[int], Any]]:
     """The contestant's step as a function of the step's number."""
     wrap, how = CONTESTANTS[name]
     base = shape.build(device, torch.bfloat16)
@@ -296,6 +299,7 @@ def many_adapters(
 
 
 def main() -> None:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shapes", nargs="*", default=[""], help="names or their beginnings")
     parser.add_argument("--only", nargs="*", default=[""], help="parts of contestants' names")

@@ -160,6 +160,7 @@ def _ours(violation: dict) -> dict | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("numbers", nargs="*", metavar="NN", help="lessons, by number: 00 01")
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of each theme")

@@ -36,18 +36,22 @@ from teacher_release import make_release
 
 
 def write_learner_copy(source: Path) -> None:
+    """Write notebooks/NN_topic.ipynb."""
     write_whole(learner_path(source), notebook_text(learner_copy(source)))
 
 
 def write_executed_solution(source: Path) -> None:
+    """Execute the source and write solutions/NN_topic.ipynb."""
     write_whole(source.with_suffix(".ipynb"), notebook_text(executed_solution(source)))
 
 
 def write_key() -> None:
+    """Write the answers of all lessons."""
     write_whole(KEY, key_text(lesson_sources()))
 
 
 def learner_path(source: Path) -> Path:
+    """Where the learner's copy lies."""
     return LEARNER_COPIES / f"{source.stem}.ipynb"
 
 
@@ -102,6 +106,7 @@ def _drift_of_executed(source: Path) -> Iterator[str]:
 
 
 def lesson_folder() -> Path:
+    """The folder of the sources."""
     return lesson_sources()[0].parent
 
 
@@ -110,6 +115,7 @@ def _text(path: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

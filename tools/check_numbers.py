@@ -82,10 +82,12 @@ class Written:
 
     @property
     def value(self) -> Decimal:
+        """The number."""
         return Decimal(self.text.replace(",", ""))
 
     @property
     def decimals(self) -> int:
+        """How many decimals it is written with."""
         return len(self.text.partition(".")[2])
 
     def comes_from(self, value: Value) -> bool:
@@ -170,6 +172,7 @@ def values_of(source: Path) -> list[Value]:
 
 
 def constants(code: str, source: str) -> Iterator[Value]:
+    """The numbers written in code."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             yield Value(Decimal(repr(node.value)), 99, source)
@@ -267,14 +270,17 @@ def checked(
 
 
 def check_lesson(source: Path) -> dict[Written, str | None]:
+    """Each number of a lesson's prose -> where it comes from, or None."""
     return checked(source.name[:2], prose_of(source), values_of(source))
 
 
 def check_doc(name: str, values: list[Value]) -> dict[Written, str | None]:
+    """Each number of a page of docs/ -> where it comes from, or None."""
     return checked(name, numbers_in(docs()[name].read_text("utf-8"), name), values)
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NN", help="lessons (03), or docs (training)")
     parser.add_argument("-v", action="store_true", help="where each number was found too")

@@ -64,10 +64,12 @@ def default_report(requirement: str) -> dict:
 
 
 def pip(*arguments: str) -> list[str]:
+    """The command that calls pip."""
     return [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
 
 
 def installed() -> str | None:
+    """The version of torch that is there, or None."""
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -75,6 +77,7 @@ def installed() -> str | None:
 
 
 def main() -> None:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", choices=("auto", "cpu", "cuda"), default="auto")
     build = parser.parse_args().build

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutput, ClearSolutions
@@ -40,7 +41,7 @@ def learner_copy(source: Path) -> NotebookNode:
     return copy
 
 
-def cut_with(preprocessor: type):
+def cut_with(preprocessor: type) -> Any:
     """Return nbgrader's preprocessor, set up as nbgrader_config.py sets it up for the release."""
     ready = preprocessor()
     if isinstance(ready, ClearSolutions):

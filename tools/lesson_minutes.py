@@ -44,10 +44,12 @@ class Section:
 
     @property
     def reading(self) -> float:
+        """Minutes of reading."""
         return self.words / WORDS_A_MINUTE
 
     @property
     def minutes(self) -> float:
+        """Minutes in all."""
         return self.reading + self.exercise + self.seconds / 60
 
 
@@ -123,6 +125,7 @@ def _line(name: str, of: Section) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("numbers", nargs="*", metavar="NN", help="lessons, by number: 00 01")
     numbers = parser.parse_args(arguments).numbers

@@ -85,6 +85,7 @@ SOURCES = {
 
 
 def main() -> None:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("packages", type=Path, help="folder that holds the source packages")
     args = parser.parse_args()

@@ -42,6 +42,7 @@ def runs(nightly: bool) -> dict[str, tuple[str, list[str]]]:
 
 
 def main() -> int:
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nightly", action="store_true", help="the long matrices too")
     nightly = parser.parse_args().nightly

@@ -1,0 +1,1 @@
+"""The app: the command `lora-lessons` and what it does."""

@@ -33,11 +33,13 @@ class FrozenProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: NF4Linear) -> Tensor:
+        """x Wᵀ with W decoded for this product alone: (..., in) -> (..., out)."""
         ctx.layer = layer  # bytes that are there anyway; x is not needed, as W gets no gradient
         return F.linear(x, layer.decoded(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """The gradient by x, g W, with W decoded once more; the codes have none."""
         return g @ ctx.layer.decoded(g.dtype), None  # (..., out) (out, in) -> (..., in)
 
 
@@ -106,6 +108,7 @@ class NF4Linear(nn.Linear):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
+        """h = x Wᵀ + b, W decoded from its codes."""
         result = FrozenProduct.apply(x, self)
         return result if self.bias is None else result + self.bias
 

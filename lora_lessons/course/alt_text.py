@@ -46,7 +46,7 @@ def _drawn(axis: Axes) -> bool:
 
 
 def _panel(axis: Axes, detail: int) -> str:
-    """One panel: "title; y against x. series: ... ; series: ..." """
+    """One panel, as "title; y against x. series: ... ; series: ..."."""
     title = _flat(axis.get_title())
     x, y = _flat(axis.get_xlabel()), _flat(axis.get_ylabel())
     axes = f"{y} against {x}" if x and y else x or y

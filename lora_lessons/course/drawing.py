@@ -34,22 +34,27 @@ class Part:
 
     @property
     def left(self) -> Point:
+        """The middle of the left edge."""
         return self.x, self.y + self.height / 2
 
     @property
     def right(self) -> Point:
+        """The middle of the right edge."""
         return self.x + self.width, self.y + self.height / 2
 
     @property
     def top(self) -> Point:
+        """The middle of the upper edge."""
         return self.x + self.width / 2, self.y
 
     @property
     def bottom(self) -> Point:
+        """The middle of the lower edge."""
         return self.x + self.width / 2, self.y + self.height
 
     @property
     def middle(self) -> Point:
+        """The centre."""
         return self.x + self.width / 2, self.y + self.height / 2
 
 

@@ -58,6 +58,7 @@ class Claim:
 
     @property
     def measured(self) -> bool:
+        """Whether the claim has a verdict."""
         return self.verdict != NOT_MEASURED
 
 

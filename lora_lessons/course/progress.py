@@ -28,6 +28,7 @@ class Summary:
 
     @property
     def solved(self) -> int:
+        """How many exercises are right."""
         return sum(outcome == RIGHT for outcome in self.outcomes.values())
 
     def __repr__(self) -> str:

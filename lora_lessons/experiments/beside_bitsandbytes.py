@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,7 +82,7 @@ def beside_bitsandbytes(
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """It logs that optional kernels are not there; they are not asked for."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

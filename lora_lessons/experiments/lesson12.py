@@ -56,7 +56,7 @@ LIVE_RATES = {FLOAT: 3e-3, "nf4": 3e-3, "nf2": 1e-2}
 
 
 def name_of(form: str, block: int | None) -> str:
-    """ "NF4, blocks of 64", "int4, one block"."""
+    """How a format is named: "NF4, blocks of 64", "int4, one block"."""
     shown = form if form == "int4" else form.upper()
     return f"{shown}, one block" if block is None else f"{shown}, blocks of {block}"
 

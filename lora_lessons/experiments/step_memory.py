@@ -167,13 +167,16 @@ class AllocatorMeter:
 
     @property
     def now(self) -> int:
+        """Bytes held on the GPU since the start."""
         return torch.cuda.memory_allocated() - self.before
 
     @property
     def peak(self) -> int:
+        """The most bytes held at once."""
         return torch.cuda.max_memory_allocated() - self.before
 
     def restart(self) -> None:
+        """Count the peak anew."""
         torch.cuda.reset_peak_memory_stats()
 
 

@@ -130,6 +130,7 @@ class Block(nn.Module):
         self.layer, self.rotary = layer, rotary
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The block on x (B, T, d), with rotary positions from 0."""
         positions = torch.arange(x.shape[1], device=x.device).unsqueeze(0)
         return self.layer(x, position_embeddings=self.rotary(x, positions))
 

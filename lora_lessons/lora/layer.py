@@ -95,6 +95,7 @@ class LoraLayer(BaseTunerLayer):
         return Adapter(name, A, B, self.scaling[name], self.lora_dropout[name])
 
     def has_adapter(self, name: str) -> bool:
+        """Whether this layer has the adapter."""
         return name in self.lora_A
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -218,6 +219,7 @@ class LoraLayer(BaseTunerLayer):
         return None if B.bias is None else at_least_float32(B.bias) * scaling
 
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
+        """Add the adapter's update to `values`; returns the names that it changed."""
         deltas = {"weight": self.get_delta_weight(adapter)}
         if (
             bias := self.get_delta_bias(adapter) if self.lora_bias.get(adapter) else None
@@ -254,12 +256,14 @@ class LoraLayer(BaseTunerLayer):
             self.taken_out.show(self)
 
     def delete_adapter(self, adapter_name: str) -> None:
+        """Forget an adapter, here and in what a variant keeps of it."""
         super().delete_adapter(adapter_name)
         if self.taken_out is not None:
             self.taken_out.parts.pop(adapter_name, None)
             self.show_base()
 
     def check_rows(self, adapter_names: Iterable[str]) -> None:
+        """Raise ValueError where samples cannot each have an adapter of their own."""
         if self.taken_out is not None:
             self.taken_out.check_rows(self, adapter_names)
 
@@ -321,6 +325,7 @@ class Linear(LoraLayer, nn.Module):
         self.lora_B[adapter_name] = nn.Linear(r, self.out_features, bias=config.lora_bias)
 
     def plain_delta(self, name: str) -> Tensor:
+        """The update in the weight's own layout, in float32 at least, without a variant's part."""
         _, A, B, scaling, _ = self.adapter(name)
         A, B = at_least_float32(A.weight), at_least_float32(B.weight)
         return lora_delta(A, B, scaling)  # (out, in)

@@ -61,6 +61,7 @@ class PeftModel(Wrapper):
         self.training = model.training
 
     def inside(self) -> nn.Module:
+        """What this model asks for the names that it does not have."""
         return self.base_model
 
     def _with_heads(self, config: LoraConfig) -> LoraConfig:
@@ -73,18 +74,22 @@ class PeftModel(Wrapper):
 
     @property
     def peft_config(self) -> dict[str, LoraConfig]:  # type: ignore[override]
+        """Adapter name -> its config."""
         return self.base_model.peft_config
 
     @property
     def active_adapter(self) -> str:
+        """The first of the active adapters, or an empty string."""
         return next(iter(self.base_model.active_adapters), "")
 
     @property
     def active_adapters(self) -> list[str]:
+        """The names of the active adapters."""
         return self.base_model.active_adapters
 
     @property
     def active_peft_config(self) -> LoraConfig:
+        """The config of the active adapter."""
         return self.peft_config[self.active_adapter]
 
     @property

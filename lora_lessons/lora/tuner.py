@@ -52,6 +52,7 @@ class LoraModel(Wrapper):
             vars(model)["peft_config"] = self.peft_config
 
     def inside(self) -> nn.Module:
+        """What this model asks for the names that it does not have."""
         return self.model
 
     def holders(self) -> list[AdapterHolder]:
@@ -66,6 +67,7 @@ class LoraModel(Wrapper):
 
     @property
     def active_adapters(self) -> list[str]:
+        """The names of the active adapters."""
         holders = self.holders()
         return as_list(holders[0]._active_adapter) if holders else []
 
@@ -227,6 +229,7 @@ class LoraModel(Wrapper):
         return self.model
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward."""
         return self.model(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -54,14 +54,17 @@ class AdapterHolder:
 
     @property
     def disable_adapters(self) -> bool:
+        """Whether no adapter is in use."""
         return self._disable_adapters
 
     @property
     def active_adapter(self) -> str | list[str]:
+        """The active adapter, or a list of several."""
         return self._active_adapter
 
     @property
     def active_adapters(self) -> list[str]:
+        """The names of the active adapters."""
         return as_list(self._active_adapter)
 
     def _adapter_parts(self) -> Iterator[tuple[str, Part]]:
@@ -169,22 +172,27 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
         return f"lora.{super().__repr__()}"
 
     def get_base_layer(self) -> Any:
+        """The layer underneath, without adapters."""
         base = self.base_layer
         return base.get_base_layer() if isinstance(base, StandIn) else base
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
+        """The plain layer that stands here without adapters."""
         return self.base_layer
 
     @property
     def weight(self) -> Tensor:
+        """The weight of the layer underneath."""
         return self.get_base_layer().weight
 
     @property
     def bias(self) -> Tensor | None:
+        """The bias of the layer underneath, or None."""
         return self.get_base_layer().bias
 
     @property
     def merged(self) -> bool:
+        """Whether any adapter is merged."""
         return bool(self.merged_adapters)
 
     def has_adapter(self, name: str) -> bool:

@@ -118,6 +118,7 @@ class BatchLoss(nn.Module):
         self.model, self.loss_fn = model, loss_fn
 
     def forward(self, batch: Batch) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """The loss of this process's rows."""
         return self.loss_fn(self.model, batch)
 
 

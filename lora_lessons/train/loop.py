@@ -34,9 +34,11 @@ __all__ = ["Step", "evaluate", "fit", "run"]
 class Step(Protocol):
     """One update. Takes the micro-batches of the step, returns the losses, detached: (K,)."""
 
-    def __call__(self, batches: Sequence[Batch]) -> torch.Tensor: ...
+    def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Take one step."""
 
-    def set_learning_rate(self, factor: float) -> None: ...
+    def set_learning_rate(self, factor: float) -> None:
+        """Multiply the rates of this step by `factor`."""
 
 
 def fit(

@@ -60,6 +60,7 @@ class TrainStep:
         self.device = parameters[0].device
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """One update; returns the loss before it, (1,)."""
         loss = self.gradients(batches)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.updated, self.clip)
@@ -135,6 +136,7 @@ class TrainStep:
         return self.loss.no_sync() if waits and not last else contextlib.nullcontext()
 
     def set_learning_rate(self, factor: float) -> None:
+        """Multiply the rates of this step by `factor`."""
         set_learning_rate(self.optimizer, factor)
 
 
@@ -147,6 +149,7 @@ def training_step(
     **fields: Any,
 ) -> Iterator[CapturedStep]:
     """The fastest step that model and settings allow, inside; the layers are as before after.
+
     Fields of FitSettings may stand in place of settings: `training_step(model, steps=9, lr=1e-3)`.
 
     With `fast_layers` LoRA layers are fused, those that read the same x together, and float32

@@ -155,8 +155,10 @@ def test_faults_of_a_stored_notebook_are_named(executed, change, fault):
 def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.ipynb"
     path.write_text("old")
-    monkeypatch.setattr(source_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError()))
-    with pytest.raises(OSError):
+    monkeypatch.setattr(
+        source_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full"))
+    )
+    with pytest.raises(OSError, match="full"):
         source_module.write_whole(path, "new")
     assert path.read_text() == "old"
 

@@ -83,6 +83,6 @@ def test_one_bad_submission_does_not_stop_the_rest(tmp_path):
     assert named == ["b", "c"]  # of "a" only the cell that ended Python is left out
     assert (tmp_path / "autograded" / "d" / source.stem / released.name).exists()
     with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}", "lora-lessons") as book:
-        assert {s.student.id: s.score for s in book.assignment_submissions(source.stem)} == {
-            student: 0 for student in "abcd"
-        }
+        assert {
+            s.student.id: s.score for s in book.assignment_submissions(source.stem)
+        } == dict.fromkeys("abcd", 0)

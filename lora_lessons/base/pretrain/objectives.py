@@ -67,18 +67,23 @@ class NextToken:
 
     @staticmethod
     def train_tokenizer(text: str, vocab_size: int) -> Any:
+        """Learn a tokenizer of `vocab_size` pieces from the text."""
         return train_tokenizer(text.splitlines(keepends=True), vocab_size)
 
     def encode(self, text: str) -> torch.Tensor:
+        """The text as token ids, (n,)."""
         return encode_lines(self.tokenizer, text)
 
     def build_model(self) -> nn.Module:
+        """The untrained model of the recipe."""
         return build_decoder(self.recipe, self.tokenizer)
 
     def batch(self, ids: torch.Tensor, noise: torch.Generator) -> Batch:
+        """Inputs and labels of one step, made from ids (B, T)."""
         return {"input_ids": ids, "labels": ids[:, 1:]}
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The model's logits where the labels are, (B, T, V)."""
         # The mask's dict form says "causal, nothing padded" outright. With None, transformers
         # builds a (B, 1, T, T) mask while a graph is captured, and flash attention is lost.
         mask = {"full_attention": None}
@@ -102,15 +107,19 @@ class Masked:
 
     @staticmethod
     def train_tokenizer(text: str, vocab_size: int) -> Any:
+        """Learn a tokenizer of `vocab_size` pieces from the text."""
         return train_word_pieces(text.splitlines(), vocab_size)
 
     def encode(self, text: str) -> torch.Tensor:
+        """The text as token ids, (n,)."""
         return encode_sentences(self.tokenizer, text)
 
     def build_model(self) -> nn.Module:
+        """The untrained model of the recipe."""
         return build_encoder(self.recipe, self.tokenizer)
 
     def batch(self, ids: torch.Tensor, noise: torch.Generator) -> Batch:
+        """Inputs and labels of one step, made from ids (B, T)."""
         first = ids.new_full((len(ids), 1), self.tokenizer.cls_token_id)
         last = ids.new_full((len(ids), 1), self.tokenizer.sep_token_id)
         rows = torch.cat([first, ids, last], dim=1)  # (B, window) -> (B, length)
@@ -124,6 +133,7 @@ class Masked:
         return {"input_ids": inputs, "labels": labels}
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The model's logits where the labels are, (B, T, V)."""
         ids = batch["input_ids"]
         return model(input_ids=ids, attention_mask=all_seen(ids)).logits
 
@@ -145,17 +155,21 @@ class SpanCorruption:
 
     @staticmethod
     def train_tokenizer(text: str, vocab_size: int) -> Any:
+        """Learn a tokenizer of `vocab_size` pieces from the text."""
         from transformers import ByT5Tokenizer
 
         return ByT5Tokenizer()  # bytes need no training
 
     def encode(self, text: str) -> torch.Tensor:
+        """The text as token ids, (n,)."""
         return encode_bytes(text)
 
     def build_model(self) -> nn.Module:
+        """The untrained model of the recipe."""
         return build_encoder_decoder(self.recipe, self.tokenizer)
 
     def batch(self, ids: torch.Tensor, noise: torch.Generator) -> Batch:
+        """Inputs and labels of one step, made from ids (B, T)."""
         sentinels, end = self.sentinels.to(ids.device), self.tokenizer.eos_token_id
         inputs, labels = corrupt_spans(ids, sentinels, end, self.hidden, noise)
         start = labels.new_full((len(labels), 1), self.tokenizer.pad_token_id)
@@ -168,6 +182,7 @@ class SpanCorruption:
         return torch.isin(ids, torch.cat([self.sentinels, end]).to(ids.device))
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The model's logits where the labels are, (B, T, V)."""
         ids, target = batch["input_ids"], batch["decoder_input_ids"]
         past = torch.ones(2 * [target.shape[1]], dtype=torch.bool, device=ids.device).tril()
         return model(

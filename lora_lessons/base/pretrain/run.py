@@ -97,6 +97,7 @@ class Run:
 
     @property
     def best_loss(self) -> float:
+        """The lowest evaluated loss, in nats; infinity before the first."""
         return min((loss for _, loss in self.evaluations), default=math.inf)
 
     @property

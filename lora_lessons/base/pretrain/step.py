@@ -24,6 +24,7 @@ class TrainStep:
         self.model, self.optimizer, self.loss_of = model, optimizer, loss_of
 
     def __call__(self, batch: Batch) -> torch.Tensor:
+        """One update; returns the loss before it, detached."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss_of(self.model, batch)
         loss.backward()

@@ -36,6 +36,7 @@ class Question(NamedTuple):
 
     @property
     def answer(self) -> str:
+        """The text of the span."""
         return self.page[self.start : self.end]
 
 
@@ -76,8 +77,7 @@ def _by_meaning(kind: int) -> str:
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Question], length: int
 ) -> dict[str, Tensor]:
-    """Rows of [CLS] question [SEP] page [SEP]: what the model takes, the answer's first and last
-    token, the sort of the question and the number of entries.
+    """Rows of [CLS] question [SEP] page [SEP], and where each answer lies.
 
     input_ids, attention_mask and token_type_ids, which is 1 on the page, are (n, length);
     start_positions, end_positions, sort and entries are (n,). An answer that does not fit into

@@ -123,6 +123,7 @@ def _rounded(number: float, wanted: float) -> bool:
 
 
 def agree(given: list[float], wanted: Numbers | list[float]) -> bool:
+    """Whether each number is the wanted one: a whole one exactly, others to 1 in 10,000."""
     return all(
         number == aim if isinstance(aim, int) else math.isclose(number, aim, rel_tol=1e-4)
         for number, aim in zip(given, wanted, strict=True)

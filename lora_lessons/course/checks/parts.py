@@ -30,6 +30,7 @@ class TensorPart:
         self.hooks = set(tensor._backward_hooks or ())
 
     def changes(self) -> Iterator[Finding]:
+        """What is no longer as it was, as findings."""
         if not same(self.tensor, self.values):
             how = "" if self.in_module else f" {IN_PLACE}"
             yield "values", f"Your code changes `{self.path}` itself, which it was given.{how}"
@@ -48,6 +49,7 @@ class TensorPart:
 
     @torch.no_grad()
     def put_back(self) -> None:
+        """Make it again what it was."""
         if self.tensor.shape != self.values.shape or self.tensor.dtype != self.values.dtype:
             self.tensor.data = self.values.clone()
         elif not same(self.tensor, self.values):
@@ -68,6 +70,7 @@ class ItemsPart:
         self.in_module = False
 
     def changes(self) -> Iterator[Finding]:
+        """What is no longer as it was, as findings."""
         if self._items(self.value) == self._items(self.copy):
             return
         kind = type(self.value).__name__
@@ -89,19 +92,24 @@ class ItemsPart:
         return sorted(map(repr, value)) if isinstance(value, set) else [one(i) for i in value]
 
     def put_back(self) -> None:
+        """Make it again what it was."""
         self.value.clear()
         (self.value.extend if isinstance(self.value, list) else self.value.update)(self.copy)
 
 
 class ArrayPart:
+    """A NumPy array among the arguments, and a copy of its numbers."""
+
     def __init__(self, value: np.ndarray, path: str) -> None:
         self.value, self.path, self.copy, self.in_module = value, path, value.copy(), False
 
     def changes(self) -> Iterator[Finding]:
+        """What is no longer as it was, as findings."""
         if self.value.tobytes() != self.copy.tobytes():
             yield "values", f"Your code changes `{self.path}` itself, which it was given."
 
     def put_back(self) -> None:
+        """Make it again what it was."""
         self.value[...] = self.copy
 
 
@@ -117,6 +125,7 @@ class ObjectPart:
         return {n: v for n, v in own if isinstance(v, SIMPLE) and n != "training"}
 
     def changes(self) -> Iterator[Finding]:
+        """What is no longer as it was, as findings."""
         now = self._plain()
         for name in [*self.kept, *(n for n in now if n not in self.kept)]:
             was, is_ = self.kept.get(name, "not there"), now.get(name, "not there")
@@ -130,6 +139,7 @@ class ObjectPart:
                 )
 
     def put_back(self) -> None:
+        """Make it again what it was."""
         for name in set(self._plain()) - set(self.kept):
             delattr(self.value, name)
         for name, value in self.kept.items():
@@ -146,6 +156,7 @@ class ModulePart(ObjectPart):
         self.hooks = {kind: dict(getattr(module, kind)) for kind in HOOKS}
 
     def changes(self) -> Iterator[Finding]:
+        """What is no longer as it was, as findings."""
         yield from super().changes()
         if self.value.training != self.training:
             now, before = (("eval", "train")[mode] for mode in (self.value.training, self.training))
@@ -163,6 +174,7 @@ class ModulePart(ObjectPart):
             yield "hooks", f"A hook is left on `{self.path}`. Keep the handle, handle.remove()."
 
     def put_back(self) -> None:
+        """Make it again what it was."""
         super().put_back()
         self.value.training = self.training
         for kept in (self.held, self.hooks):

@@ -53,6 +53,7 @@ class CapturedStep:
         self.step.set_learning_rate(factor)
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """One update, replayed where it was captured; returns the losses, (K,)."""
         if not self._compiler_tried:
             self._try_compiler(batches)
         if self.graph is None and not self.why_not:

@@ -9,6 +9,8 @@ gradient comes in the forward pass (Hsu et al. 2024, "Liger Kernel", section 3.2
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -34,7 +36,9 @@ def linear_cross_entropy(
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, targets, ignored):
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, ignored: int
+    ) -> torch.Tensor:
         needs_gradient = ctx.needs_input_grad[0]
         rows = rows_at_once(hidden, len(weight))
         pieces = [
@@ -46,7 +50,7 @@ class _ChunkedLoss(torch.autograd.Function):
         return torch.cat([losses for losses, _ in pieces])
 
     @staticmethod
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors  # (N, h), of each row's own loss
         return (gradient * grad_losses.unsqueeze(1)).to(gradient.dtype), None, None, None
 
@@ -75,6 +79,7 @@ class Chunk(nn.Module):
         ignored: int,
         needs_gradient: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The summed loss and, if it is needed, its gradient by the hidden states."""
         logits = F.linear(hidden, weight)  # (n, V)
         exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
         counted = targets != ignored

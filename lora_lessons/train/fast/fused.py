@@ -51,7 +51,18 @@ class LoraProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, W, b, A, B, scaling, p, c):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        W: Tensor,
+        b: Tensor | None,
+        A: Tensor,
+        B: Tensor,
+        scaling: float,
+        p: float,
+        c: Tensor | None,
+    ) -> Tensor:
+        """h = x Wᵀ + b + s B A dropout(x); keeps dropped x and the thin product."""
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
         thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
         result = F.linear(x, W, b)  # (N, out)
@@ -61,7 +72,8 @@ class LoraProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # `thin` is kept as a number: a second derivative would miss its part
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients by x, b, A and B; W is frozen."""
         x, thin, W, A, B, *rest = ctx.saved_tensors
         mask = rest[0] if rest else None
         for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
@@ -124,6 +136,7 @@ class FusedLinear(StandIn):
     """`Linear` while it is trained inside `fit`: the same function, by `lora_product`."""
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        """The layer's function in one node of autograd, where nothing asks for the plain one."""
         plain = not self.training or self.disable_adapters or self.merged or args or kwargs
         adapter = self.adapter(self.active_adapters[0])
         W, b, A, B = self.weight, self.bias, adapter.A.weight, adapter.B.weight

@@ -166,12 +166,14 @@ class Pieces(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, group: Group) -> tuple[Tensor, ...]:
+        """h (N, O) as one result for each layer."""
         ctx.group, ctx.rows = group, h.shape[:-1]
         ctx.set_materialize_grads(False)
         return tuple(piece.data for piece in h.split(group.outs, dim=-1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        """The results' gradients side by side, (N, O)."""
         some = next(g for g in gradients if g is not None)
         whole = []
         for place, (out, g) in enumerate(zip(ctx.group.outs, gradients, strict=True)):
@@ -189,6 +191,7 @@ class GroupedLinear(StandIn):
     of_fit = ("group", "place")
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        """The group's result for this layer, or the plain layer's."""
         plain = self.disable_adapters or self.merged or args or kwargs
         if plain or self.active_adapters != [self.group.name] or not self.takes(x):
             return super().forward(x, *args, **kwargs)

@@ -46,6 +46,7 @@ class StackedLinear(nn.Module):
         self.B: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """K adapters' layers on K batches: (K * batch, T, in) -> (K * batch, T, out)."""
         rows = x.view(len(self.scaling), -1, x.shape[-1])  # (K, batch * T, in)
         result = self._merged(rows) if self._merging_is_cheaper() else self._factored(rows)
         return result.view(*x.shape[:-1], -1)
@@ -69,10 +70,13 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.base.bias, x, weight.mT)  # (K, N, out)
 
     def _merging_is_cheaper(self) -> bool:
-        """Merging adds N in out multiplications (the gradient of K weights), in the backward pass
-        only; the factors add N r (in + out) in the forward pass and twice that in the backward.
-        Dropout rules it out (it acts on the adapter's input only), and so does bf16, in which W
-        plus a small update is often W again."""
+        """Whether W + s B A, made once, takes fewer multiplications than the factors.
+
+        Merging adds N in out of them (the gradient of K weights), in the backward pass only; the
+        factors add N r (in + out) in the forward pass and twice that in the backward. Dropout rules
+        it out (it acts on the adapter's input only), and so does bf16, in which W plus a small
+        update is often W again.
+        """
         out, in_ = self.base.weight.shape
         exact = self.base.weight.dtype == self.A.dtype and not torch.is_autocast_enabled(
             self.A.device.type

@@ -102,6 +102,7 @@ class ManyStep:
         self.optimizer = adamw_rows(self.rows, jobs)
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """One update of the K adapters; returns their losses, (K,)."""
         losses, gradient = self.gradients(batches)
         if self.clip is not None:
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)  # (K, 1)
@@ -134,6 +135,7 @@ class ManyStep:
         return losses.view(len(self.jobs), -1).sum(1) / count
 
     def set_learning_rate(self, factor: float) -> None:
+        """Multiply the rates of this step by `factor`."""
         set_learning_rate(self.optimizer, factor)
 
     def evaluate(self, blocks: torch.Tensor) -> list[float]:

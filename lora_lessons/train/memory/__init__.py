@@ -1,0 +1,1 @@
+"""A step's memory: predicted, measured, and saved by recomputing."""

@@ -22,12 +22,14 @@ class DequantizedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, packed: Tensor, shape: tuple[int, int]) -> Tensor:
+        """A product of the right shape that keeps the codes; its values mean nothing."""
         ctx.save_for_backward(packed)
         ctx.shape = shape
         return F.linear(x, x.new_empty(shape))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        """A gradient of x's shape."""
         return g @ g.new_empty(ctx.shape), None, None
 
 
@@ -35,6 +37,7 @@ class FourBitLinear(nn.Linear):
     """An `nn.Linear` whose weight is n/2 bytes, with what it takes to read them."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """The product, and the bias."""
         result = DequantizedProduct.apply(x, self.weight, (self.out_features, self.in_features))
         return result if self.bias is None else result + self.bias
 

@@ -35,6 +35,7 @@ class Recomputed:
         self.random: bool | None = False if isinstance(some, FakeTensor) else None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The block, its inside computed again in the backward pass."""
         learns = self.random is None and self.block.training and torch.is_grad_enabled()
         before = random_state_of(self.device) if learns else {}
         result = checkpoint(

@@ -87,7 +87,7 @@ def test_accents_and_marks_in_names_are_no_hindrance(course, tmp_path):
 
 def test_litter_makes_no_student_and_no_remark(course, tmp_path):
     litter = ("__MACOSX/ada/._x.ipynb", "ada/.ipynb_checkpoints/x-checkpoint.ipynb", ".DS_Store")
-    files = {"ada/x.ipynb": notebook()} | {name: "x" for name in litter}
+    files = {"ada/x.ipynb": notebook()} | dict.fromkeys(litter, "x")
     result = collected(course, tmp_path, files)
     assert (result.taken, result.odd) == (["ada"], [])
     assert [path.name for path in (course.root / "submitted").iterdir()] == ["ada"]

@@ -168,5 +168,5 @@ def test_errors_are_counted_over_all_sounds():
     found = spelling.scores(["K AE", "R IY D Z"], [CAT, READ])
     assert found == {"exact match": 0.0, "sound error rate": 2 / 6}
     assert spelling.scores(["AH " * 12], [CAT])["sound error rate"] == 4.0
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="argument"):
         spelling.scores(["K AE T"], [CAT, READ])

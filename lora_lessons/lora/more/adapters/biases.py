@@ -50,17 +50,21 @@ class BiasBank(AdapterHolder, Remembered):
         self.in_use = wanted
 
     def show_base(self) -> None:
+        """Put the values of what is in use into the base's biases."""
         self.use([] if self.disable_adapters else self.active_adapters)
 
     def enable_adapters(self, enabled: bool) -> None:
+        """Use the active adapters, or none."""
         super().enable_adapters(enabled)
         self.set_requires_grad(self.adapter, self.in_use)
 
     def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
+        """Make these adapters the active ones."""
         super().set_adapter(adapter_names, inference_mode)
         self.set_requires_grad(self.adapter, self.in_use and not inference_mode)
 
     def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
+        """Train these adapters, or freeze them."""
         if self.adapter in as_list(adapter_names):
             for bias in trained_biases(self.model, self.mode).values():
                 bias.requires_grad_(requires_grad and self.in_use)
@@ -73,10 +77,12 @@ class BiasBank(AdapterHolder, Remembered):
             vars(self.model)["adapter_holders"].remove(self)
 
     def take_out(self, merged: list[str]) -> None:
+        """Leave the merged adapters' values in the base, untrained."""
         self.use(merged)
         self.set_requires_grad(self.adapter, False)
 
     def check_rows(self, adapter_names: Iterable[str]) -> None:
+        """Raise ValueError where samples want other biases than the active ones."""
         wanted = self.adapter if self.in_use else None
         if any((name if name == self.adapter else None) != wanted for name in adapter_names):
             raise ValueError(
@@ -105,6 +111,7 @@ class Biases:
     def find(
         self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
     ) -> dict[str, Any]:
+        """What the config asks of this part, by name; raises before anything is changed."""
         if bias_bank(model).adapter:
             raise ValueError(
                 "LoraModel supports only 1 adapter with bias. When using multiple adapters, set "
@@ -113,10 +120,12 @@ class Biases:
         return {"": plan.config.bias}
 
     def put(self, model: nn.Module, adapter_name: str, name: str, found: Any) -> None:
+        """Put the part into the model, under the adapter's name."""
         bank = BiasBank(model, adapter_name, found)
         vars(model).setdefault("adapter_holders", []).append(bank)
 
     def count(self, found: Any) -> tuple[int, str]:
+        """(numbers that it trains, what a report says of them)."""
         return 0, ""
 
 

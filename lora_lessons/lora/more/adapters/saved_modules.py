@@ -62,6 +62,7 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
         return self.original_module
 
     def get_base_layer(self) -> nn.Module:
+        """The layer underneath, without adapters."""
         return self.original_module
 
     def unloaded(self, adapter_names: list[str]) -> nn.Module:
@@ -76,6 +77,7 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
         return self.modules_to_save[adapter_name].state_dict(keep_vars=True)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The active adapter's copy of the module, or the module itself."""
         adapter_names = kwargs.pop("adapter_names", None)
         if adapter_names is None:
             return self.module_in_use()(*args, **kwargs)
@@ -187,14 +189,17 @@ class SavedModules:
     def find(
         self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
     ) -> dict[str, nn.Module]:
+        """What the config asks of this part, by name; raises before anything is changed."""
         entries = plan.config.modules_to_save or ()
         refuse_parts_of_adapters(plan, modules, entries, ModulesToSaveWrapper)
         return modules_to_copy(plan.config, modules)
 
     def put(self, model: nn.Module, adapter_name: str, name: str, found: nn.Module) -> None:
+        """Put the part into the model, under the adapter's name."""
         save_module(model, name, adapter_name)
 
     def count(self, found: nn.Module) -> tuple[int, str]:
+        """(numbers that it trains, what a report says of them)."""
         return sum(parameter.numel() for parameter in found.parameters()), "full copy, trained"
 
 

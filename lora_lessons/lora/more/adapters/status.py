@@ -110,7 +110,7 @@ def get_model_status(model: nn.Module) -> TunerModelStatus:
     return TunerModelStatus(
         base_model_type=type(inner).__name__ if wrapped or "config" in vars(inner) else "other",
         adapter_model_type="LoraModel" if wrapped else "None",
-        peft_types={name: "LORA" for name in configs_of(model)} if wrapped else {},
+        peft_types=dict.fromkeys(configs_of(model), "LORA") if wrapped else {},
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
         total_params=sum(p.numel() for p in parameters),
         num_adapter_layers=len(rows),

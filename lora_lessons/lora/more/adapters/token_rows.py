@@ -62,6 +62,7 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
 
     @property
     def mergeable(self) -> bool:  # type: ignore[override]
+        """A tied layer follows the one it is tied to."""
         return not self.tied
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
@@ -74,6 +75,7 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
 
     @property
     def merged(self) -> bool:
+        """Whether any adapter is merged."""
         return self._tied_to[0].merged if self.tied else bool(self.merged_adapters)
 
     def has_adapter(self, name: str) -> bool:
@@ -89,6 +91,7 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
             self.token_indices[adapter_name] = ids
 
     def file_tensors(self, adapter_name: str) -> dict[str, Tensor]:
+        """The tensors of the adapter's file; a tied layer has none of its own."""
         return {} if self.tied else super().file_tensors(adapter_name)
 
     def check_set_adapter(self, adapter_names: Iterable[str]) -> None:
@@ -153,6 +156,7 @@ class TrainableTokensWrapper(nn.Module, StandIn):
 
     @property
     def original_module(self) -> nn.Module:
+        """The module as it was before."""
         return self.token_adapter.base_layer
 
     @property
@@ -162,6 +166,7 @@ class TrainableTokensWrapper(nn.Module, StandIn):
 
     @property
     def weight(self) -> Tensor:
+        """The weight of the layer underneath."""
         adapter = self.token_adapter
         off = adapter.disable_adapters or adapter.merged
         return adapter.weight_with([] if off else adapter.active_adapters)
@@ -175,6 +180,7 @@ class TrainableTokensWrapper(nn.Module, StandIn):
         return self.token_adapter.base_layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The layer with the rows in use."""
         return self.token_adapter(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -265,15 +271,18 @@ class Rows:
     def find(
         self, model: nn.Module, plan: InjectionPlan, modules: dict[str, nn.Module]
     ) -> dict[str, TokenRows]:
+        """What the config asks of this part, by name; raises before anything is changed."""
         rows = plan.config.trainable_token_indices
         entries = rows if isinstance(rows, dict) else ()
         refuse_parts_of_adapters(plan, modules, entries, TrainableTokensWrapper)
         return rows_to_train(model, plan.config, modules)
 
     def put(self, model: nn.Module, adapter_name: str, name: str, found: TokenRows) -> None:
+        """Put the part into the model, under the adapter's name."""
         train_rows(model, name, found.ids, adapter_name)
 
     def count(self, found: TokenRows) -> tuple[int, str]:
+        """(numbers that it trains, what a report says of them)."""
         width = base_of(found.module).weight.shape[1]
         return len(found.ids) * width, f"{len(found.ids)} token rows"
 

@@ -91,8 +91,11 @@ class ConvNd(OtherLayer):
         return lora_delta(A, B, adapter.scaling).view_as(self.get_base_layer().weight)
 
     def norm_delta(self, name: str) -> Tensor:
-        """The update whose norm DoRA takes. With groups it is PEFT's product, folded into W's
-        shape: not the update that the layer computes, but what such files mean by a magnitude."""
+        """The update whose norm DoRA takes.
+
+        With groups it is PEFT's product, folded into W's shape: not the update that the layer
+        computes, but what such files mean by a magnitude.
+        """
         if self.get_base_layer().groups == 1:
             return self.plain_delta(name)
         adapter = self.adapter(name)

@@ -25,6 +25,7 @@ class LookUp:
         self.weight, self.base = weight, base
 
     def __call__(self, ids: Tensor) -> Tensor:
+        """Rows of A for ids (..., ): (..., r)."""
         return F.embedding(
             ids,
             self.weight.T,
@@ -43,6 +44,7 @@ class Up:
         self.weight, self.scale = weight, scale  # the base's own factor of its rows (Gemma)
 
     def __call__(self, rows: Tensor) -> Tensor:
+        """Thin rows (..., r) times B: (..., width)."""
         result = rows @ self.weight.T
         return result if self.scale is None else result * torch.as_tensor(self.scale).to(result)
 
@@ -97,6 +99,7 @@ class Embedding(OtherLayer):
         return Adapter(name, A, B, self.scaling[name], nn.Identity())
 
     def has_adapter(self, name: str) -> bool:
+        """Whether this layer has the adapter."""
         return name in self.lora_embedding_A
 
     def check_merge(self, adapter_names: list[str]) -> None:
@@ -106,6 +109,7 @@ class Embedding(OtherLayer):
             raise MergeError("an embedding with max_norm rewrites W at each lookup: not merged")
 
     def plain_delta(self, name: str) -> Tensor:
+        """The update in the weight's own layout, in float32 at least, without a variant's part."""
         adapter = self.adapter(name)
         A, B = at_least_float32(adapter.A.weight), at_least_float32(adapter.B.weight)
         return lora_delta(A, B, adapter.scaling).T  # (dim, tokens) -> (tokens, dim)

@@ -39,6 +39,7 @@ class BlockLinear(nn.Linear):
             self.weight.mul_(mask)
 
     def forward(self, x: Tensor) -> Tensor:
+        """B's product, with the rows of parts that are switched off at zero."""
         return F.linear(x, self.weight * self.mask.to(self.weight.dtype))
 
 
@@ -117,6 +118,7 @@ class FusedQKV(_Linear):
         self.adapter(adapter_name).B.mask.copy_(self.block_mask())
 
     def plain_delta(self, name: str) -> Tensor:
+        """The update in the weight's own layout, in float32 at least, without a variant's part."""
         _, A, B, scaling, _ = self.adapter(name)
         B = at_least_float32(B.weight * B.mask.to(B.weight.dtype))
         delta = lora_delta(at_least_float32(A.weight), B, scaling)

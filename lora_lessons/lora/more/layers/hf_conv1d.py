@@ -24,6 +24,7 @@ class Conv1DLinear(Linear):
         return "Linear"  # PEFT's name for it
 
     def plain_delta(self, name: str) -> Tensor:
+        """The update in the weight's own layout, in float32 at least, without a variant's part."""
         return super().plain_delta(name).T  # (out, in) -> (in, out)
 
     def output_rows(self, weight: Tensor) -> Tensor:
