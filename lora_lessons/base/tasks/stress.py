@@ -135,7 +135,9 @@ def split_by_stem(
 
 
 @cache
-def study_words(train: int = 16_000, valid: int = 2_000, test: int = 2_000) -> tuple[list[Word], ...]:
+def study_words(
+    train: int = 16_000, valid: int = 2_000, test: int = 2_000
+) -> tuple[list[Word], ...]:
     """(training, validation, test) for the choices: no stem is in two of them.
 
     Rates are chosen on the validation words; the test words are for what is reported.
