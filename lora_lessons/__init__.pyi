@@ -39,6 +39,7 @@ from .lora.more.task_models import (
     PeftModelForSequenceClassification,
     PeftModelForTokenClassification,
 )
+from .lora.more.variants.lora_fa import freeze_A
 from .lora.tuner import LoraModel
 from .lora.tuner_layer import BaseTunerLayer
 from .seeding import generator, seed_everything
@@ -87,6 +88,7 @@ __all__ = [
     "encode",
     "evaluate",
     "fit",
+    "freeze_A",
     "fused_qkv",
     "gap_table",
     "gaps_against",

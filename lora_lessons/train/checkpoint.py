@@ -28,7 +28,7 @@ from .modes import random_state_of, set_random_state
 from .step import TrainStep
 
 FILE = "checkpoint.safetensors"
-BEFORE_0_2 = {"fast_layers": True}  # what files of 0.1 do not say
+BEFORE_0_2 = {"fast_layers": True, "lr_ratio": 1.0}  # what files of 0.1 do not say
 MARK = "$tensor"  # in the JSON, in a tensor's place: {MARK: the tensor's name}
 
 

@@ -49,6 +49,7 @@ def fit(
     lr: float,
     valid: torch.Tensor | Callable[[nn.Module], float] | None = None,
     eval_every: int = 0,
+    lr_ratio: float = 1.0,
     weight_decay: float = 0.0,
     warmup: int = 0,
     schedule: str = "constant",
@@ -74,6 +75,7 @@ def fit(
             tuple is gone through again and again; another iterable must last.
         steps: number of updates.
         lr: learning rate after warm-up.
+        lr_ratio: LoRA+: the factors B learn at lr_ratio · lr, all else at lr.
         valid: (n, T) blocks for `evaluate`, or a function of the model. Evaluated before the
             first step, every `eval_every` steps (0: never in between) and after the last.
         warmup, schedule: see `schedule_factor`.
@@ -103,6 +105,7 @@ def fit(
     settings = FitSettings(
         steps=steps,
         lr=lr,
+        lr_ratio=lr_ratio,
         weight_decay=weight_decay,
         warmup=warmup,
         schedule=schedule,

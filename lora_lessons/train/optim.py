@@ -59,6 +59,34 @@ def adamw(
     return adamw_groups([(list(parameters), lr, weight_decay)])
 
 
+def adamw_with_faster_B(
+    model: nn.Module,
+    own: Sequence[nn.Parameter],
+    rows: Sequence[nn.Parameter],
+    lr: float,
+    ratio: float,
+    weight_decay: float = 0.0,
+) -> torch.optim.AdamW:
+    """LoRA+: AdamW with the factors B at ratio · lr, all else at lr (Hayou et al. 2024).
+
+    `rows` are what is updated, one for each of the model's `own` parameters. Biases and DoRA's
+    magnitudes keep lr; PEFT's `create_loraplus_optimizer` gives all vectors B's rate.
+    """
+    of_B = {p for name, p in model.named_parameters() if is_factor_B(name)}
+    pairs = list(zip(own, rows, strict=True))
+    fast = [row for parameter, row in pairs if parameter in of_B]
+    slow = [row for parameter, row in pairs if parameter not in of_B]
+    if not fast:
+        raise ValueError(f"lr_ratio={ratio!r} is for LoRA's factors B, and none trains here")
+    groups = ((slow, lr), (fast, ratio * lr))
+    return adamw_groups([(group, rate, weight_decay) for group, rate in groups if group])
+
+
+def is_factor_B(name: str) -> bool:
+    """Whether a parameter's name, ours or PEFT's, is that of a factor B of LoRA."""
+    return not {"lora_B", "lora_embedding_B"}.isdisjoint(name.split("."))
+
+
 def adamw_rows(rows: Sequence[nn.Parameter], jobs: Sequence[Job]) -> torch.optim.AdamW:
     """One AdamW with a group for each learning rate and weight decay, since each costs a kernel."""
     together: dict[tuple[float, float], list[nn.Parameter]] = {}

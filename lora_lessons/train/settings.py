@@ -27,6 +27,7 @@ class FitSettings:
 
     steps: int
     lr: float
+    lr_ratio: float = 1.0
     weight_decay: float = 0.0
     warmup: int = 0
     schedule: str = "constant"
@@ -48,6 +49,7 @@ class FitSettings:
         for name, least in LIMITS.items():
             require_whole(name, getattr(self, name), least)
         require_above_0("lr", self.lr)
+        require_above_0("lr_ratio", self.lr_ratio)
         if self.clip is not None:
             require_above_0("clip", self.clip, " (or None for no clipping)")
         require_at_least_0("weight_decay", self.weight_decay)

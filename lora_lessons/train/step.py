@@ -22,7 +22,7 @@ from .fast.masters import MasterWeights, master_weights
 from .fast.packed import PackedAdapters
 from .loss import Batch, LossFunction, is_sharded, runs_in_one_dtype, summed_loss
 from .memory.recompute import Recomputed, recomputed_blocks
-from .optim import adamw, autocast, set_learning_rate, trainable_parameters
+from .optim import adamw, adamw_with_faster_B, autocast, set_learning_rate, trainable_parameters
 from .settings import FitSettings
 
 DRAWS_AGAIN = "recompute=True saves and restores random states on the host, for dropout's sake"
@@ -173,11 +173,10 @@ def training_step(
             compiled_blocks(model, settings.compile, settings.steps, why_not)
         )
         recomputed = stack.enter_context(recomputed_blocks(model, settings.recompute))
-        trained = masters.masters if masters else parameters
         eager = TrainStep(
             model,
-            trained,
-            adamw(trained, settings.lr, settings.weight_decay),
+            masters.masters if masters else parameters,
+            optimizer_for(model, parameters, masters, settings),
             clip=settings.clip,
             precision=settings.precision,
             loss_fn=loss_fn,
@@ -188,3 +187,18 @@ def training_step(
         step = prepare(eager, settings.capture, settings.steps, blocks, why_not)
         stack.callback(step.close)
         yield step
+
+
+def optimizer_for(
+    model: nn.Module,
+    parameters: list[nn.Parameter],
+    masters: MasterWeights | PackedAdapters | None,
+    settings: FitSettings,
+) -> torch.optim.AdamW:
+    """AdamW of what the step updates. With one rate for B and one for A each stands by itself."""
+    if settings.lr_ratio == 1:
+        trained = masters.masters if masters else parameters
+        return adamw(trained, settings.lr, settings.weight_decay)
+    rows = masters.rows() if masters else parameters
+    rates = settings.lr, settings.lr_ratio
+    return adamw_with_faster_B(model, parameters, rows, *rates, settings.weight_decay)

@@ -2,8 +2,8 @@
 
 Written out, h = W x + s B A x makes two large tensors and adds them, and the backward pass scales,
 makes and adds two more. Here the thin product x A' carries the scaling, and the second product is
-added to the first one's result in place. Kept for the backward pass are x and s x A' alone, and
-with dropout one byte for each number of x: which are kept.
+added to the first one's result in place. Kept for the backward pass are x and s x A' alone (x
+only where A is trained), and with dropout one byte for each number of x: which are kept.
 
 A compiler would write the second product too, and then add: it takes a product as it comes. So the
 addition in place is an operation of its own, `add_product_`, which it calls and does not look into.
@@ -66,7 +66,8 @@ class LoraProduct(torch.autograd.Function):
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
         thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
         result = F.linear(x, W, b)  # (N, out)
-        ctx.save_for_backward(x, thin, W, A, B, *([] if mask is None else [mask]))
+        for_A = x if ctx.needs_input_grad[3] else None  # LoRA-FA's A is frozen: no need of x
+        ctx.save_for_backward(for_A, thin, W, A, B, *([] if mask is None else [mask]))
         ctx.scaling, ctx.p = scaling, p
         return add_product(result, thin, B.t())
 

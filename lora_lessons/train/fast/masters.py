@@ -41,6 +41,10 @@ class MasterWeights:
         """What the optimizer updates."""
         return self.masters
 
+    def rows(self) -> list[nn.Parameter]:
+        """One for each parameter: for an optimizer with several rates."""
+        return self.masters
+
     def start(self) -> None:
         """Before the first micro-batch of a step: the optimizer has cleared the gradients."""
 

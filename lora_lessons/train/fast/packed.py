@@ -137,12 +137,16 @@ class PackedAdapters:
         ):
             row.grad = gradient if parameter in self.reached else None
 
+    def rows(self) -> list[nn.Parameter]:
+        """Each parameter by itself, in `flat`'s memory: for an optimizer with several rates."""
+        self.updated = [nn.Parameter(weight.detach()) for weight in self.weights]
+        return self.updated
+
     def split(self, optimizer: torch.optim.Optimizer) -> None:
         """Let the optimizer update each parameter by itself: rows of `flat`, in its memory."""
         if self.updated is not self.masters:
             return
-        self.updated = [nn.Parameter(weight.detach()) for weight in self.weights]
-        optimizer.param_groups[0]["params"] = self.updated
+        optimizer.param_groups[0]["params"] = self.rows()
         state = optimizer.state.pop(self.flat, {})
         for i, row in enumerate(self.updated if state else []):
             optimizer.state[row] = {
