@@ -1,0 +1,154 @@
+"""The experiments of lesson 13: variants of LoRA, compared fairly and hastily.
+
+The runs are in `variants`, what a step costs in `variant_costs`; here are the pieces that stand in
+for a learner's unsolved exercises, the trap of a scaling, the sizes of the live runs, and the
+recordings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..lora.config import LoraConfig
+from ..train.fast.sweep import Job, train_many
+from .progress import each
+from .task import load_task
+from .variant_costs import step_costs
+from .variants import ARMS, tune_and_measure
+
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 8, "batch_size": 2, "length": 32, "valid_blocks": 8, "seeds": [0, 1]},
+    "small": {"steps": 40, "batch_size": 4, "length": 64, "valid_blocks": 48, "seeds": [0, 1]},
+    "full": {"steps": 200, "batch_size": 8, "length": 64, "valid_blocks": 96, "seeds": [0, 1, 2]},
+}
+"""The live runs' sizes, by preset."""
+
+# --- The trap of a scaling -------------------------------------------------------------------
+
+SCALED = ("LoRA, alpha = 2r", "rsLoRA, alpha = r")
+
+
+def scaled_config(arm: str, r: int) -> LoraConfig:
+    """One of `SCALED`: scalings of 2 and of sqrt(r), which is 8 at r = 64."""
+    plain = arm == SCALED[0]
+    return LoraConfig(
+        r=r,
+        lora_alpha=2 * r if plain else r,
+        use_rslora=not plain,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def scaling_trap(
+    lrs: Sequence[float],
+    seeds: Sequence[int],
+    base: str = "nano",
+    r: int = 32,
+    steps: int = 60,
+    batch_size: int = 4,
+    length: int = 64,
+    valid_blocks: int | None = 48,
+    jobs_at_once: int = 14,
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Two configs whose scalings differ, at every rate and seed: one row a run."""
+    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    plan = [(arm, lr, seed) for arm in SCALED for lr in lrs for seed in seeds]
+    parts = [plan[i : i + jobs_at_once] for i in range(0, len(plan), jobs_at_once)]
+    rows = []
+    for part in each(parts, "sweeps", progress):
+        jobs = [Job(scaled_config(arm, r), lr, seed) for arm, lr, seed in part]
+        found = train_many(
+            model,
+            jobs,
+            train,
+            steps=steps,
+            batch_size=batch_size,
+            length=length,
+            valid=valid,
+            compile=False,
+            progress=False,
+        )
+        rows += [
+            {
+                "arm": arm,
+                "lr": lr,
+                "seed": seed,
+                "loss": math.nan if one.history.diverged else one.history.last,
+            }
+            for (arm, lr, seed), one in zip(part, found, strict=True)
+        ]
+    return rows
+
+
+# --- Recordings ------------------------------------------------------------------------------
+
+_DECODER: dict[str, Any] = {
+    "base": "decoder", "steps": 300, "batch_size": 8, "length": 64, "valid_blocks": 192,
+    "tuning_seeds": [10, 11], "seeds": [0, 1, 2, 3, 4], "width": 5, "device": "cuda",
+}  # fmt: skip
+_NANO: dict[str, Any] = {
+    "base": "nano", "steps": 60, "batch_size": 4, "length": 64, "valid_blocks": 96,
+    "tuning_seeds": [10, 11], "seeds": [0, 1, 2, 3, 4], "width": 5,
+}  # fmt: skip
+_TINY: dict[str, Any] = {
+    "base": "nano", "steps": 2, "batch_size": 2, "length": 16, "valid_blocks": 2,
+    "tuning_seeds": [10], "seeds": [0], "width": 3, "r": 4, "dtype": "float64",
+}  # fmt: skip
+_TRAP: dict[str, Any] = {
+    "lrs": [3e-5, 1e-4, 3e-4, 1e-3, 3e-3], "seeds": [10, 11, 0, 1, 2, 3, 4],
+    "base": "decoder", "r": 64, "steps": 300, "batch_size": 8, "length": 64, "valid_blocks": 192,
+    "jobs_at_once": 18, "device": "cuda",
+}  # fmt: skip
+_TINY_TRAP: dict[str, Any] = {
+    "lrs": [1e-3], "seeds": [0], "steps": 2, "batch_size": 2, "length": 16, "valid_blocks": 2,
+    "dtype": "float64",
+}  # fmt: skip
+_ONE_BILLION: dict[str, Any] = {
+    "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+    "max_position_embeddings": 2048,
+}  # fmt: skip
+_THREE = (("LoRA", "rsLoRA", "DoRA"), ("PiSSA", "OLoRA"), ("orthogonal", "LoRA+", "LoRA-FA"))
+
+RECORDINGS = {
+    **{
+        f"13_variants_{number}": (
+            tune_and_measure,
+            {**_DECODER, "arms": list(arms)},
+            {**_TINY, "arms": list(arms)},
+        )
+        for number, arms in enumerate(_THREE, start=1)
+    },
+    "13_variants_nano": (
+        tune_and_measure,
+        {**_NANO, "arms": list(ARMS), "common": [3e-4, 3e-3]},
+        {**_TINY, "arms": ["LoRA"], "common": [3e-4]},
+    ),
+    "13_scaling": (scaling_trap, _TRAP, _TINY_TRAP),
+    "13_costs": (
+        step_costs,
+        {
+            "bases": [
+                {"base": "decoder", "arms": list(ARMS), "batch_size": 8, "length": 64},
+                {
+                    "base": "1 B", "arms": ["LoRA", "DoRA", "LoRA+", "LoRA-FA"],
+                    "batch_size": 4, "length": 1024, "shape": _ONE_BILLION,
+                },
+            ],
+            "device": "cuda",
+        },
+        {
+            "bases": [{"base": "nano", "arms": list(ARMS), "batch_size": 2, "length": 16}],
+            "device": "cpu", "dtype": "float64", "rounds": 1,
+        },
+    ),
+}  # fmt: skip
+"""Name -> (experiment, settings of the recorded run, settings of its fingerprint)."""
