@@ -78,7 +78,7 @@ WRONG = {
             "def trainable_share(model):\n"
             "    t = sum(p.numel() for n, p in model.named_parameters() if 'lora_' in n)\n"
             "    return t / sum(p.numel() for p in model.parameters())\n",
-            "a name does not tell",
+            "A name does not tell",
         ),
         WrongAnswer(
             "counts tensors",

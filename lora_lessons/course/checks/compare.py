@@ -18,13 +18,19 @@ KNOWN = (2, 3, 4, 8, 10, 16, 100, 1000, 1024)
 
 
 def expect(
-    actual: Any, expected: Tensor, *, k: int = 1, mistakes: Mapping[str, Tensor] | None = None
+    actual: Any,
+    expected: Tensor,
+    *,
+    k: int = 1,
+    mistakes: Mapping[str, Tensor] | None = None,
+    case: str = "",
 ) -> None:
     """Raise `Wrong` unless `actual` equals `expected` (float64) up to rounding.
 
     The tolerance is eps(dtype of actual) * sqrt(k) * 32 relative to the largest expected value,
     where k is the number of terms in a sum. `mistakes` maps a message to the value that this
-    mistake gives; it is named only if it explains the answer alone.
+    mistake gives; it is named only if it explains the answer alone. `case` ends a message that
+    can name none: what was given ("with one batch").
     """
     value = _as_tensor(plain(actual), expected)
     if _close(value, expected, k):
@@ -32,7 +38,8 @@ def expect(
     for message, mistaken in (mistakes or {}).items():
         if mistaken.shape == value.shape and _close(value, mistaken, k):
             raise Wrong(message)
-    raise Wrong(_difference(value, expected))
+    said = _difference(value, expected)
+    raise Wrong(f"{said.removesuffix('.')}, {case}." if case else said)
 
 
 def _as_tensor(actual: Any, expected: Tensor) -> Tensor:
@@ -44,6 +51,11 @@ def _as_tensor(actual: Any, expected: Tensor) -> Tensor:
     value = actual.detach().cpu() if isinstance(actual, Tensor) else _scalar(actual)
     if value.shape != expected.shape and value.numel() == expected.numel() == 1:
         value = value.reshape(expected.shape)
+    if value.dim() == 2 and value.shape == expected.mT.shape != expected.shape:
+        raise Wrong(
+            f"The shape must be {tuple(expected.shape)}; got {tuple(value.shape)}: is a transpose "
+            "missing or too much?"
+        )
     if value.shape != expected.shape:
         raise Wrong(f"The shape must be {tuple(expected.shape)}; got {tuple(value.shape)}.")
     if not torch.isfinite(value.double()).all():
@@ -70,14 +82,30 @@ def _eps(dtype: torch.dtype) -> float:
 def _difference(value: Tensor, expected: Tensor) -> str:
     """A constant ratio if it is one that says something, else the number that differs most."""
     value, expected = value.double().flatten(), expected.double().flatten()
-    big = expected.abs() > 1e-6 * expected.abs().max()
+    big = expected.abs() > 1e-2 * expected.abs().max()  # the others are mostly rounding
     ratio = value[big] / expected[big]
     constant = ratio.numel() and (ratio - ratio[0]).abs().max() < 1e-4 * ratio[0].abs()
     if constant and (said := _known_ratio(ratio[0].item())):
         return said
+    if said := _rounded(value, expected):
+        return said
     at = int((value - expected).abs().argmax())
+    if (value - expected).abs().max() < 1e-2 * expected.abs().max():
+        near = "Nearly right: was it rounded, computed in a lower precision, or shifted a little? "
+    else:
+        near = ""
     which = " (the entry that differs most)" if value.numel() > 1 else ""
-    return f"Expected {expected[at]:.7g}, got {value[at]:.7g}{which}."
+    return f"{near}Expected {expected[at]:.7g}, got {value[at]:.7g}{which}."
+
+
+def _rounded(value: Tensor, expected: Tensor) -> str:
+    """A sentence where the value is the expected one with decimals cut; else empty."""
+    for places in range(6):
+        if (value - expected.round(decimals=places)).abs().max() < 1e-9:
+            return f"It is rounded to {places} decimals: return the number as it is."
+    if torch.equal(value, expected.trunc()):
+        return "The fraction is cut off: return the number as it is."
+    return ""
 
 
 def _known_ratio(ratio: float) -> str:

@@ -1,55 +1,132 @@
-"""The checks of lesson 00: perplexity, the share that trains, bytes, an interval."""
+"""The checks of lesson 00's model: perplexity, and the share of the weights that trains."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checks.core import Wrong, expect
 
 
-def _number(value: float) -> torch.Tensor:
+def number(value: float) -> Tensor:
+    """The value as float64, for `expect`."""
     return torch.tensor(value, dtype=torch.float64)
+
+
+# --- 0.1 -------------------------------------------------------------------------------------
 
 
 def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
     losses = (2.0 + 2.0 * torch.rand(4, generator=rng, dtype=torch.float64)).tolist()
     tokens = [512, 512, 512, int(torch.randint(7, 60, (1,), generator=rng))]
     losses[-1] += 2.0  # the short last batch differs most, so an unweighted mean shows
+    _expect_perplexity(answer, losses, tokens)
+    for count in (3, 9):  # no two alike, a large loss, the shortest batch first
+        losses = (11.0 * torch.rand(count, generator=rng, dtype=torch.float64)).tolist()
+        tokens = (1 + 97 * torch.randperm(count, generator=rng)).tolist()
+        _expect_perplexity(answer, losses, [3, *tokens[1:]])
+    _expect_perplexity(answer, [1.25], [7])
+    _expect_perplexity(answer, [11.5, 12.5], [31, 17])  # a model that knows nothing
+    _expect_perplexity(answer, [0.0], [1])  # certain of every token: the perplexity is 1
+
+
+def _expect_perplexity(answer: Callable[..., Any], losses: list[float], tokens: list[int]) -> None:
     total = sum(tokens)
-    mean = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / total
+    sums = [loss * n for loss, n in zip(losses, tokens, strict=True)]
+    result = _finite(answer, list(losses), list(tokens))
+    mistakes = _mistakes_of_perplexity(losses, tokens, sums)
+    case = f"for the losses {[round(loss, 2) for loss in losses]} of {tokens} tokens"
+    expect(result, number(math.exp(sum(sums) / total)), k=len(losses), mistakes=mistakes, case=case)
+
+
+def _mistakes_of_perplexity(
+    losses: list[float], tokens: list[int], sums: list[float]
+) -> dict[str, Tensor]:
+    total, batches, mean = sum(tokens), len(losses), sum(sums) / sum(tokens)
     exps = [math.exp(loss) for loss in losses]
-    expect(
-        _finite(answer, list(losses), list(tokens)),
-        _number(math.exp(mean)),
-        k=4,
-        mistakes={
-            "This is a mean over batches: weight each batch by its number of tokens.": (
-                _number(math.exp(sum(losses) / 4))
-            ),
-            "The batches' perplexities were averaged. Average the losses, then take e to that.": (
-                _number(sum(exps) / 4)
-            ),
-            "The perplexities were averaged, weighted. Average the losses, then take e to that.": (
-                _number(sum(e * n for e, n in zip(exps, tokens, strict=True)) / total)
-            ),
-            "The losses are in nats, so the base is e, not 2.": _number(2**mean),
-            "Each loss is a batch's mean: multiply it by its tokens before you add.": (
-                _number(math.exp(sum(losses) / total))
-            ),
-            "This is the mean loss. Perplexity is its exponential.": _number(mean),
-            "The loss is positive: take e to the power of it, without a minus.": (
-                _number(math.exp(-mean))
-            ),
-            "The losses were added, not averaged: divide by the number of tokens.": (
-                _number(math.exp(sum(losses)))
-            ),
-        },
-    )
+    return {
+        "This is a mean over batches: weight each batch by its number of tokens.": (
+            number(_power(math.e, sum(losses) / batches))
+        ),
+        "The batches' perplexities were averaged. Average the losses, then take e to that.": (
+            number(sum(exps) / batches)
+        ),
+        "The perplexities were averaged, weighted. Average the losses, then take e to that.": (
+            number(sum(e * n for e, n in zip(exps, tokens, strict=True)) / total)
+        ),
+        "The losses are in nats, so the base is e, not 2.": number(2**mean),
+        "The losses are in nats, so the base is e, not 10.": number(_power(10, mean)),
+        "e is 2.71828...: take math.exp.": number(2.718**mean),
+        "Each loss is a batch's mean: multiply it by its tokens before you add.": (
+            number(_power(math.e, sum(losses) / total))
+        ),
+        "This is the mean loss. Perplexity is its exponential.": number(mean),
+        "This is the mean loss over batches. Weight it by tokens, then take its exponential.": (
+            number(sum(losses) / batches)
+        ),
+        "The loss is positive: take e to the power of it, without a minus.": number(
+            math.exp(-mean)
+        ),
+        "The losses were added, not averaged: divide by the number of tokens.": (
+            number(_power(math.e, sum(losses)))
+        ),
+        "This is the middle one of the losses. A mean over all tokens is asked for.": (
+            number(math.exp(median(losses)))
+        ),
+        "The last batch is missing: it is short, and it counts.": (
+            number(math.exp(sum(sums[:-1]) / max(1, sum(tokens[:-1]))))
+        ),
+        "This is the last batch alone. Take all of them.": number(exps[-1]),
+        "This is the first batch alone. Is the `return` inside the loop?": number(exps[0]),
+        "The divisor is one too small: divide by the number of all tokens.": (
+            number(_power(math.e, sum(sums) / max(0.5, total - 1)))
+        ),
+        "The logarithm was taken. Perplexity is e to the power of the mean loss.": (
+            number(math.log(mean) if mean > 0 else -math.inf)
+        ),
+        "The square root is too much: perplexity is e to the mean loss.": (
+            number(math.exp(mean / 2))
+        ),
+        "This is one less than the perplexity: math.exp, not math.expm1.": (
+            number(math.expm1(mean))
+        ),
+        "The longer batch must count more: multiply by its tokens, do not divide.": (
+            number(
+                math.exp(
+                    sum(loss / n for loss, n in zip(losses, tokens, strict=True))
+                    / sum(1 / n for n in tokens)
+                )
+            )
+        ),
+        "The tokens are squared: multiply each loss by them once.": number(
+            math.exp(
+                sum(loss * n * n for loss, n in zip(losses, tokens, strict=True))
+                / sum(n * n for n in tokens)
+            )
+        ),
+        "The first batch is missing: take all of them.": (
+            number(math.exp(sum(sums[1:]) / max(1, sum(tokens[1:]))))
+        ),
+        "The losses and the tokens were paired in another order. Each batch has its own.": (
+            number(
+                math.exp(
+                    sum(loss * n for loss, n in zip(losses, tokens[::-1], strict=True)) / total
+                )
+            )
+        ),
+        "Every batch was taken to be as long as the first. Use the tokens of each.": (
+            number(_power(math.e, sum(sums) / (tokens[0] * batches)))
+        ),
+    }
+
+
+def _power(base: float, exponent: float) -> float:
+    return 1e300 if exponent * math.log(base) > 690 else base**exponent
 
 
 def _finite(answer: Callable[..., Any], losses: list[float], tokens: list[int]) -> Any:
@@ -66,10 +143,17 @@ def _finite(answer: Callable[..., Any], losses: list[float], tokens: list[int]) 
     return result
 
 
-class _Tied(nn.Module):
-    """A model with one tensor under two names, a frozen part and a trained part."""
+# --- 0.2 -------------------------------------------------------------------------------------
 
-    def __init__(self, rng: torch.Generator) -> None:
+
+class _Tied(nn.Module):
+    """A model with one tensor under two names, frozen parts and trained parts, at three depths.
+
+    Names tell nothing: a frozen part has an adapter's name, and a trained one has none. It holds a
+    single number, a kernel of four sides, a bias that trains by itself, and buffers (no weights).
+    """
+
+    def __init__(self, rng: torch.Generator, trains: bool | None = None) -> None:
         super().__init__()
         width = int(torch.randint(11, 29, (1,), generator=rng))
         self.embedding = nn.Embedding(37, width)
@@ -78,149 +162,97 @@ class _Tied(nn.Module):
         self.up = nn.Linear(3, 41, bias=False)
         self.head = nn.Linear(width, 37, bias=False)
         self.head.weight = self.embedding.weight
-        for part in (self.embedding, self.frozen):
+        self.lora_old = nn.Linear(5, 7)
+        self.block = nn.Sequential(nn.ModuleList([nn.Linear(7, 5)]), nn.BatchNorm1d(13))
+        self.kernel = nn.Conv2d(2, 3, 5)
+        self.scale = nn.Parameter(torch.ones(() if trains else 1))
+        for part in (self.embedding, self.frozen, self.lora_old, self.kernel):
             part.requires_grad_(False)
+        self.block[0][0].weight.requires_grad_(False)  # its bias trains
+        if trains is not None:
+            self.requires_grad_(trains)
+
+
+OTHERS = ("block.1.weight", "block.1.bias", "kernel.weight", "kernel.bias", "scale",
+          "embedding.weight")  # fmt: skip
+"""The tensors of what is no nn.Linear; the head holds the embedding's."""
 
 
 def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    model = _Tied(rng)
+    for trains in (None, True):  # a part, and all
+        model = _Tied(rng, trains)
+        expected, mistakes = _shares(model)
+        case = "of a model with tied, frozen and one-dimensional tensors, and a convolution"
+        expect(answer(model), expected, k=4, mistakes=mistakes, case=case)
+
+
+def _shares(model: _Tied) -> tuple[Tensor, dict[str, Tensor]]:
+    """The share, counted by hand from the sides, and what each mistake gives."""
     width = model.frozen.in_features
-    trained = 3 * (width + 41)
-    frozen = 37 * width + 41 * width + 41
-    rows_all = 37 + 41 + 41 + 3 + 41  # embedding, frozen weight, frozen bias, A, B
-    expect(
-        answer(model),
-        _number(trained / (trained + frozen)),
-        k=4,
-        mistakes={
-            "This divides by the frozen numbers alone. The share is of all numbers.": (
-                _number(trained / frozen)
-            ),
-            "This counts tensors. Count the numbers in them: p.numel().": _number(2 / 5),
-            "A tensor that is used twice was counted twice. model.parameters() lists it once.": (
-                _number(trained / (trained + frozen + 37 * width))
-            ),
-            "This is in percent. Return a share between 0 and 1.": (
-                _number(100 * trained / (trained + frozen))
-            ),
-            "This counts rows: len(p) is the first side only. Use p.numel().": (
-                _number((3 + 41) / rows_all)
-            ),
-            "This is the share that is frozen.": _number(frozen / (trained + frozen)),
-            "This is a count. Divide by the number of all of them.": _number(float(trained)),
-            "Nothing was found to train. Ask p.requires_grad of each of model.parameters(): a name "
-            "does not tell, and the tensors of state_dict() are detached.": _number(0.0),
-        },
-    )
-
-
-def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    sides = torch.randint(100, 3000, (6,), generator=rng).tolist()
-    shapes = [(sides[i], sides[i] + sides[i + 1]) for i in (0, 2, 4)]
-    shapes.append(shapes[1])  # the blocks of a model repeat their shapes
-    r, size = 3, 8
-    numbers = sum(r * out + r * in_ for out, in_ in shapes)
-    weights = sum(out * in_ for out, in_ in shapes)
-    expect(
-        answer(list(shapes), r, size),
-        _number(float(numbers * size)),
-        k=1,
-        mistakes={
-            "Every layer was taken as a square. B has `out` rows, A has `in` columns.": (
-                _number(float(sum(2 * r * in_ for _, in_ in shapes) * size))
-            ),
-            "Every layer was taken as a square of its `out` side.": (
-                _number(float(sum(2 * r * out for out, _ in shapes) * size))
-            ),
-            "Two bytes a number were used. Use bytes_per_number.": _number(float(numbers * 2)),
-            "Four bytes a number were used. Use bytes_per_number.": _number(float(numbers * 4)),
-            "The frozen W was counted too. It is not in the adapter's file.": (
-                _number(float((numbers + weights) * size))
-            ),
-            "These are numbers, not bytes: multiply by bytes_per_number.": _number(float(numbers)),
-            "Only A was counted. Each layer has B of shape (out, r) too.": (
-                _number(float(sum(r * in_ for _, in_ in shapes) * size))
-            ),
-            "Only B was counted. Each layer has A of shape (r, in) too.": (
-                _number(float(sum(r * out for out, _ in shapes) * size))
-            ),
-            "This is r times the product of the sides. A and B hold r times their sum.": (
-                _number(float(r * weights * size))
-            ),
-            "These are the layers themselves. Only A and B are in the file.": (
-                _number(float(weights * size))
-            ),
-            "The rank is missing: A has r rows, B has r columns.": (
-                _number(float(numbers // r * size))
-            ),
-            "This is the first layer alone. Is the `return` inside the loop?": (
-                _number(float(r * sum(shapes[0]) * size))
-            ),
-            "Two layers of one shape were counted as one. Each has its own A and B.": (
-                _number(float((numbers - r * sum(shapes[1])) * size))
-            ),
-        },
-    )
-    if answer([(128, 256)], 8) != 8 * (128 + 256) * 4:
-        raise Wrong("Without bytes_per_number a number takes 4 bytes: keep the default.")
-
-
-def check_interval(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for n, t in ((5, 2.776), (4, 3.182)):  # another n, so that a fixed 5 or 2.776 shows
-        values = (3.0 + torch.randn(n, generator=rng, dtype=torch.float64)).tolist()
-        _check_interval(answer(list(values), t), values, t)
-
-
-def _check_interval(result: Any, values: list[float], t: float) -> None:
-    n = len(values)
-    mean = sum(values) / n
-    squares = sum((v - mean) ** 2 for v in values)
-    s = math.sqrt(squares / (n - 1))
-
-    def pair(half: float) -> torch.Tensor:
-        return torch.tensor([mean - half, mean + half], dtype=torch.float64)
-
-    try:
-        low, high = (float(end) for end in result)
-    except (TypeError, ValueError):
-        raise Wrong("Return two numbers, (low, high).") from None
-    expect(
-        torch.tensor([low, high], dtype=torch.float64),
-        pair(t * s / math.sqrt(n)),
-        k=4,
-        mistakes={
-            "1.96 belongs to large samples. Five runs need t, which you are given.": (
-                pair(1.96 * s / math.sqrt(n))
-            ),
-            "The deviation was divided by n. A sample's is divided by n - 1.": (
-                pair(t * math.sqrt(squares / n) / math.sqrt(n))
-            ),
-            "The root of n is missing: this is an interval for one run, not for the mean.": (
-                pair(t * s)
-            ),
-            "These are the smallest and the largest value. They widen with more runs.": (
-                torch.tensor([min(values), max(values)], dtype=torch.float64)
-            ),
-            "This uses the variance. The deviation is its square root.": (
-                pair(t * s * s / math.sqrt(n))
-            ),
-            "The half-width was divided by n, not by its root.": pair(t * s / n),
-            "t is missing: the half-width is t times s over the root of n.": pair(s / math.sqrt(n)),
-            "These are the mean and the half-width: return mean - half, mean + half.": (
-                torch.tensor([mean, t * s / math.sqrt(n)], dtype=torch.float64)
-            ),
-            "The mean is missing: the interval lies around it.": (
-                pair(t * s / math.sqrt(n)) - mean
-            ),
-            "The root is of n, not of n - 1; that belongs to the sample deviation alone.": (
-                pair(t * s / math.sqrt(n - 1))
-            ),
-            "This divides by the root of 5. Take the number of values: it is not always 5.": (
-                pair(t * s / math.sqrt(5))
-            ),
-            "The ends are the wrong way round: return (low, high).": (pair(-t * s / math.sqrt(n))),
-            "This is right for five runs alone: take n from the values, and the t you are given.": (
-                pair(2.776 * s / math.sqrt(n))
-            ),
-        },
-    )
+    sizes = {
+        "embedding.weight": 37 * width, "frozen.weight": 41 * width, "frozen.bias": 41,
+        "down.weight": 3 * width, "up.weight": 41 * 3, "lora_old.weight": 35, "lora_old.bias": 7,
+        "block.0.0.weight": 35, "block.0.0.bias": 5, "block.1.weight": 13, "block.1.bias": 13,
+        "kernel.weight": 3 * 2 * 25, "kernel.bias": 3, "scale": 1,
+    }  # fmt: skip
+    named = dict(model.named_parameters())
+    trained = {name: n for name, n in sizes.items() if named[name].requires_grad}
+    part, total = sum(trained.values()), sum(sizes.values())
+    twice, buffers = sizes["embedding.weight"], 2 * 13 + 1
+    again = twice if "embedding.weight" in trained else 0
+    rows = {n: len(p) if p.dim() else 1 for n, p in named.items()}
+    weights = {n for n in sizes if not n.endswith("bias")}
+    mistakes = {
+        "This divides by the frozen numbers alone. The share is of all numbers.": (
+            part / max(1, total - part)
+        ),
+        "This counts tensors. Count the numbers in them: p.numel().": len(trained) / len(sizes),
+        "A tensor that is used twice was counted twice. model.parameters() lists it once.": (
+            (part + again) / (total + twice)
+        ),
+        "This is in percent. Return a share between 0 and 1.": 100 * part / total,
+        "This counts rows: len(p) is the first side only. Use p.numel().": (
+            sum(rows[n] for n in trained) / sum(rows.values())
+        ),
+        "This is the share that is frozen.": 1 - part / total,
+        "This is a count. Divide by the number of all of them.": part,
+        "Biases were left out: a bias holds numbers too.": (
+            sum(trained[n] for n in trained if n in weights) / sum(sizes[n] for n in weights)
+        ),
+        "state_dict() lists buffers and a shared tensor twice. Take model.parameters().": (
+            part / (total + twice + buffers)
+        ),
+        "Nothing was found to train. Ask p.requires_grad of each of model.parameters(): a name "
+        "does not tell, no gradient is there before training, and the tensors of state_dict() are "
+        "detached.": 0.0,
+        "This is right only where everything trains: ask p.requires_grad.": 1.0,
+        "This goes by names. A name does not tell whether a tensor trains: p.requires_grad does.": (
+            sum(n for name, n in sizes.items() if "lora_" in name) / total
+        ),
+        "Buffers were counted. They are no weights: take model.parameters().": (
+            part / (total + buffers)
+        ),
+        "Only nn.Linear layers were counted. Other layers hold weights too.": (
+            (part - sum(trained.get(n, 0) for n in OTHERS))
+            / (total - sum(sizes[n] for n in OTHERS if n != "embedding.weight"))
+        ),
+        "Only matrices were counted: biases and convolutions hold numbers too.": (
+            sum(trained[n] for n in trained if named[n].dim() == 2)
+            / sum(n for name, n in sizes.items() if named[name].dim() == 2)
+        ),
+        "Only the direct parts were looked at: model.parameters() goes to any depth.": (
+            sum(n for name, n in trained.items() if name.count(".") == 1)
+            / sum(n for name, n in sizes.items() if name.count(".") == 1)
+        ),
+        "Sides were added, not multiplied: p.numel() is the product of the shape.": (
+            sum(sum(named[n].shape) for n in trained) / sum(sum(p.shape) for p in named.values())
+        ),
+        "Biases are in one of the two counts and not in the other.": (
+            part / sum(sizes[n] for n in weights)
+        ),
+        "It is upside down: divide what trains by all.": total / max(1, part),
+        "These are the parameters of the model itself, without those of its parts.": (
+            1.0 if "scale" in trained else 0.0
+        ),
+    }
+    return number(part / total), {text: number(float(value)) for text, value in mistakes.items()}

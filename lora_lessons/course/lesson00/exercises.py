@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..cards import Card
 from ..checks.core import Exercise
 from ..quiz import Question
-from .checks import check_adapter_bytes, check_interval, check_perplexity, check_trainable_share
+from .checks import check_perplexity, check_trainable_share
+from .checks_numbers import check_adapter_bytes, check_interval
 from .own import MY_ADAPTER_BYTES
 
 EXERCISES = [

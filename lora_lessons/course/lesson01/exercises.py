@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import (
-    check_best_rank_k,
+from .checks import check_best_rank_k, check_split_update
+from .checks_loss import check_loss_at_rank
+from .checks_ranks import (
     check_largest_saving_rank,
-    check_loss_at_rank,
     check_rank_for_energy,
-    check_split_update,
     check_truncation_error,
 )
 from .own import MY_BUDGET
