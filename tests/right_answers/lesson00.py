@@ -1,6 +1,7 @@
 """Right answers to lesson 00 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .fresh00 import FRESH
 
 RIGHT = {
     "adapter_bytes": [
@@ -127,3 +128,6 @@ def trainable_share(model):
         ),
     ],
 }
+
+for name, more in FRESH.items():
+    RIGHT.setdefault(name, []).extend(more)

@@ -1,6 +1,7 @@
 """Right answers to lesson 01 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .fresh01 import FRESH
 
 RIGHT = {
     "best_rank_k": [
@@ -316,3 +317,6 @@ def truncation_error(singular_values, k):
         ),
     ],
 }
+
+for name, more in FRESH.items():
+    RIGHT.setdefault(name, []).extend(more)

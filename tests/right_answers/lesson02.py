@@ -1,6 +1,7 @@
 """Right answers to lesson 02 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .fresh02 import FRESH
 
 RIGHT = {
     "AdaptedLinear": [
@@ -326,3 +327,6 @@ def start_factors(in_features, out_features, r, gen):
         ),
     ],
 }
+
+for name, more in FRESH.items():
+    RIGHT.setdefault(name, []).extend(more)

@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 00, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .fresh00 import FRESH
 
 WRONG = {
     "perplexity": [
@@ -267,3 +268,6 @@ WRONG["my_adapter_bytes"] = wrong_numbers(
         "another student's": ("9_876_480", "not the answer to your numbers"),
     },
 )
+
+for name, more in FRESH.items():
+    WRONG.setdefault(name, []).extend(more)

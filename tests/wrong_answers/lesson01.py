@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 01, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .fresh01 import FRESH
 
 _SVD = "    U, S, Vh = torch.linalg.svd(W, full_matrices=False)\n"
 _LOSS_HEAD = """
@@ -504,3 +505,6 @@ WRONG["my_budget"] = wrong_numbers(
         "another student's": ("169_240", "not the answer to your numbers"),
     },
 )
+
+for name, more in FRESH.items():
+    WRONG.setdefault(name, []).extend(more)

@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 02, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .fresh02 import FRESH
 
 
 def _start(body: str) -> str:
@@ -616,3 +617,6 @@ WRONG["my_gradients"] = wrong_numbers(
         "another student's": ("640, 5_005", "first number is not the answer to your numbers"),
     },
 )
+
+for name, more in FRESH.items():
+    WRONG.setdefault(name, []).extend(more)

@@ -35,6 +35,8 @@ def expect(
     value = _as_tensor(plain(actual), expected)
     if _close(value, expected, k):
         return
+    if value.any() and (said := _rounded(value.double(), expected.double(), range(1, 6))):
+        raise Wrong(said)
     for message, mistaken in (mistakes or {}).items():
         if mistaken.shape == value.shape and _close(value, mistaken, k):
             raise Wrong(message)
@@ -51,7 +53,7 @@ def _as_tensor(actual: Any, expected: Tensor) -> Tensor:
     value = actual.detach().cpu() if isinstance(actual, Tensor) else _scalar(actual)
     if value.shape != expected.shape and value.numel() == expected.numel() == 1:
         value = value.reshape(expected.shape)
-    if value.dim() == 2 and value.shape == expected.mT.shape != expected.shape:
+    if value.dim() == expected.dim() == 2 and value.mT.shape == expected.shape != value.shape:
         raise Wrong(
             f"The shape must be {tuple(expected.shape)}; got {tuple(value.shape)}: is a transpose "
             "missing or too much?"
@@ -87,7 +89,7 @@ def _difference(value: Tensor, expected: Tensor) -> str:
     constant = ratio.numel() and (ratio - ratio[0]).abs().max() < 1e-4 * ratio[0].abs()
     if constant and (said := _known_ratio(ratio[0].item())):
         return said
-    if said := _rounded(value, expected):
+    if said := _rounded(value, expected, range(1)):
         return said
     at = int((value - expected).abs().argmax())
     if (value - expected).abs().max() < 1e-2 * expected.abs().max():
@@ -98,12 +100,12 @@ def _difference(value: Tensor, expected: Tensor) -> str:
     return f"{near}Expected {expected[at]:.7g}, got {value[at]:.7g}{which}."
 
 
-def _rounded(value: Tensor, expected: Tensor) -> str:
+def _rounded(value: Tensor, expected: Tensor, decimals: range) -> str:
     """A sentence where the value is the expected one with decimals cut; else empty."""
-    for places in range(6):
+    for places in decimals:
         if (value - expected.round(decimals=places)).abs().max() < 1e-9:
             return f"It is rounded to {places} decimals: return the number as it is."
-    if torch.equal(value, expected.trunc()):
+    if 0 in decimals and torch.equal(value, expected.trunc()):
         return "The fraction is cut off: return the number as it is."
     return ""
 

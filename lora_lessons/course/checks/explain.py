@@ -128,6 +128,8 @@ def _nearest(error: NameError | AttributeError | KeyError, answer: Any) -> str:
     if isinstance(error, UnboundLocalError):
         name = (re.findall(r"'(\w+)'", str(error)) or ["A name"])[0]
         return f"`{name}` is used before it has a value on the way to this line."
+    if "'NoneType' object" in str(error):
+        return NONE
     name = getattr(error, "name", None)
     if not name:
         return ""

@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks.core import Wrong, expect
+from ..checks.core import Wrong, expect, number
 from .checks import IN, OUT, draw
 
 # --- 2.5 -------------------------------------------------------------------------------------
 
 
 class _Adapted(nn.Module):
-    """What the check's own `make` returns: the layer, frozen, and a factor that trains."""
+    """What the check's own `make` returns: the layer, frozen, and a factor that trains.
+
+    Its names tell nothing, one of its parameters is frozen, and it is in eval mode.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.inner = linear.requires_grad_(False)
-        self.A = nn.Parameter(torch.zeros(1, linear.in_features))
+        self.delta = nn.Parameter(torch.zeros(1, linear.in_features))
+        self.lora_fixed = nn.Parameter(torch.ones(1), requires_grad=False)
+        self.training = False
 
 
 def _model() -> nn.Module:
@@ -33,7 +38,7 @@ def _model() -> nn.Module:
                     {
                         "q_proj": nn.Linear(4, 4),
                         "k_proj": nn.Linear(4, 4),
-                        "v_proj": nn.Linear(4, 4),
+                        "v_proj": nn.Linear(4, 4, bias=False),
                         "old_q_proj": nn.Linear(4, 4),
                     }
                 ),
@@ -80,18 +85,57 @@ def check_inject(answer: Callable[..., Any], rng: torch.Generator) -> None:
     adapted = [name for name, module in model.named_modules() if isinstance(module, _Adapted)]
     _check_replaced(adapted, made, model, before)
     _check_only_factors_train(model)
-    if not isinstance(names, list | tuple) or sorted(names) != RIGHT_NAMES:
+    if names is None:
+        raise Wrong("It returns None: return the full names of the replaced layers.")
+    if isinstance(names, list | tuple) and not all(isinstance(name, str) for name in names):
+        raise Wrong(f"Return the layers' names, as text; got a list of {type(names[0]).__name__}.")
+    if not isinstance(names, list | tuple) or sorted(map(str, names)) != RIGHT_NAMES:
         raise Wrong(f"Return the full names of the replaced layers, {RIGHT_NAMES}; got {names!r}.")
-    answer(model, list(WANTED), make)
+    if len(made) != len(RIGHT_NAMES):
+        raise Wrong(
+            f"make was called {len(made)} times for {len(RIGHT_NAMES)} layers: once for each, or a "
+            "random start is drawn that no layer has."
+        )
+    if any(adapter.training for adapter in made) or any(a.lora_fixed.requires_grad for a in made):
+        raise Wrong("What make returned was changed: leave its mode and its requires_grad.")
+    again = answer(model, list(WANTED), make)
     if len(made) > len(RIGHT_NAMES):
         raise Wrong(
             "Run a second time, as a notebook cell is, it puts LoRA inside LoRA: the inner layer's "
             "full name still contains a target. Compare the last part of the name only."
         )
-    if not all(adapter.A.requires_grad for adapter in made):
+    if not all(adapter.delta.requires_grad for adapter in made):
         raise Wrong(
             "Run a second time, as a notebook cell is, it freezes the adapters too, and nothing "
             "trains any more: freeze only when there is a layer to replace."
+        )
+    if not isinstance(again, list | tuple) or len(again):
+        raise Wrong(f"A second run replaces nothing, so it returns an empty list; got {again!r}.")
+    _check_other_runs(answer, model, make)
+
+
+def _check_other_runs(answer: Callable[..., Any], model: nn.Module, make: Any) -> None:
+    """Other names in the same model, another model, a layer that stands at its root."""
+    names = answer(model, ["up"], make)
+    wanted = ["layers.0.q_proj_mlp.up", "layers.1.q_proj_mlp.up"]
+    if not isinstance(names, list | tuple) or sorted(names) != wanted:
+        raise Wrong(
+            f"A second run with other names, ['up'], must replace {wanted}; it returned {names!r}. "
+            "What an earlier run did is not to be remembered."
+        )
+    other = _model()
+    names = answer(other, ["k_proj"], make)
+    if sorted(names) != ["layers.0.attn.k_proj", "layers.1.attn.k_proj"]:
+        raise Wrong(
+            "In another model, with the name k_proj, it must replace layers.0.attn.k_proj and "
+            f"layers.1.attn.k_proj; it returned {names!r}."
+        )
+    single = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    names = answer(single, ["0"], make)
+    if list(names) != ["0"] or not isinstance(single[0], _Adapted):
+        raise Wrong(
+            "A layer right under the model, whose full name is its last part, was not replaced: "
+            'its parent is the model, model.get_submodule("").'
         )
 
 
@@ -126,13 +170,15 @@ def _check_replaced(
 
 def _check_only_factors_train(model: nn.Module) -> None:
     parameters = dict(model.named_parameters())
-    frozen = [name for name, p in parameters.items() if name.endswith(".A") and not p.requires_grad]
+    frozen = [
+        name for name, p in parameters.items() if name.endswith(".delta") and not p.requires_grad
+    ]
     if frozen:
         raise Wrong(
             f"The adapters are frozen too ({frozen[0]}): freeze the model first, then let make add "
             "what trains."
         )
-    trained = [n for n, p in parameters.items() if p.requires_grad and not n.endswith(".A")]
+    trained = [n for n, p in parameters.items() if p.requires_grad and not n.endswith(".delta")]
     if trained:
         raise Wrong(f"{trained[0]} still trains: freeze everything but what make adds.")
 
@@ -149,7 +195,22 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
             _phi(M, N, i, j),
             k=IN,
             mistakes=_overlap_mistakes(M, N, i, j),
+            case=f"for two matrices ({OUT}, {IN}), i = {i} and j = {j}",
         )
+    # ranks that differ, as two A have; one row; tall; the same; at right angles; all directions
+    for rows, other, width, i, j in (
+        (5, 13, IN, 3, 11), (1, 8, IN, 1, 8), (IN, 37, 7, 2, 2), (9, 4, 11, 9, 4), (6, 6, 6, 6, 2),
+    ):  # fmt: skip
+        M, N = (draw(rng, n, width, dtype=torch.float64) for n in (rows, other))
+        case = f"for ({rows}, {width}) and ({other}, {width}), i = {i} and j = {j}"
+        expect(number(answer(M.float(), N.float(), i, j)), _phi(M, N, i, j), k=8 * IN, case=case)
+    Q = torch.linalg.qr(draw(rng, 8, 8, dtype=torch.float64)).Q
+    values = torch.tensor([[3.0], [2.0], [1.5]], dtype=torch.float64)
+    same, apart = (answer(values * Q[:3], values * Q[k : k + 3], 2, 3) for k in (0, 4))
+    if abs(number(same) - 1) > 1e-4:
+        raise Wrong(f"The first 2 of a matrix lie in its first 3, so φ is 1; got {same:.4g}.")
+    if abs(number(apart)) > 1e-4:
+        raise Wrong(f"Subspaces at right angles have φ = 0; got {apart:.4g}.")
 
 
 def _phi(M: Tensor, N: Tensor, i: int, j: int) -> Tensor:
@@ -167,6 +228,39 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
     U, _, Vh = torch.linalg.svd(M, full_matrices=False)
     P, _, Qh = torch.linalg.svd(N, full_matrices=False)
     energy = lambda left, right: (left @ right.T).square().sum() / smaller  # noqa: E731
+    scaled = {
+        "φ is divided by j: divide by min(i, j).": right * smaller / j,
+        "φ is divided by i: divide by min(i, j).": right * smaller / i,
+        "This is the square of φ.": right**2,
+        "This is the root of φ: leave the squared norm as it is.": right.sqrt(),
+        "It is cut at 1 in place of the division by min(i, j).": (right * smaller).clamp(max=1),
+        "This is 1 - φ, a distance.": 1 - right,
+        "This is in percent.": 100 * right,
+        "What chance gives was subtracted: return φ itself.": right - max(i, j) / IN,
+        "This is the largest cosine alone. Add the squares of all.": (Vh[:i] @ Qh[:j].T)
+        .abs()
+        .max(),
+        "All directions were compared: cut to the first i and the first j.": (
+            (Vh @ Qh.T).square().sum() / OUT
+        ),
+        "Only the best match of each direction was taken. Add the squares of all.": (
+            (Vh[:i] @ Qh[:j].T).square().max(1).values.mean()
+        ),
+        "eigh returns the smallest eigenvalues first: these directions are the weakest.": energy(
+            *(torch.linalg.eigh(X.T @ X)[1][:, :n].T for X, n in ((M, i), (N, j)))
+        ),
+        "Rows of the matrices were taken, at length 1. Take their singular vectors.": energy(
+            *(torch.nn.functional.normalize(X[:n]) for X, n in ((M, i), (N, j)))
+        ),
+        "φ is divided by i + j: divide by min(i, j).": right * smaller / (i + j),
+        "The nuclear norm was taken. The Frobenius norm adds the squares of all entries.": (
+            torch.linalg.matrix_norm(Vh[:i] @ Qh[:j].T, "nuc").square() / smaller
+        ),
+        "The first rows were cut out before the SVD. Cut its Vh.": energy(
+            torch.linalg.svd(M[:i], full_matrices=False).Vh,
+            torch.linalg.svd(N[:j], full_matrices=False).Vh,
+        ),
+    }
     return {
         "The norm is not squared: φ is the *squared* Frobenius norm over min(i, j).": (
             (right * smaller).sqrt() / smaller
@@ -196,6 +290,7 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
             energy(M[:i], N[:j])
         ),
         **_overlap_mistakes_of_choice(M, N, i, j, energy),
+        **scaled,
     }
 
 

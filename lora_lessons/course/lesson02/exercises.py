@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import (
-    check_AdaptedLinear,
-    check_forward_with_branch,
-    check_gradients_by_hand,
-    check_start_factors,
-)
+from .checks import check_start_factors
+from .checks_forward import check_forward_with_branch
+from .checks_gradients import check_gradients_by_hand
+from .checks_layer import check_AdaptedLinear
 from .checks_model import check_inject, check_overlap
 from .own import MY_GRADIENTS
 
@@ -41,6 +39,7 @@ EXERCISES = [
         check=check_forward_with_branch,
         takes=("x", "linear", "A", "B", "alpha"),
         differentiable=("x", "A", "B"),
+        dtype="input",
     ),
     Exercise(
         name="AdaptedLinear",
@@ -74,6 +73,7 @@ EXERCISES = [
         ),
         check=check_gradients_by_hand,
         takes=("x", "G", "W", "A", "B", "scaling"),
+        dtype="input",
     ),
     Exercise(
         name="inject",
@@ -90,7 +90,7 @@ EXERCISES = [
         ),
         check=check_inject,
         takes=("model", "names", "make"),
-        mutates=("model",),
+        mutates=("model.modules", "model.requires_grad"),
     ),
     Exercise(
         name="overlap",

@@ -1,0 +1,164 @@
+"""The check of exercise 2.3: what the layer keeps, what trains in it, and how it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.core import Wrong, expect
+from .checks import (
+    ALPHA,
+    IN,
+    OUT,
+    R,
+    check_follows_gen,
+    check_gen_moves_on,
+    check_shapes,
+    check_uniform,
+    draw,
+    make_linear,
+)
+from .checks_forward import check_gradients, expect_forward
+
+
+def check_AdaptedLinear(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    _check_layer(answer, rng, IN, OUT, R, ALPHA, bias=True)
+    _check_first_values(answer, rng)
+    # no bias, r above both sides; rank 1; an alpha with a fraction
+    for in_, out, r, alpha, bias in ((3, 5, 7, 16, False), (5, 3, 1, 2.5, True)):
+        _check_layer(answer, rng, in_, out, r, alpha, bias)
+    _check_low_precision(answer, rng)
+
+
+def _check_layer(
+    answer: Callable[..., Any],
+    rng: torch.Generator,
+    in_: int,
+    out: int,
+    r: int,
+    alpha: float,
+    bias: bool,
+) -> None:
+    linear = make_linear(rng, torch.float64, in_, out, bias)
+    kept = {name: value.clone() for name, value in linear.state_dict().items()}
+    x = draw(rng, 2, 5, in_, dtype=torch.float64)
+    start = linear(x).detach()
+    module = answer(linear, r, alpha, rng)
+    A, B = _own_factors(module, r, in_, out)
+    _check_what_trains(module, linear)
+    expect(
+        module(x),
+        start,
+        k=in_,
+        mistakes={"forward returns the branch alone: add linear(x).": torch.zeros_like(start)},
+        case="before the first step, when B is zero: it must be the output of linear",
+    )
+    with torch.no_grad():
+        B.copy_(draw(rng, out, r))
+    for shape in ((2, 5, in_), (in_,)) if bias else ((5, in_), (2, 1, 3, in_)):
+        x = draw(rng, *shape, dtype=torch.float64).requires_grad_()
+        output = module(x)
+        expect_forward(output, x, linear, A, B, alpha)
+        check_gradients(output, linear, A, B, x, alpha)
+    if any(not torch.equal(linear.state_dict()[name], value) for name, value in kept.items()):
+        raise Wrong("W or the bias was written to. They stay as they were given.")
+    _check_uses_its_factors(module, linear, x, alpha, rng)
+    linear.weight.data.neg_()  # what linear holds counts, and not a copy of it
+    try:
+        expect_forward(module(x), x, linear, module.A, module.B, alpha)
+    except Wrong:
+        raise Wrong("forward uses a copy of W: use self.linear itself, its W may change.") from None
+
+
+def _check_uses_its_factors(
+    module: nn.Module, linear: nn.Linear, x: Tensor, alpha: float, rng: torch.Generator
+) -> None:
+    """In eval mode too, and with factors that were exchanged, as `module.to` exchanges them."""
+    module.eval()
+    for factor in (module.A, module.B):
+        factor.data = draw(rng, *factor.shape, dtype=torch.float64)
+    try:
+        expect_forward(module(x), x, linear, module.A, module.B, alpha)
+    except Wrong as error:
+        raise Wrong(
+            "forward must use self.A and self.B as they are when it is called, in eval mode too: "
+            f"compute nothing from them in __init__. ({error})"
+        ) from None
+
+
+def _check_low_precision(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """bfloat16, as large models are loaded: every part and the output have it."""
+    linear = make_linear(rng, torch.bfloat16)
+    module = answer(linear, R, ALPHA, rng)
+    x = draw(rng, 2, IN, dtype=torch.bfloat16)
+    output = module(x)
+    for name, tensor in (("self.A", module.A), ("self.B", module.B), ("the output", output)):
+        if tensor.dtype != torch.bfloat16:
+            raise Wrong(f"W and x are bfloat16 here and {name} is {tensor.dtype}: keep W's dtype.")
+
+
+def _check_first_values(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """A is as in 2.1, in a layer so large that its spread is known to 1 %."""
+    in_, out, r = 499, 127, 31
+    seed = int(torch.randint(2**31, (1,), generator=rng))
+    linear = nn.Linear(in_, out)
+
+    def first_A(gen: torch.Generator) -> Tensor:
+        return answer(linear, r, ALPHA, gen).A.detach().double()
+
+    A, again, other = (first_A(torch.Generator().manual_seed(s)) for s in (seed, seed, seed + 1))
+    try:
+        check_uniform(A, in_, out, r)
+    except Wrong as error:
+        raise Wrong(
+            f"self.A is not uniform within 1/sqrt(in) of zero: start it as in exercise 2.1. {error}"
+        ) from None
+    check_follows_gen(again, other, A)
+    gen = torch.Generator().manual_seed(seed)
+    check_gen_moves_on(first_A(gen), first_A(gen))
+
+
+def _own_factors(module: Any, r: int, in_: int, out: int) -> tuple[nn.Parameter, nn.Parameter]:
+    if not isinstance(module, nn.Module):
+        raise Wrong(
+            "AdaptedLinear must be a torch.nn.Module: write class AdaptedLinear(nn.Module)."
+        )
+    for name in "AB":
+        factor = getattr(module, name, None)
+        if factor is None:
+            raise Wrong(f"The module has no attribute {name}. Set self.A and self.B in __init__.")
+        if not isinstance(factor, nn.Parameter):
+            raise Wrong(
+                f"self.{name} must be an nn.Parameter, else no optimizer finds it; "
+                f"got {type(factor).__name__}."
+            )
+    check_shapes(module.A, module.B, r, in_, out)
+    if not module.A.any() or module.B.any():
+        raise Wrong("Start with A random and B zero, as in exercise 2.1.")
+    if module.A.dtype != torch.float64 or module.B.dtype != torch.float64:
+        raise Wrong(
+            "W is float64 here and A or B is not: give both the dtype of W, linear.weight.dtype."
+        )
+    return module.A, module.B
+
+
+def _check_what_trains(module: nn.Module, linear: nn.Linear) -> None:
+    if not any(part is linear for part in module.modules()):
+        raise Wrong("The given linear is not part of the module: keep it, as self.linear = linear.")
+    if not (module.A.requires_grad and module.B.requires_grad):
+        raise Wrong(
+            "A and B are frozen too: freeze the linear alone, linear.requires_grad_(False)."
+        )
+    if linear.weight.requires_grad:
+        raise Wrong("W still trains: freeze it with linear.requires_grad_(False).")
+    if linear.bias is not None and linear.bias.requires_grad:
+        raise Wrong("The bias still trains: freeze the whole linear, not its weight alone.")
+    for name in ("weight", "bias"):
+        if getattr(linear, name) is not None and getattr(linear, name).grad is not None:
+            raise Wrong(f"linear.{name} has a gradient after __init__. Leave it.")
+    trained = [name for name, p in module.named_parameters() if p.requires_grad]
+    if sorted(trained) != ["A", "B"]:
+        raise Wrong(f"Only A and B should train; these do: {', '.join(trained)}.")
