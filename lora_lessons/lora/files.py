@@ -22,7 +22,6 @@ from .tuner_layer import Wrapper, injected_model, named_holders
 
 PREFIX = "base_model.model."  # what PeftModel puts before every name
 EMBEDDINGS = ("embed_tokens", "lm_head")  # may be in a file as a whole
-LIBRARY = "library_name: peft"  # the hub's word for the file format
 
 
 class LoadResult(NamedTuple):
@@ -186,8 +185,8 @@ def save_adapter(
 ) -> None:
     """Write an adapter's files and the texts beside them, each whole or not at all.
 
-    `facts` fill the texts' blanks. A text that is there already is kept, and gets the library's
-    name if it has none.
+    `facts` fill the texts' blanks. A text that is there already is kept, and gets what it must say
+    of the adapter in its head.
     """
     from safetensors.torch import save
 
@@ -198,11 +197,9 @@ def save_adapter(
     }
     for name, template in TEXTS.items():
         path = folder / name
-        text = path.read_text(encoding="utf-8") if path.is_file() else template.format(**facts)
-        if LIBRARY not in text:
-            body = text.removeprefix("---\n")
-            text = f"---\n{LIBRARY}\n{body if body != text else f'---{chr(10)}{text}'}"
-        contents[path] = text.encode()
+        text = template.format(**facts)
+        old = path.read_text(encoding="utf-8") if path.is_file() else text
+        contents[path] = (text if old == text else METHODS["kept_text"](old, text)).encode()
     write_whole(contents)
 
 

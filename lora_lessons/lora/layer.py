@@ -111,7 +111,7 @@ class LoraLayer(BaseTunerLayer):
             if name in self.lora_variant:
                 h = h + self.lora_variant[name].output(self, name, x, base)
                 continue
-            if x.is_floating_point():  # and no ids of tokens
+            if self.cast_input_dtype_enabled and x.is_floating_point():  # and no ids of tokens
                 x = x.to(A.weight.dtype)  # float32 as a rule, whatever W has
             h = h + B(A(dropout(x))) * scaling  # (..., in) -> (..., r) -> (..., out)
         return h.to(base.dtype)

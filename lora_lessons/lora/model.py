@@ -45,7 +45,7 @@ class PeftModel(Wrapper):
         autocast_adapter_dtype: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # by name: beside this class another library's may stand
         self.peft_type = PeftType.LORA
         self.base_model = LoraModel(
             model,
@@ -57,7 +57,7 @@ class PeftModel(Wrapper):
         )
         for attribute, prepare in MODELS_WITH.items():
             if hasattr(type(model), attribute):
-                prepare(model)
+                prepare(self)
         self.training = model.training
 
     def inside(self) -> nn.Module:
@@ -231,10 +231,15 @@ class PeftModel(Wrapper):
         """What a text beside the files can say of an adapter."""
         config = self.peft_config[adapter_name]
         base, targets = config.base_model_name_or_path, config.target_modules
-        task = config.task_type
+        task, model = config.task_type, self.get_base_model()
+        tags = {"lora", *(vars(model).get("model_tags") or ())}
+        tags |= {f"base_model:adapter:{base}"} if base else set()
+        tags |= {"transformers"} if hasattr(type(model), "base_model_prefix") else set()
         return {
+            "tags": "".join(f"- {tag}\n" for tag in sorted(tags)),
+            "pipeline": "pipeline_tag: text-generation\n" if task == "CAUSAL_LM" else "",
             "base_model": f"base_model: {base}\n" if base else "",
-            "base": base or type(self.get_base_model()).__name__,
+            "base": base or type(model).__name__,
             "r": config.r,
             "alpha": config.lora_alpha,
             "targets": targets if isinstance(targets, str) else ", ".join(sorted(targets or ())),
@@ -332,13 +337,17 @@ class PeftModel(Wrapper):
             self.base_model.set_requires_grad(adapter_name)
         return result
 
+    def create_or_update_model_card(self, output_dir: str | Path) -> None:
+        """Give a folder's README.md the adapter's library, tags and base model; see `more.card`."""
+        METHODS["create_or_update_model_card"](self, output_dir)
+
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Save the adapters and upload the folder with the hub's client."""
         return METHODS["push_to_hub"](self, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return super().__getattr__(name)
+            return nn.Module.__getattr__(self, name)
         except AttributeError:
             if name == "base_model":
                 raise
@@ -392,4 +401,8 @@ def inject_adapter_in_model(
 ) -> nn.Module:
     """Put LoRA into the model itself; the keys of a `state_dict` can say where (not its values)."""
     options = {"low_cpu_mem_usage": low_cpu_mem_usage, "state_dict": state_dict}
-    return LoraModel(model, peft_config, adapter_name, **options).model
+    tuner = LoraModel(model, peft_config, adapter_name, **options)
+    for attribute, prepare in MODELS_WITH.items():
+        if hasattr(type(model), attribute):
+            prepare(tuner)
+    return tuner.model

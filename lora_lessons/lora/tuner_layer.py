@@ -160,6 +160,7 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
     output_dim = 0  # the dimension of W that counts outputs
     mergeable = True  # whether merging the model merges it
     alone = True  # whether merging is refused where another module has the same weight
+    cast_input_dtype_enabled = True  # whether x gets the dtype of A; `helpers` has a switch
     kept_base: Any = None  # a `merge.KeptBase` while adapters are merged
     base_layer: nn.Module
     merged_adapters: list[str]

@@ -300,7 +300,23 @@ def test_a_card_keeps_its_text(folder):
     (folder / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
     adapted().save_pretrained(folder)
     text = (folder / "README.md").read_text()
-    assert text == "---\nlibrary_name: peft\nlicense: mit\n---\nmine\n"
+    assert text == "---\nlicense: mit\nlibrary_name: peft\ntags:\n- lora\n---\nmine\n"
+    adapted().save_pretrained(folder)
+    assert (folder / "README.md").read_text() == text
+
+
+def test_a_cards_head_has_each_key_once(folder):
+    (folder / "README.md").write_text("---\nlibrary_name: timm\ntags:\n- mine\n---\nmine\n")
+    adapted().save_pretrained(folder)
+    text = (folder / "README.md").read_text()
+    assert text == "---\nlibrary_name: peft\ntags:\n- lora\n- mine\n---\nmine\n"
+
+
+def test_a_card_whose_head_is_no_yaml_is_kept(folder):
+    (folder / "README.md").write_text("---\na: [\n---\nmine\n")
+    with pytest.warns(ll.errors.PeftWarning, match="kept as it is"):
+        adapted().save_pretrained(folder)
+    assert (folder / "README.md").read_text() == "---\na: [\n---\nmine\n"
 
 
 @pytest.mark.parametrize("init", ["pissa", "olora"])

@@ -14,6 +14,7 @@ from ...errors import PeftWarning
 from ..config import LoraConfig, TaskType
 from ..model import PeftModel
 from ..plugs import MODELS_CALLED, MODELS_WITH, TASKS
+from ..tuner_layer import injected_model
 
 
 class PeftModelForCausalLM(PeftModel):
@@ -91,12 +92,13 @@ def _saves_a_head(model: nn.Module, config: LoraConfig) -> bool:
     return any(f".{name}".endswith(f".{end}") for name in in_heads for end in saved)
 
 
-def let_inputs_require_grad(model: Any) -> None:
+def let_inputs_require_grad(wrapper: Any) -> None:
     """Under gradient checkpointing, give the frozen embedding's output a gradient.
 
     A reentrant checkpoint passes gradients on only where an input asks for them; without this the
     adapters inside would get none.
     """
+    model: Any = injected_model(wrapper)
     names = ("is_activation_checkpointing", "is_gradient_checkpointing")  # new and old name
     known = [name for name in names if hasattr(type(model), name)]
     if known and getattr(model, known[0]):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from ...plugs import TEXTS
+import warnings
+from pathlib import Path
+
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from ....errors import PeftWarning
+from ....storage import write_whole
+from ...model import PeftModel
+from ...plugs import METHODS, TEXTS
 
 TEXTS["README.md"] = """---
 {base_model}library_name: peft
-tags:
-- lora
----
+{pipeline}tags:
+{tags}---
 
 # LoRA adapter for {base}
 
@@ -45,3 +52,40 @@ used for.
 | score on held-out data, and the base model's | |
 | known limits | |
 """
+
+
+def create_or_update_model_card(model: PeftModel, output_dir: str | Path) -> None:
+    """Write a folder's README.md, or give the one there the adapter's library, tags and base.
+
+    transformers' Trainer calls this after it has written a card of its own, whose text stays.
+    """
+    path = Path(output_dir) / "README.md"
+    text = TEXTS["README.md"].format(**model._facts(model.active_adapter))
+    if path.is_file():
+        text = kept_text(path.read_text(encoding="utf-8"), text)
+    write_whole({path: text.encode()})
+
+
+def kept_text(old: str, new: str) -> str:
+    """The old card with the new one's library and tags in its head, and its base where it has none.
+
+    A head that is no yaml is kept as it is, with a warning: writing it anew would lose it.
+    """
+    from huggingface_hub import ModelCard
+
+    try:
+        card, ours = ModelCard(old, ignore_metadata_errors=False), ModelCard(new).data
+    except (ValueError, YAMLError) as error:
+        warnings.warn(f"README.md is kept as it is: {error}", PeftWarning, stacklevel=4)
+        return old
+    before = card.data.to_dict()
+    card.data["library_name"] = ours["library_name"]
+    card.data["tags"] = sorted({*(card.data.get("tags") or ()), *ours["tags"]})
+    for name in ("base_model", "pipeline_tag"):
+        if not card.data.get(name) and ours.get(name):
+            card.data[name] = ours[name]
+    return old if card.data.to_dict() == before else str(card)
+
+
+METHODS["create_or_update_model_card"] = create_or_update_model_card
+METHODS["kept_text"] = kept_text

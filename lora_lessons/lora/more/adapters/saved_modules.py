@@ -22,13 +22,13 @@ from .mixed_batch import check_rows, rows_by_adapter
 MIXABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
+class ModulesToSaveWrapper(AdapterHolder, StandIn, nn.Module):
     """The module as it was, and a trained copy of it for each adapter."""
 
     adapter_layer_names = ("modules_to_save",)
 
     def __init__(self, module_to_save: nn.Module, adapter_name: str) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.original_module = module_to_save
         self.modules_to_save = nn.ModuleDict()
         self._active_adapter = adapter_name
@@ -38,6 +38,11 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
     def active_adapters(self) -> list[str]:
         """The active adapters that have a copy."""
         return [name for name in super().active_adapters if name in self.modules_to_save]
+
+    @property
+    def _adapters(self) -> set[str]:
+        """The adapters that have a copy, as PEFT's helpers ask."""
+        return set(self.modules_to_save)
 
     def update(self, adapter_name: str) -> None:
         """Add a copy for an adapter. It trains if its adapter is active."""
@@ -101,7 +106,7 @@ class ModulesToSaveWrapper(nn.Module, AdapterHolder, StandIn):
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return super().__getattr__(name)
+            return nn.Module.__getattr__(self, name)
         except AttributeError:
             if name in ("original_module", "modules_to_save"):
                 raise

@@ -56,6 +56,11 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
         self.scaling: dict[str, float] = {}
 
     @property
+    def tied_adapter(self) -> TrainableTokensLayer | None:
+        """The layer whose rows it shows, as PEFT's helpers ask."""
+        return self._tied_to[0] if self._tied_to else None
+
+    @property
     def tied(self) -> bool:
         """Whether it shows the rows of another one."""
         return bool(self._tied_to)
@@ -147,11 +152,11 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
         return result
 
 
-class TrainableTokensWrapper(nn.Module, StandIn):
+class TrainableTokensWrapper(StandIn, nn.Module):
     """Takes the embedding's place; it is there for PEFT's names, and forwards everything."""
 
     def __init__(self, token_adapter: TrainableTokensLayer) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.token_adapter = token_adapter
 
     @property
@@ -185,7 +190,7 @@ class TrainableTokensWrapper(nn.Module, StandIn):
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return super().__getattr__(name)
+            return nn.Module.__getattr__(self, name)
         except AttributeError:
             if name in ("token_adapter", "original_module", "active_adapters"):
                 raise
