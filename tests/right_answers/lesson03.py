@@ -1,6 +1,7 @@
 """Right answers to lesson 03 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .fresh03 import FRESH
 
 RIGHT = {
     "adapted_weight": [
@@ -240,3 +241,6 @@ def same_run(k, lr, weight_decay, optimizer):
         ),
     ],
 }
+
+for _name, _more in FRESH.items():
+    RIGHT[_name] += _more

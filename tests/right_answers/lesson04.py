@@ -1,6 +1,7 @@
 """Right answers to lesson 04 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .fresh04 import FRESH
 
 RIGHT = {
     "DropoutLora": [
@@ -310,3 +311,6 @@ def stopping_report(train, valid, test):
         ),
     ],
 }
+
+for _name, _more in FRESH.items():
+    RIGHT[_name] += _more

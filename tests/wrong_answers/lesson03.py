@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 03, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .fresh03 import FRESH
 
 
 def _weight(
@@ -324,3 +325,6 @@ WRONG["my_alphas"] = wrong_numbers(
         "another student's": ("123.4, 56.78", "not the answer to your numbers"),
     },
 )
+
+for _name, _more in FRESH.items():
+    WRONG[_name] += _more

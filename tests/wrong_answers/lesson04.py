@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 04, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .fresh04 import FRESH
 
 
 def _branch(body: str) -> str:
@@ -496,3 +497,6 @@ WRONG["my_dropout"] = wrong_numbers(
         "another student's": ("160_243.2, 812.5", "second number is not the answer"),
     },
 )
+
+for _name, _more in FRESH.items():
+    WRONG[_name] += _more

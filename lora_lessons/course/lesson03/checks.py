@@ -28,88 +28,139 @@ def _uniform(rng: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * torch.rand(1, generator=rng, dtype=torch.float64).item()
 
 
+# out, in, r, alpha: all unequal and nothing whole first; then r above both, r = 1, a fraction
+WEIGHTS = ((23, 31, 7, 20), (5, 6, 16, 0.5), (4, 4, 1, 24.0), (6, 3, 2, 3))
+
+
 def check_adapted_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    W, B, A = _draw(rng, OUT, IN), _draw(rng, OUT, R), _draw(rng, R, IN)
-    W64, BA = W.double(), torch.einsum("or,ri->oi", B.double(), A.double())
-    root = math.sqrt(R)
-    for stabilized in (False, True):
-        s, other = (ALPHA / root, ALPHA / R) if stabilized else (ALPHA / R, ALPHA / root)
-        which = (
-            "stabilized is True: divide alpha by sqrt(r), not by r."
-            if stabilized
-            else "stabilized is False: divide alpha by r. The root is for rsLoRA alone."
-        )
-        given = W.clone()
-        expect(
-            answer(given, B.clone(), A.clone(), ALPHA, stabilized),
-            W64 + s * BA,
-            k=IN,
-            mistakes={
-                which: W64 + other * BA,
-                "The scaling is upside down: alpha is above, r below.": W64 + BA / s,
-                "The update is r times too large: did you leave out the division by r?": (
-                    W64 + ALPHA * BA
-                ),
-                "B A is not scaled: multiply it by the scaling.": W64 + BA,
-                "W is scaled too. The scaling is the factor of B A, not of the weight.": (
-                    s * (W64 + BA)
-                ),
-                "This is the update alone: W is missing.": s * BA,
-                "This is the scaling times W. The card says it loosely: it is W + s B A.": s * W64,
-                **_mistaken_scalings(W64, BA, s, stabilized),
-            },
-        )
-        if not torch.equal(given, W):
-            raise Wrong(
-                "W itself was changed. It is frozen: return a new tensor, W + s * (B @ A), and do "
-                "not write W += ..."
-            )
+    for out, in_, r, alpha in WEIGHTS:
+        W, B, A = _draw(rng, out, in_), _draw(rng, out, r), _draw(rng, r, in_)
+        for stabilized in (False, True):
+            _check_weight(answer, W, B, A, alpha, stabilized)
+    found = answer(W.double(), B.double(), A.double(), alpha, False)
+    if found.dtype != torch.float64:
+        raise Wrong(f"W is in float64 and the result in {found.dtype}: that loses digits.")
+    expect(found, W.double() + alpha / r * torch.einsum("or,ri->oi", B.double(), A.double()), k=in_)
 
 
-def _mistaken_scalings(W: Tensor, BA: Tensor, s: float, stabilized: bool) -> dict[str, Tensor]:
-    root = stabilized * 0.5 or 1
+def _check_weight(
+    answer: Callable[..., Any], W: Tensor, B: Tensor, A: Tensor, alpha: float, stabilized: bool
+) -> None:
+    r, W64, BA = len(A), W.double(), torch.einsum("or,ri->oi", B.double(), A.double())
+    root = math.sqrt(r)
+    s, other = (alpha / root, alpha / r) if stabilized else (alpha / r, alpha / root)
+    which = (
+        "stabilized is True: divide alpha by sqrt(r), not by r."
+        if stabilized
+        else "stabilized is False: divide alpha by r. The root is for rsLoRA alone."
+    )
+    found = answer(W.clone(), B.clone(), A.clone(), alpha, stabilized)
+    _expect(
+        found,
+        lambda: _which_scaling(found, W64, BA, s, stabilized),
+        W64 + s * BA,
+        k=max(W.shape),
+        mistakes={
+            which: W64 + other * BA,
+            "The scaling is upside down: alpha is above, r below.": W64 + BA / s,
+            "The update is r times too large: did you leave out the division by r?": (
+                W64 + alpha * BA
+            ),
+            "B A is not scaled: multiply it by the scaling.": W64 + BA,
+            "W is scaled too. The scaling is the factor of B A, not of the weight.": s * (W64 + BA),
+            "This is the update alone: W is missing.": s * BA,
+            "This is the scaling times W. The card says it loosely: it is W + s B A.": s * W64,
+            **_mistaken_scalings(W64, BA, alpha, r, stabilized),
+        },
+    )
+
+
+def _expect(found: Any, otherwise: Callable[[], str], expected: Tensor, **how: Any) -> None:
+    """`expect`; where it has no more to say than two numbers, `otherwise()` may say more."""
+    try:
+        expect(found, expected, **how)
+    except Wrong as error:
+        if not str(error).startswith(("Expected", "The result is")):
+            raise
+        raise Wrong(otherwise() or str(error)) from error
+
+
+def _which_scaling(found: Tensor, W: Tensor, BA: Tensor, s: float, stabilized: bool) -> str:
+    """What B A was multiplied by, where it is one number."""
+    update = found.detach().double() - W
+    times = (update * BA).sum() / BA.square().sum()
+    if (update - times * BA).abs().max() > 1e-3 * update.abs().max():
+        return "What is added to W is not a multiple of B A: the product of matrices is B @ A."
+    rule = "alpha / sqrt(r)" if stabilized else "alpha / r"
+    return f"B A is multiplied by {times:.5g} here. The scaling is {rule} = {s:.5g}."
+
+
+def _mistaken_scalings(
+    W: Tensor, BA: Tensor, alpha: float, r: int, stabilized: bool
+) -> dict[str, Tensor]:
+    power, (out, in_) = 0.5 if stabilized else 1, W.shape
+    s, root = alpha / r**power, math.sqrt(r)
     mistaken = {
-        "alpha was divided by out_features. r is the number of A's rows.": ALPHA / OUT**root,
-        "alpha was divided by in_features. r is the number of A's rows.": ALPHA / IN**root,
-        "The root was taken of alpha too: it is alpha / sqrt(r).": math.sqrt(ALPHA / R),
-        "// drops the fraction. Divide with /.": ALPHA // R**root,
+        "alpha was divided by out_features. r is the number of A's rows.": alpha / out**power,
+        "alpha was divided by in_features. r is the number of A's rows.": alpha / in_**power,
+        "The root was taken of alpha too: it is alpha / sqrt(r).": math.sqrt(alpha / r),
+        "// drops the fraction. Divide with /.": alpha // r**power,
+        "The root of r was cut to a whole number: math.sqrt(r) has a fraction.": alpha / int(root),
+        "The root of r was rounded: math.sqrt(r) has a fraction.": alpha / round(root),
         "The update is subtracted: it is added.": -s,
+        "s is there twice. B A is multiplied by it once.": s * s,
+        "alpha is divided by r and by its root too. One of them is meant.": alpha / r**1.5,
+        "alpha is divided by r squared.": alpha / r**2,
     }
     return {message: W + scaling * BA for message, scaling in mistaken.items()}
 
 
 def check_alpha_for(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    old_r, new_r = 5, 5 + int(torch.randint(2, 200, (1,), generator=rng))
-    old = _uniform(rng, 6.0, 40.0)
-    ratio = new_r / old_r
-    for stabilized, factor in ((False, ratio), (True, math.sqrt(ratio))):
-        rule = (
-            "stabilized is True: the scaling is alpha / sqrt(r), so alpha grows with the root of r."
-            if stabilized
-            else "stabilized is False: the scaling is alpha / r, so alpha grows as r does."
+    alpha = _uniform(rng, 6.0, 40.0)
+    more = 5 + int(torch.randint(2, 200, (1,), generator=rng))
+    # up, down, no change, from 1, a whole ratio with a whole alpha, and an alpha below 1
+    ranks = ((more, 5, alpha), (6, 64, alpha), (9, 9, alpha), (17, 1, alpha), (128, 8, 8))
+    for new_r, old_r, old in (*ranks, (3, more, 0.37)):
+        for stabilized in (False, True):
+            _check_alpha(answer(new_r, old_r, old, stabilized), new_r, old_r, old, stabilized)
+
+
+def _check_alpha(found: Any, new_r: int, old_r: int, old: float, stabilized: bool) -> None:
+    ratio, power = new_r / old_r, 0.5 if stabilized else 1
+    rule = (
+        "stabilized is True: the scaling is alpha / sqrt(r), so alpha grows with the root of r."
+        if stabilized
+        else "stabilized is False: the scaling is alpha / r, so alpha grows as r does."
+    )
+    unchanged = (
+        "alpha is unchanged: then the scaling falls as r grows. That is the trap."
+        if new_r > old_r
+        else "alpha is unchanged, and new_r is smaller here: alpha falls with it."
+    )
+    mistaken = {
+        unchanged: old,
+        rule: old * (ratio if stabilized else math.sqrt(ratio)),
+        "The ratio is upside down: a larger r needs a larger alpha.": old / ratio**power,
+        "2r is a habit, not the same scaling: start from the old alpha and r.": 2.0 * new_r,
+        "A scaling is a ratio: multiply by new_r / old_r, do not add the difference.": (
+            old + new_r - old_r
+        ),
+    }
+    for digits in (3, 2, 1):
+        mistaken[f"This is rounded to {digits} digits. Return the number as it is."] = round(
+            old * ratio**power, digits
         )
-        other = ratio if stabilized else math.sqrt(ratio)
-        as_tensor = lambda value: torch.tensor(value, dtype=torch.float64)  # noqa: E731
-        expect(
-            answer(new_r, old_r, old, stabilized),
-            as_tensor(old * factor),
-            mistakes={
-                "alpha is unchanged: then the scaling falls as r grows. That is the trap.": (
-                    as_tensor(old)
-                ),
-                rule: as_tensor(old * other),
-                "The ratio is upside down: a larger r needs a larger alpha.": (
-                    as_tensor(old / factor)
-                ),
-                "2r is a habit, not the same scaling: start from the old alpha and r.": (
-                    as_tensor(2.0 * new_r)
-                ),
-                "A scaling is a ratio: multiply by new_r / old_r, do not add the difference.": (
-                    as_tensor(old + new_r - old_r)
-                ),
-                **_mistaken_alphas(new_r, old_r, old, 0.5 if stabilized else 1),
-            },
-        )
+    as_tensor = lambda value: torch.tensor(float(value), dtype=torch.float64)  # noqa: E731
+    mistakes = {message: as_tensor(value) for message, value in mistaken.items()}
+    _expect(
+        found,
+        lambda: (
+            f"This gives the scaling {float(found) / new_r**power:.5g} at r = {new_r}, and was "
+            f"{old / old_r**power:.5g} at r = {old_r}, alpha = {old:.5g}: it must stay."
+        ),
+        as_tensor(old * ratio**power),
+        mistakes=_mistaken_alphas(new_r, old_r, old, power) | mistakes,
+    )
 
 
 def _mistaken_alphas(new_r: int, old_r: int, old: float, power: float) -> dict[str, Tensor]:
@@ -126,6 +177,12 @@ def _mistaken_alphas(new_r: int, old_r: int, old: float, power: float) -> dict[s
             (old * ratio) ** power
         ),
         "// drops the fraction. Divide the ranks with /.": old * (new_r // old_r) ** power,
+        "The root was cut to a whole number: math.sqrt has a fraction.": (
+            old * math.isqrt(new_r) / math.isqrt(old_r) if power < 1 else right
+        ),
+        "The root of the ratio was cut to a whole number: math.sqrt has a fraction.": (
+            old * int(ratio**power)
+        ),
         "The result was rounded. alpha need not be a whole number.": round(right),
         "The result was cut to a whole number. alpha may have a fraction.": math.floor(right),
     }
@@ -136,22 +193,30 @@ def _mistaken_alphas(new_r: int, old_r: int, old: float, power: float) -> dict[s
 
 
 def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    s, lr, smallest = 7 / 3, _uniform(rng, 0.01, 0.1), 0.0
+    # r above both sides, r = 1; s above 1 and below it
+    for shape, low, high in (((OUT, IN, R), 2, 3), ((4, 6, 9), 0.2, 0.7), ((3, 5, 1), 1.2, 9)):
+        _check_step(answer, shape, _uniform(rng, low, high), rng)
+
+
+def _check_step(
+    answer: Callable[..., Any], shape: tuple[int, int, int], s: float, rng: torch.Generator
+) -> None:
+    (out, in_, r), lr, smallest = shape, _uniform(rng, 0.01, 0.1), 0.0
     while smallest < 0.02:  # nearer to zero, rounding decides the sign and Adam's eps counts
-        G, A = _draw(rng, OUT, IN), _draw(rng, R, IN)
+        G, A = _draw(rng, out, in_), _draw(rng, r, in_)
         G64, A64 = G.double(), A.double()
         thin = torch.einsum("oi,ri->or", G64, A64)  # the gradient of B, without s
         smallest = thin.abs().min().item()
     plain, signed = thin @ A64, thin.sign() @ A64
     first = answer(G.clone(), A.clone(), s, lr, "sgd")
-    if isinstance(first, Tensor) and first.shape == (OUT, R):
+    if isinstance(first, Tensor) and first.shape == (out, r) != (out, in_):
         raise Wrong(
             "This is B's step, of shape (out, r). W moves by s B A: multiply it by s and A."
         )
     expect(
         first,
         -lr * s * s * plain,
-        k=IN * R,
+        k=in_ * r,
         mistakes={
             "s appears once. It is in the gradient of B and again in s B A: s squared.": (
                 -lr * s * plain
@@ -163,15 +228,23 @@ def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None
                 -lr * s * G64
             ),
             "lr is missing: a step is lr times the gradient.": -s * s * plain,
+            "lr is there twice.": -lr * lr * s * s * plain,
+            "s is there three times: once in B's gradient, once in s B A.": -lr * s**3 * plain,
+            "This is a mean over the rows of A. They add up in B A.": -lr * s * s * plain / r,
+            "A moves too here. B starts at zero, so A's gradient is zero at the first step.": (
+                -lr * s * s * thin @ (A64 - lr * A64)
+            ),
             "This is Adam's step. SGD moves B by the gradient itself, not by its sign.": (
                 -lr * s * signed
             ),
         },
     )
-    expect(
-        answer(G.clone(), A.clone(), s, lr, "adam"),
+    moved = answer(G.clone(), A.clone(), s, lr, "adam")
+    _expect(
+        moved,
+        lambda: _which_steps(moved, A64, thin, s * lr),
         -lr * s * signed,
-        k=IN * R,
+        k=in_ * r,
         mistakes={
             "s squared belongs to SGD. Adam's step does not grow with the gradient, so s is "
             "left once.": -lr * s * s * signed,
@@ -187,6 +260,12 @@ def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None
                 )
                 for too, scaling in (("", s), (", and s is there twice", s * s))
             },
+            "The gradient was divided by its mean size. Adam divides each entry by its own.": (
+                -lr * s * plain / thin.abs().mean()
+            ),
+            "The gradient was divided by its root. Adam divides each entry by its size.": (
+                -lr * s * math.sqrt(s) * (thin.sign() * thin.abs().sqrt()) @ A64
+            ),
             "The gradient was divided by its whole norm. Adam divides each entry by its size.": (
                 -lr * s * plain / thin.norm()
             ),
@@ -198,11 +277,31 @@ def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     )
 
 
+def _which_steps(found: Tensor, A: Tensor, thin: Tensor, unit: float) -> str:
+    """How far each entry of B moved, in units of lr, where A's rows let it be read off."""
+    if len(A) > A.shape[1]:
+        return ""
+    steps = found.detach().double() @ torch.linalg.pinv(A) / unit
+    if (steps.abs() - 1).abs().max() < 1e-3:
+        return "The signs of some steps are not those of G @ A.T, the gradient of B."
+    return (
+        f"B's entries move by {steps.abs().min():.3g} to {steps.abs().max():.3g} times lr here. "
+        "Adam's first step divides each entry of the gradient by its own size: each moves by lr."
+    )
+
+
 SETTINGS = ("lr", "weight_decay", "start_A")
 
 
 def check_same_run(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    k, lr, decay = _uniform(rng, 2.5, 9.0), _uniform(rng, 0.001, 0.1), _uniform(rng, 0.01, 0.3)
+    above, below = _uniform(rng, 2.5, 9.0), _uniform(rng, 0.1, 0.6)
+    rate, shrink = _uniform(rng, 0.001, 0.1), _uniform(rng, 0.01, 0.3)
+    cases = ((above, rate, shrink), (below, 2.5, shrink), (16, rate, 3.0), (above, rate, 0.0))
+    for k, lr, decay in cases:
+        _check_settings(answer, k, lr, decay)
+
+
+def _check_settings(answer: Callable[..., Any], k: float, lr: float, decay: float) -> None:
     for optimizer, power in (("adamw", 0.5), ("sgd", 1.0)):
         found = answer(k, lr, decay, optimizer)
         if not (isinstance(found, dict) and set(found) >= set(SETTINGS)):
@@ -215,7 +314,10 @@ def check_same_run(answer: Callable[..., Any], rng: torch.Generator) -> None:
             raise Wrong("lr is the new learning rate itself, not the factor: multiply it by lr.")
         _check_rate(found["lr"] / lr, k, power, optimizer)
         _check_start(found["start_A"], k)
-        _check_decay(found["weight_decay"] / decay, k, power, optimizer)
+        if decay:
+            _check_decay(found["weight_decay"] / decay, k, power, optimizer)
+        elif found["weight_decay"] != 0:
+            raise Wrong(f"{optimizer}: without weight decay there is none to make up for.")
 
 
 def _is(value: float, expected: float) -> bool:
@@ -268,200 +370,3 @@ def _check_decay(factor: float, k: float, power: float, optimizer: str) -> None:
         f"{optimizer}: decay is multiplied by {factor:.4g}; expected {k**-power:.4g}, so that "
         "lr x decay stays."
     )
-
-
-def _slope(x: Tensor, y: Tensor) -> Tensor:
-    """The slope of y against x by least squares, by the pseudo-inverse."""
-    design = torch.stack([x, torch.ones_like(x)], dim=1)
-    return (torch.linalg.pinv(design) @ y)[0]
-
-
-def check_power_law(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    x = torch.tensor([1, 2, 3, 5, 8, 13, 21, 34], dtype=torch.float64)
-    p = _uniform(rng, 0.4, 0.8) * (1 if torch.rand(1, generator=rng) < 0.5 else -1)
-    noise = 0.1 * torch.randn(len(x), generator=rng, dtype=torch.float64)
-    y = 5 * x**p * noise.exp()
-    log_x, log_y = x.log(), y.log()
-    steps = (y[-1] / y[0]).log() / (x[-1] / x[0]).log()
-    expect(
-        answer(x.tolist(), y.tolist()),
-        _slope(log_x, log_y),
-        k=100,  # a fit cancels some digits
-        mistakes={
-            "This is the slope of y against x. A power law is straight in log y against log x.": (
-                _slope(x, y)
-            ),
-            "Only y was put in logarithms: that finds an exponential, not a power.": (
-                _slope(x, log_y)
-            ),
-            "Only x was put in logarithms: take the logarithm of y too.": _slope(log_x, y),
-            "x and y are the wrong way round: fit log y as a function of log x.": (
-                _slope(log_y, log_x)
-            ),
-            "The logarithms are of different bases (2 and e): use one for both.": (
-                _slope(log_x, log_y / math.log(2))
-            ),
-            "The logarithms are of different bases (e and 2): use one for both.": (
-                _slope(log_x / math.log(2), log_y)
-            ),
-            "This uses the first and the last point only. Fit all of them.": steps,
-            "This line goes through the origin: let it have a constant, for y = c x^p.": (
-                (log_x * log_y).sum() / log_x.square().sum()
-            ),
-            "This is log c, where the line meets the axis. p is the slope of the line.": (
-                log_y.mean() - _slope(log_x, log_y) * log_x.mean()
-            ),
-            "This is the correlation. It says how straight the line is, not how steep.": (
-                torch.corrcoef(torch.stack([log_x, log_y]))[0, 1]
-            ),
-            "This is the mean of the slopes between neighbours. Least squares fits all points.": (
-                (log_y.diff() / log_x.diff()).mean()
-            ),
-        },
-    )
-    for case, (x_given, y_given) in NO_LOGARITHM.items():
-        _refuses(answer, case, list(x_given), list(y_given))
-
-
-NO_LOGARITHM = {
-    "y = 0 (the gradient of A at the start)": ((1.0, 2.0, 4.0, 8.0), (0.0, 0.0, 0.0, 0.0)),
-    "one y = 0 among others above zero": ((1.0, 2.0, 4.0, 8.0), (3.0, 2.0, 0.0, 1.0)),
-    "a negative y": ((1.0, 2.0, 4.0, 8.0), (3.0, 2.0, -1.0, 1.0)),
-    "x = 0": ((0.0, 1.0, 2.0, 4.0), (4.0, 3.0, 2.0, 1.0)),
-}
-
-
-def _refuses(answer: Callable[..., Any], case: str, x: list[float], y: list[float]) -> None:
-    try:
-        answer(x, y)
-    except ValueError:
-        return
-    except NotImplementedError:
-        raise
-    except Exception as error:
-        raise Wrong(
-            f"For {case} it raised {type(error).__name__}: raise a ValueError, for there is no "
-            "logarithm."
-        ) from error
-    raise Wrong(f"For {case} it must raise a ValueError.")
-
-
-def check_run_outcome(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    margin = _uniform(rng, 0.3, 0.7)
-    base = [5 + _uniform(rng, -0.2, 0.2) for _ in range(STEPS)]
-    base[12] = base[0] + 2 * margin + 0.5  # a batch that is hard for everybody
-    for excess, at, right, mistakes in _runs(margin):
-        own = base[: len(excess)]
-        losses = [loss + more for loss, more in zip(own, excess, strict=True)]
-        if at is not None:
-            losses[at[0]] = at[1]
-        found = _outcome(answer, losses, own, margin)
-        if found not in ("stable", "spiked", "diverged"):
-            raise Wrong(f'Return "stable", "spiked" or "diverged"; got {found!r}.')
-        if found != right:
-            raise Wrong(mistakes.get(found, f'A run that {right} was called "{found}".'))
-
-
-STEPS, SHORT = 30, 5
-ONE_STEP = "Of 5 losses the last tenth is one step: max(1, len(losses) // 10)."
-
-
-def _outcome(
-    answer: Callable[..., Any], losses: list[float], own: list[float], margin: float
-) -> Any:
-    try:
-        return answer(list(losses), list(own), margin)
-    except NotImplementedError:
-        raise
-    except Exception as error:
-        if len(losses) > SHORT:
-            raise
-        raise Wrong(
-            f"It raised {type(error).__name__} for a run of 5 losses. {ONE_STEP}"
-        ) from error
-
-
-Run = tuple[list[float], tuple[int, float] | None, str, dict[str, str]]
-"""The excess over the base at each step, one loss replaced, the outcome, message by mistake."""
-
-
-def _runs(margin: float) -> list[Run]:
-    return [*_long_runs(margin), *_late_runs(margin), *_short_runs(margin)]
-
-
-def _fell(margin: float) -> list[float]:
-    """From the base's loss to two margins below it."""
-    return [-2 * margin * step / (STEPS - 1) for step in range(STEPS)]
-
-
-def _long_runs(margin: float) -> list[Run]:
-    fell = _fell(margin)
-    bump = [2 * margin if step == 8 else value for step, value in enumerate(fell)]
-    small_bump = [0.6 * margin if step == 8 else value for step, value in enumerate(fell)]
-    useless = [0.6 * margin for _ in fell]
-    worse = [3 * margin if step > 20 else value for step, value in enumerate(fell)]
-    lucky_end = [*worse[:-1], -0.1]
-    lost = "A nan or inf means diverged. nan > x is False, so test with math.isfinite first."
-    return [
-        (fell, None, "stable", {
-            "spiked": "A batch can be hard for the base too. Compare each loss with the base's "
-            "loss on the same batch, not with the first loss.",
-            "diverged": "This run ends below the base: it did not diverge.",
-        }),
-        (small_bump, None, "stable", {
-            "spiked": "This bump is below the margin: only more than the margin is a spike.",
-        }),
-        (bump, None, "spiked", {
-            "stable": "One loss was more than the margin above the base's, and it came back: "
-            "that is a spike.",
-            "diverged": "This run came back and ended below the base: it spiked only.",
-        }),
-        (useless, None, "stable", {
-            "diverged": "This run ends above the base by less than the margin on average: it "
-            "learnt nothing, but it did not diverge.",
-        }),
-        (worse, None, "diverged", {
-            "spiked": "Its last tenth is far above the base: it did not come back. Ask for "
-            "divergence before you ask for a spike.",
-            "stable": "Its last tenth is more than the margin above the base: it diverged.",
-        }),
-        (lucky_end, None, "diverged", {
-            "spiked": "Its last loss alone is below the base: average the last tenth.",
-            "stable": "Its last loss alone is below the base: average the last tenth.",
-        }),
-        (fell, (29, math.nan), "diverged", {"stable": lost, "spiked": lost}),
-        (fell, (12, math.inf), "diverged", {"stable": lost, "spiked": lost}),
-    ]  # fmt: skip
-
-
-def _late_runs(margin: float) -> list[Run]:
-    """A spike within the last tenth (3 of 30), and a recovery just before it."""
-    fell = _fell(margin)
-    spike_at_the_end = [2.5 * margin if step == 28 else value for step, value in enumerate(fell)]
-    recovered = [6 * margin if 20 <= step < 25 else value for step, value in enumerate(fell)]
-    worse_on_average = [*fell[:-1], 8 * margin]
-    return [
-        (spike_at_the_end, None, "spiked", {
-            "diverged": "One loss of its last tenth is high, their mean is not: that is a spike.",
-            "stable": "One loss of its last tenth is more than the margin above the base's: a "
-            "spike counts there too.",
-        }),
-        (recovered, None, "spiked", {
-            "diverged": "It came back before its last tenth, which is 3 of its 30 losses: only "
-            "these decide whether it diverged.",
-        }),
-        (worse_on_average, None, "diverged", {
-            "spiked": "The mean of its last tenth is more than the margin above the base: the mean "
-            "decides, not the median.",
-        }),
-    ]  # fmt: skip
-
-
-def _short_runs(margin: float) -> list[Run]:
-    """Fewer than ten steps: the last tenth is the last step."""
-    recovered = [value * margin for value in (0, 8, 8, -1, -1)]
-    broken_end = [value * margin for value in (0, -1, -1, -1, 3)]
-    return [
-        (recovered, None, "spiked", {"diverged": ONE_STEP, "stable": ONE_STEP}),
-        (broken_end, None, "diverged", {"spiked": ONE_STEP, "stable": ONE_STEP}),
-    ]

@@ -39,6 +39,42 @@ def check_measure_quietly(answer: Callable[..., Any], rng: torch.Generator) -> N
             raise Wrong("Return what measure(model) returns.")
         _check_modes(model, training)
     _check_after_a_failure(answer)
+    for result in (None, 0.0, ["a", "list"], torch.ones(2, 3)):
+        _check_mixed(answer, rng, result)
+
+
+def _check_mixed(answer: Callable[..., Any], rng: torch.Generator, result: Any) -> None:
+    """A deep model, each part in a mode of its own; the result is handed back as it is."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout())))
+    model.add_module("other", nn.ModuleDict({"norm": nn.LayerNorm(3)}))
+    parts = dict(model.named_modules())
+    for part, mode in zip(parts.values(), torch.rand(len(parts), generator=rng), strict=True):
+        part.training = bool(mode < 0.5)
+    parts["1.1"].training, parts["1.1.0"].training = not model.training, model.training
+    before, calls = {name: part.training for name, part in parts.items()}, []
+
+    def measure(given: nn.Module) -> Any:
+        calls.append(any(part.training for part in model.modules()))
+        return result
+
+    found = answer(model, measure)
+    if calls != [False]:
+        raise Wrong(
+            "A part of the model was still in training mode while measuring: model.eval() switches "
+            "all of them."
+            if any(calls)
+            else f"measure was called {len(calls)} times: once is enough, and it may be slow."
+        )
+    if found is not result and not (isinstance(result, list) and found == result):
+        raise Wrong(f"Return what measure(model) returns, whatever it is: here {result!r}.")
+    for name, part in parts.items():
+        if part.training != before[name]:
+            raise Wrong(
+                f"The part `{name}` was left in {('evaluation', 'training')[part.training]} mode. "
+                "Parts may lie in parts: remember the mode of each of model.modules()."
+                if name
+                else "The model itself was left in another mode than it had."
+            )
 
 
 def _keeping_gradients(
@@ -120,29 +156,54 @@ def _check_after_a_failure(answer: Callable[..., Any]) -> None:
 def check_stopping_report(answer: Callable[..., Any], rng: torch.Generator) -> None:
     # on the second text going on helps: there the cost is negative
     for trend in (0.1, -0.2):
-        train, valid, test, at = _curves(rng, trend)
-        report = answer(list(train), list(valid), list(test))
-        if not (isinstance(report, tuple | list) and len(report) == 3):
-            raise Wrong(
-                "Return three things: the place, the test loss there, the cost of going on."
-            )
-        place, loss, cost = report
-        _check_place(place, at, train, valid, test)
-        _check_number(loss, test[at], {
+        _check_report(answer, *_curves(rng, trend))
+    for valid in (*EDGES, *_rough(rng)):
+        n = len(valid)
+        train, test = (torch.rand(2, n, generator=rng, dtype=torch.float64) + 3).tolist()
+        _check_report(answer, train, list(valid), test, valid.index(min(valid)))
+
+
+# one moment; lowest first, last; the first of two that are equal; a long rise before the lowest
+EDGES = (
+    [3.5],
+    [3.1, 3.3, 3.2],
+    [3.4, 3.2],
+    [3.6, 3.2, 3.4, 3.2, 3.3],
+    [3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 3.8, 3.3, 3.5],
+)
+
+
+def _rough(rng: torch.Generator) -> list[list[float]]:
+    """Curves of any shape and of several lengths."""
+    return [
+        (3 + torch.rand(n, generator=rng, dtype=torch.float64)).tolist() for n in (2, 5, 12, 12)
+    ]
+
+
+def _check_report(
+    answer: Callable[..., Any], train: list[float], valid: list[float], test: list[float], at: int
+) -> None:
+    report = answer(list(train), list(valid), list(test))
+    if not (isinstance(report, tuple | list) and len(report) == 3):
+        raise Wrong("Return three things: the place, the test loss there, the cost of going on.")
+    place, loss, cost = report
+    _check_place(place, at, train, valid, test)
+    _check_number(loss, test[at], {
             valid[at]: "This is the validation loss there. It was chosen for being low: report "
             "test.",
             min(test): "This is the lowest test loss. Report the test loss at the chosen place.",
             test[-1]: "This is the test loss at the end. Report it at the chosen place.",
             train[at]: "This is the training loss there. Report the test loss.",
         })  # fmt: skip
-        _check_cost(cost, train, valid, test, at)
+    _check_cost(cost, train, valid, test, at)
 
 
 def _check_cost(
     cost: Any, train: list[float], valid: list[float], test: list[float], at: int
 ) -> None:
     right = test[-1] - test[at]
-    mistakes = {
+    last = len(valid) - 1
+    mistakes = {} if at == last else {
         valid[-1] - train[-1]: "This is valid minus train at the end. Going on costs test[-1] "
         "minus the test loss at the chosen place.",
         test[-1] - train[-1]: "This is test minus train at the end. Going on costs test[-1] "
@@ -191,8 +252,16 @@ def _check_place(
         raise Wrong(f"The place is an int, an index into the lists; got {kind}.") from None
     if place == at:
         return
+    if len(valid) > 1 and valid.count(valid[at]) > 1 and valid[place % len(valid)] == valid[at]:
+        raise Wrong("Two moments have the lowest validation loss: take the first of them.")
+    if place == at - len(valid):
+        raise Wrong("The place counts from the start, from 0: it is not negative.")
     if place == at + 1:
         raise Wrong("The place is an index: it counts from 0.")
+    if at == 0:
+        raise Wrong("The lowest validation loss may be the first of all: look at every moment.")
+    if at == len(valid) - 1:
+        raise Wrong("The lowest validation loss may be the last of all: look at every moment.")
     for losses, message in (
         (train, "This is where the training loss is lowest: the end. Choose by valid."),
         (test, "This place was chosen on the test text. Then test is no test any more: use valid."),

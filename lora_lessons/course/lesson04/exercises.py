@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import check_DropoutLora, check_dropped_branch, check_implied_penalty
+from .checks import check_dropped_branch, check_implied_penalty
+from .checks_layer import check_DropoutLora
 from .checks_measuring import check_measure_quietly, check_stopping_report
 from .own import MY_DROPOUT
 
