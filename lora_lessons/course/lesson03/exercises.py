@@ -95,3 +95,16 @@ CARDS = [
         "cures it.",
     ),
 ]
+
+WHY = {
+    "trap": "Adam's first step moves each entry of B by lr, whatever its gradient. s is 16 times "
+    "smaller, A has 16 times as many rows: the sum stays. SGD's step would take off 16 times less.",
+    "rslora": "Adam's fall grows as s r: s falls as 1 / sqrt(r), the rows grow as r, so sqrt(r) is "
+    "left: 4 from 1 to 16.",
+    "trap_later": "With alpha / r Adam's first step does not depend on r, and the larger rank can "
+    "reach more. The warning about a smaller scaling is about SGD.",
+    "use_rslora": "At alpha = 16 its scaling is 11 times LoRA's at r = 128, and its best rate is "
+    "lower. Why a hundredth of a nat is left, these runs do not say.",
+    "best_alpha": "A larger alpha wants a lower rate and then ends nearly where the others do: the "
+    "bottom is flat, and rates a factor of three apart move the loss as much.",
+}

@@ -44,7 +44,7 @@ def first_step(rows: Rows, title: str) -> Figure:
     A panel for each measure, a line for each rule with its interval over the seeds; dashed is the
     power of r that theory gives.
     """
-    figure, axes = new_figure(1, 3)
+    figure, axes = new_figure(1, 3, about="The first step against rank, for three rules of scaling")
     for axis, what in zip(axes, MEASURES, strict=True):
         for i, rule in enumerate(RULES):
             _law(axis, [row for row in rows if row["rule"] == rule], what, rule, i)
@@ -61,7 +61,8 @@ def _law(axis: Axes, rows: Rows, what: str, rule: str, i: int) -> None:
     runs = [[row[what] / first[row["seed"]] for row in rows if row["r"] == r] for r in ranks]
     _band(axis, ranks, runs, i, rule)
     theory = [(r / ranks[0]) ** PREDICTED[what, rule] for r in ranks]
-    axis.plot(ranks, theory, "--", color=PALETTE[-1], linewidth=1, zorder=1)
+    label = "theory" if i == 0 else None
+    axis.plot(ranks, theory, "--", color=PALETTE[-1], linewidth=1, zorder=1, label=label)
     axis.set_xscale("log", base=2)
     axis.set_xticks(ranks, [str(r) for r in ranks])
     axis.set_xlabel("rank r")
@@ -75,7 +76,7 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
 
     A line for each learning rate. Losses above `top` leave the picture.
     """
-    figure, axes = new_figure(1, 3)
+    figure, axes = new_figure(1, 3, about=f"Loss, broken runs and update against alpha. {title}")
     alphas = distinct(rows, "alpha")
     for i, lr in enumerate(distinct(rows, "lr")):
         at = [[row for row in rows if row["alpha"] == a and row["lr"] == lr] for a in alphas]
@@ -91,8 +92,8 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
     axes[2].set_ylabel("length of the update / length of W")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)  # lines fill the panels
-    for axis in axes:
-        axis.set_title(title)
+    for axis, what in zip(axes, ("best loss", "broken runs", "update"), strict=True):
+        axis.set_title(f"{title}: {what}")
         axis.set_xscale("log", base=2)
         axis.set_xticks(alphas, [f"{a:g}" for a in alphas])
         axis.set_xlabel("lora_alpha, r = 8")
@@ -107,7 +108,9 @@ def loss_map(rows: Rows, worst: float) -> Figure:
     alphas, rates = distinct(rows, "alpha"), sorted(distinct(rows, "lr"))
     cells = [[_cell(rows, alpha, lr) for alpha in alphas] for lr in rates]
     losses = [[min(worst, mean_best(cell)) for cell in line] for line in cells]
-    figure, (axis,) = new_figure(1, 1)
+    figure, (axis,) = new_figure(
+        about="Best validation loss over alpha and learning rate; x: broke"
+    )
     image = axis.imshow(losses, cmap="cividis_r", vmax=worst, origin="lower", aspect="auto")
     for y, line in enumerate(cells):
         for x, cell in enumerate(line):
@@ -173,3 +176,29 @@ def _line(axis: Axes, x: Sequence[float], y: Sequence[float], i: int, label: str
 def distinct(rows: Rows, key: str) -> list[Any]:
     """The values of a column in the order they come."""
     return list(dict.fromkeys(row[key] for row in rows))
+
+
+# --- alpha / r against alpha / sqrt(r) ----------------------------------------------------------
+
+
+def rank_scaling(rows: Rows) -> Figure:
+    """Best loss against the learning rate at each rank, a line for each rule; all on one scale."""
+    ranks = distinct(rows, "r")
+    about = "Best validation loss after 1,000 steps against the learning rate, for two scalings"
+    figure, axes = new_figure(1, len(ranks), about=about)
+    for axis, r in zip(axes, ranks, strict=True):
+        for i, (rs, label) in enumerate(((False, "alpha / r"), (True, "alpha / sqrt(r)"))):
+            mine = [row for row in rows if row["r"] == r and row["use_rslora"] is rs]
+            rates = distinct(mine, "lr")
+            runs = [[row["best"] for row in mine if row["lr"] == lr] for lr in rates]
+            _band(axis, rates, runs, i, label)
+        axis.set_xscale("log")
+        axis.set_xticks(rates, [f"{lr:g}" for lr in rates])
+        axis.set_xlabel("learning rate")
+        axis.set_ylabel("best validation loss (nats per token)")
+        axis.set_title(f"r = {r}, alpha = 16")
+        axis.legend()
+    low, high = (f(axis.get_ylim()[k] for axis in axes) for k, f in ((0, min), (1, max)))
+    for axis in axes:
+        axis.set_ylim(low, high)
+    return figure

@@ -117,3 +117,14 @@ CARDS = [
         "It is taken with the masks on, so it is above the loss of the same weights without them.",
     ),
 ]
+
+WHY = {
+    "penalty_ratio": "p / (1 - p) is the odds of being dropped: 9 at p = 0.9 and 1/9 at 0.1, so 81 "
+    "times. The penalty does not grow as p does.",
+    "best_p": "Each seed's rate is chosen on the other seeds. What then lies in the noise is not "
+    "told apart: stopping early does by itself what a light dropout does.",
+    "delay": "A step at p = 0.9 sees a tenth of the features, each ten times as large: a noisy "
+    "gradient whose mean is right. Steps are spoilt, not lost.",
+    "smollm2": "At its best rate SmolLM2 hardly over-fits within 240 steps, so there is little to "
+    "prevent, and the noise still slows it.",
+}

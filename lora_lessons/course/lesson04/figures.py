@@ -57,9 +57,12 @@ def _arm(rows: list[Row]) -> Arm:
 
 def penalty(rows: list[dict[str, float]]) -> Figure:
     """The rise of the squared loss by masks: sampled, with its standard error, and by formula."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(about="How much the masks raise the squared loss")
     ps = [row["p"] for row in rows]
-    axes[0].plot(ps, [row["formula"] for row in rows], "-", color=PALETTE[0], label="closed form")
+    grid = [k / 100 for k in range(round(100 * max(ps)) + 1)]
+    at_half = rows[-1]["formula"] * (1 - ps[-1]) / ps[-1]  # where p / (1 - p) is 1
+    curve = [at_half * p / (1 - p) for p in grid]
+    axes[0].plot(grid, curve, "-", color=PALETTE[0], label="closed form")
     axes[0].errorbar(
         ps,
         [row["sampled"] for row in rows],
@@ -76,7 +79,7 @@ def penalty(rows: list[dict[str, float]]) -> Figure:
 
 def stopping(run: dict[str, Any], at: int) -> Figure:
     """The three curves of one run, and the place where the validation loss is lowest."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(about="Three losses of one run, and where to stop")
     for i, name in enumerate(("train", "valid", "test")):
         axes[0].plot(run["steps"], run[name], MARKERS[i] + "-", color=PALETTE[i], label=name)
     axes[0].axvline(run["steps"][at], color=PALETTE[-1], linestyle="--", label="stop here")
@@ -94,12 +97,12 @@ def best_and_last(result: dict[str, Any], title: str) -> Figure:
     """
     tuned = len(_distinct(result["rows"], "lr")) > 1
     measures = ("best", "last") if tuned else ("best",)
-    figure, axes = new_figure(1, len(measures))
+    figure, axes = new_figure(1, len(measures), about="Best and last loss of each arm")
     for axis, measure in zip(axes, measures, strict=True):
         table = arms(result, measure)
         for i, kind in enumerate(("best", "last")):
             axis.errorbar(
-                range(len(table)),
+                [place + (-0.12, 0.12)[i] for place in range(len(table))],  # beside each other
                 [getattr(arm, kind) for arm in table],
                 [getattr(arm, f"{kind}_half") for arm in table],
                 fmt=MARKERS[i],
@@ -108,9 +111,12 @@ def best_and_last(result: dict[str, Any], title: str) -> Figure:
                 label=f"{kind} of the run",
             )
         axis.set_xticks(range(len(table)), [arm.name for arm in table], rotation=60)
-        axis.set_xlabel(f"before training: {start(result):.3f}")
+        axis.set_xlabel(f"arm (loss before training: {start(result):.3f})")
         axis.set_ylabel("validation loss (nats per token)")
         axis.set_title(f"{title}: rate tuned for the {measure}" if tuned else title)
+    low, high = (pick(a.get_ylim()[k] for a in axes) for k, pick in ((0, min), (1, max)))
+    for axis in axes:
+        axis.set_ylim(low, high)
     legend_below(figure, columns=2)
     return figure
 
@@ -124,7 +130,7 @@ def curves(result: dict[str, Any], lr: float) -> Figure:
     """Training loss (masks on) and validation loss (masks off) against steps, one line for a p."""
     rows = [row for row in result["rows"] if row["lr"] == lr and not row["decay"]]
     every = result["eval_every"]
-    figure, axes = new_figure(1, 2)
+    figure, axes = new_figure(1, 2, about="Training and validation loss against steps, a line a p")
     for axis, key in zip(axes, ("train", "valid"), strict=True):
         for i, p in enumerate(_distinct(rows, "p")):
             runs = list(zip(*(row[key] for row in rows if row["p"] == p), strict=True))
