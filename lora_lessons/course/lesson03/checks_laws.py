@@ -103,7 +103,7 @@ def _mistaken_slopes(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             _slope(log_x.sort().values, log_y.sort().values)
         ),
     }
-    once = {a: b for a, b in zip(log_x.tolist(), log_y.tolist(), strict=True)}
+    once = dict(zip(log_x.tolist(), log_y.tolist(), strict=True))
     alone = torch.tensor(list(once.items()), dtype=torch.float64)
     both = torch.linalg.svd(torch.stack([log_x - log_x.mean(), log_y - log_y.mean()], 1)).Vh
     mistaken |= {
