@@ -14,7 +14,7 @@ TORCH_STAMP := $(if $(filter auto,$(TORCH)),$(firstword $(wildcard $(VENV)/.torc
 TORCH_STAMP := $(or $(TORCH_STAMP),$(VENV)/.torch-$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test nightly lessons check release classroom-wheel doctor lint format clean
+.PHONY: help lab test nightly lessons check release classroom-wheel site doctor lint format clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ release: $(VENV)/.developer ## make the teacher's nbgrader folder, release/ (NN=
 
 classroom-wheel: $(VENV)/.developer ## build the wheel without solutions, for students, in dist/classroom/
 	LORA_LESSONS_CLASSROOM=1 $(BIN)/python -m build --wheel --no-isolation --outdir dist/classroom
+
+site: $(VENV)/.developer ## build the course's site, offline, in build/site/html
+	$(BIN)/python website/build.py
 
 doctor: $(VENV)/.learner ## say what is missing on this machine and how to get it
 	$(BIN)/lora-lessons doctor

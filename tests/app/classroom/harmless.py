@@ -181,7 +181,8 @@ def sources_as_one_string_or_lines(notebook, names, rng):
 @harmless
 def lines_of_windows(notebook, names, rng):
     for cell in notebook["cells"]:
-        if not cell["metadata"].get("nbgrader", {}).get("locked"):
+        ours = cell["metadata"].get("nbgrader", {})  # another mutation may have put a list there
+        if not (isinstance(ours, dict) and ours.get("locked")):
             cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
 
 
