@@ -101,5 +101,6 @@ def code_cell(source: str, **metadata: Any) -> dict[str, Any]:
 
 def cell_of(notebook: dict[str, Any], name: str) -> dict[str, Any]:
     """The cell with this nbgrader id."""
-    ids = [c["metadata"].get("nbgrader", {}).get("grade_id") for c in notebook["cells"]]
+    about = [c["metadata"].get("nbgrader") for c in notebook["cells"]]
+    ids = [one.get("grade_id") if isinstance(one, dict) else None for one in about]
     return notebook["cells"][ids.index(name)]
