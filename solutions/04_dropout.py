@@ -567,15 +567,13 @@ ll.gap_table(
 comparisons.flattery_table(little.data)
 
 # %% [markdown]
-# <details><summary>More gaps: SmolLM2's last minus best, the last loss at its own rate, a rate for all</summary>
+# ### More tables (*extra*)
 #
 # - A run without dropout at the lowest rate *ends* nearly where the others have their best: a low rate and
 #   few steps do what dropout does. Tuned for the **last** loss, 0.1 and 0.6 are above $p = 0$, not below it.
 # - A larger $p$ wants more steps or a higher learning rate. At the rate that is best for $p = 0$, 0.9 looks
 #   useless; at 0.003 it looks like a cure. Both mislead.
 # - The training loss with masks is no measure of fit. Compare validation losses.
-#
-# </details>
 
 # %%
 ll.gap_table(

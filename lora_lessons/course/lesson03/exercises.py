@@ -40,7 +40,7 @@ EXERCISES = [
         "sign (its first step divides each gradient by its own size).",
         "grad = s * G @ A.T; step = grad if sgd else torch.sign(grad); return -lr * s * step @ A.",
     ), takes=("G", "A", "s", "lr", "optimizer")),
-    _exercise("same_run", "3.4 The same run without alpha", 2, 8, (
+    _exercise("same_run", "3.4 The same run without alpha", 2, 15, (
         "alpha x k equals B A being k times as large. Share it: A and B both sqrt(k) times.",
         "Then the gradients of A and B are smaller by sqrt(k). Adam does not notice, and its steps "
         "must be sqrt(k) times as long. SGD notices: its rate makes up for that too.",

@@ -68,15 +68,19 @@ def draw(r: int, alpha: int, rule: str) -> Figure:
     for i, name in enumerate(RULES):
         values = [scaling(rank, alpha, name) for rank in RANKS]
         axes[0].plot(RANKS, values, "os"[i] + "-", color=PALETTE[i], label=name)
-    axes[0].plot([r], [scaling(r, alpha, rule)], "D", color=PALETTE[-1], markersize=10)
+    here = scaling(r, alpha, rule)
+    axes[0].plot([r], [here], "D", color=PALETTE[-1], markersize=10, label="your choice")
     axes[0].set_title(f"s = {scaling(r, alpha, rule):.4g} at r = {r}, alpha = {alpha}")
     axes[0].set_ylabel("scaling s in W + s B A")
     for i, name in enumerate(OPTIMIZERS):
         values = [fall(rank, alpha, rule, name) for rank in RANKS]
         axes[1].plot(RANKS, values, "^v"[i] + "-", color=PALETTE[i + 2], label=name)
         here = fall(r, alpha, rule, name)
-        axes[1].plot([r], [here], "D", color=PALETTE[-1], markersize=10)
-    axes[1].axhline(1, linestyle="--", color=PALETTE[-1], linewidth=1)
+        label = "your choice" if i == 0 else None
+        axes[1].plot([r], [here], "D", color=PALETTE[-1], markersize=10, label=label)
+    axes[1].axhline(
+        1, linestyle="--", color=PALETTE[-1], linewidth=1, label="as at r = 8, alpha = 8"
+    )
     axes[1].set_title(f"first step with {rule}")
     axes[1].set_ylabel("fall in loss, 1 = at r = 8, alpha = 8")
     for axis in axes:

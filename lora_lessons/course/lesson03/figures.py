@@ -72,7 +72,7 @@ def _law(axis: Axes, rows: Rows, what: str, rule: str, i: int) -> None:
 
 
 def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
-    """Best validation loss, share of seeds that broke, and size of the update against alpha.
+    """Best validation loss, where seeds broke, and size of the update against alpha.
 
     A line for each learning rate. Losses above `top` leave the picture.
     """
@@ -82,12 +82,10 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
         at = [[row for row in rows if row["alpha"] == a and row["lr"] == lr] for a in alphas]
         label = f"learning rate {lr:g}"
         _band(axes[0], alphas, [[row["best"] for row in some] for some in at], i, label)
-        _line(axes[1], alphas, [broken_share(some) for some in at], i)
         _line(axes[2], alphas, [mean(row["update"] for row in some) for some in at], i)
     axes[0].set_ylim(top=top)
     axes[0].set_ylabel("best validation loss (nats per token)")
-    axes[1].set_ylabel("share of seeds that broke")
-    axes[1].set_ylim(-0.05, 1.05)
+    _broken(axes[1], rows, alphas)
     axes[2].set_yscale("log")
     axes[2].set_ylabel("length of the update / length of W")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -98,6 +96,25 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
         axis.set_xticks(alphas, [f"{a:g}" for a in alphas])
         axis.set_xlabel("lora_alpha, r = 8")
     return figure
+
+
+def _broken(axis: Axes, rows: Rows, alphas: Sequence[float]) -> None:
+    """A row of signs for each learning rate: no seed broke, some did, all did."""
+    rates = sorted(distinct(rows, "lr"))
+    share = {(a, lr): broken_share(_cell(rows, a, lr)) for a in alphas for lr in rates}
+    for label, marker, color, wanted in (
+        ("no seed broke", "o", PALETTE[0], lambda s: s == 0),
+        ("some seeds broke", "D", PALETTE[2], lambda s: 0 < s < 1),
+        ("all seeds broke", "X", PALETTE[1], lambda s: s == 1),
+    ):
+        at = [(a, rates.index(lr)) for (a, lr), s in share.items() if wanted(s)]
+        if at:
+            axis.plot(*zip(*at, strict=True), marker, color=color, markersize=8, label=label)
+    axis.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
+    axis.set_ylim(-0.5, len(rates) + 0.9)  # room for the legend
+    axis.set_ylabel("learning rate")
+    axis.legend(loc="upper center", ncols=2, fontsize="small")
+    axis.grid(False)
 
 
 def loss_map(rows: Rows, worst: float) -> Figure:
@@ -119,7 +136,7 @@ def loss_map(rows: Rows, worst: float) -> Figure:
     axis.grid(False)
     axis.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
     axis.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
-    axis.set_xlabel("lora_alpha, r = 8")
+    axis.set_xlabel("lora_alpha, r = 8 (steps drawn alike, whatever their size)")
     axis.set_ylabel("learning rate")
     figure.colorbar(image, ax=axis, label="best validation loss (nats per token)")
     return figure

@@ -81,6 +81,7 @@ def _input(axis: Axes, p: float, number: int, width: int) -> None:
     axis.plot(dropped, [0] * len(dropped), "x", color=PALETTE[1], markersize=9, label="dropped")
     axis.set_xticks(list(places))
     axis.set_xlabel(f"feature (the first {SHOWN} of {width:,d})")
+    axis.set_ylabel("value of the feature")
     axis.set_title(f"p = {p:g}, mask {number}")
 
 

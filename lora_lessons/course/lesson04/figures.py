@@ -208,7 +208,9 @@ def print_table(result: dict[str, Any], show: Callable[[str], None] = print) -> 
 def _band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], i: int, label: str):
     """Mean over the seeds with its 95 % interval; `runs[j]` holds the seeds' values at x[j]."""
     middle, half = [mean(values) for values in runs], [half_width95(values) for values in runs]
-    axis.plot(x, middle, marker=MARKERS[i], markersize=4, color=PALETTE[i], label=label)
+    every = max(1, len(x) // 6)  # so that the lines' markers do not hide each other
+    style = {"marker": MARKERS[i], "markersize": 5, "markevery": (i % every, every)}
+    axis.plot(x, middle, color=PALETTE[i], label=label, **style)
     low = [m - h for m, h in zip(middle, half, strict=True)]
     high = [m + h for m, h in zip(middle, half, strict=True)]
     axis.fill_between(x, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
