@@ -14,7 +14,7 @@
 # # 00 Start here: fine-tune a language model in a minute
 #
 # LoRA adapts a large model by training small matrices beside frozen ones. Before any theory, do it
-# once: take a language model, give it the config from the course's card, and let it read Moby Dick.
+# once: take a language model, give it the config from the card below, and let it read Moby Dick.
 #
 # **You will be able to**
 #
@@ -22,9 +22,9 @@
 # 2. say which share of the weights was trained and what the adapter weighs on disk;
 # 3. tell a difference from noise: what two runs differ by when only the seed differs.
 #
-# **Time:** 45 minutes in all. The **core path** takes 30: the sections marked *core*.
+# **Time:** 33 minutes for the core path; what is marked *extra* takes 4 more.
 #
-# **You need:** Python, and PyTorch as far as a training loop. Section 1 finds out what to read up on.
+# **You need:** Python, and PyTorch as far as a training loop. Section 2 finds out what to read up on.
 #
 # **How it works:** replace the line in each exercise, run the cell, then run the check below it.
 # `lesson.hint.NAME()` gives three hints, each stronger than the one before.
@@ -33,12 +33,13 @@
 
 # %%
 import math
+from statistics import stdev
 
 import torch
 
 import lora_lessons as ll
 from lora_lessons.course.lesson00 import figures
-from lora_lessons.course.statistics import interval95
+from lora_lessons.course.statistics import interval95, t_quantile
 from lora_lessons.experiments import lesson00 as experiment
 
 lesson = ll.lesson("00")
@@ -47,19 +48,20 @@ DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
 
 # %% [markdown]
-# ## 1. What you should know already (*core*, 5 minutes)
+# ## The card
 #
-# Seven quick questions. Nothing is graded; each answer tells you where to read if it was a guess.
+# Here is the card: a page as one finds many of them. The course takes each of its sentences, says what would
+# make it false, and measures it. "The card" means this page in all lessons.
 
-# %% tags=["nbval-ignore-output"]
-lesson.quiz()
+# %%
+ll.card()
 
 # %% [markdown]
-# ## 2. The base model and its text (*core*)
+# ## 1. Train once (*core*)
 #
 # `ll.load_base` returns an ordinary `transformers` model and its tokenizer. The decoder has the
 # architecture of Qwen2 at a small size. It was pretrained for this course on presidents' addresses and
-# dictionary definitions, so it has never seen a whale ship.
+# dictionary definitions: what it knows of whales comes from there.
 
 # %%
 model, tokenizer = ll.load_base(SIZE["base"], device=DEVICE)
@@ -74,32 +76,7 @@ text_before = ll.generate(model, tokenizer, experiment.PROMPT, max_new_tokens=40
 print(text_before)
 
 # %% [markdown]
-# ### Exercise 0.1: perplexity (*core*, 6 minutes)
-#
-# A language model is scored by its mean loss per token in nats, or by the **perplexity**, e to the
-# power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
-
-
-# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "perplexity", "locked": false, "solution": true, "task": false}
-def perplexity(batch_losses: list[float], batch_tokens: list[int]) -> float:
-    """Return the perplexity from each batch's mean loss (nats per token) and its token count."""
-    ### BEGIN SOLUTION
-    total = sum(loss * count for loss, count in zip(batch_losses, batch_tokens, strict=True))
-    return math.exp(total / sum(batch_tokens))
-    ### END SOLUTION
-
-
-# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_perplexity", "locked": true, "points": 1, "solution": false, "task": false}
-verdict = lesson.check.perplexity(perplexity)
-verdict
-### BEGIN HIDDEN TESTS
-verdict.require()
-### END HIDDEN TESTS
-
-# %% [markdown]
-# ## 3. The card's config (*core*)
-#
-# Here is the config, every argument spelt out. The lessons 01 to 08 take them one by one.
+# Now the card's config, every argument spelt out. The lessons 01 to 08 take them one by one.
 
 # %%
 config = ll.LoraConfig(
@@ -114,7 +91,58 @@ loss_before = ll.evaluate(model, valid)
 adapted = ll.get_peft_model(model, config)
 
 # %% [markdown]
-# Which share of the weights will train? Guess before you count: the card says "less than 1 %".
+# `ll.fit` is an ordinary training loop. It trains whatever requires a gradient, here the adapter. The same
+# call runs on a CPU and on a GPU.
+
+# %% tags=["nbval-ignore-output"]
+batches = ll.TokenBatches(train_ids, SIZE["batch"], SIZE["length"], seed=0, device=DEVICE)
+history = ll.fit(
+    adapted,
+    batches,
+    steps=SIZE["steps"],
+    lr=5e-3,
+    valid=valid,
+    eval_every=max(1, SIZE["steps"] // 5),
+    seed=0,
+)
+recorded = lesson.recorded("00_card_run")
+print(f"loss before {loss_before:.3f}, after {history.last:.3f} nats per token")
+print(f"{history.seconds:.1f} s for {SIZE['steps']} steps here")
+
+# %%
+assert history.last < loss_before, "the adapter must lower the loss on the new text"
+print("the loss on held-out chapters fell")
+
+# %% tags=["nbval-ignore-output"]
+ll.show(figures.card_run(history, recorded.data, len(valid)))
+
+# %% tags=["nbval-ignore-output"]
+print("before:", text_before, sep="\n")
+print("\nafter, here:", sep="\n")
+print(ll.generate(adapted, tokenizer, experiment.PROMPT, max_new_tokens=40))
+
+# %% [markdown]
+# Off a GPU your run is scored on fewer blocks of the held-out chapters than the recorded one, so the two
+# curves start apart. And the text of the recorded run, after 400 steps:
+
+# %%
+recorded
+
+# %%
+print(recorded.data["text_after"])
+
+# %% [markdown]
+# ## 2. What you should know already (*core*, 5 minutes)
+#
+# Seven quick questions. Nothing is graded; each answer tells you where to read if it was a guess.
+
+# %% tags=["nbval-ignore-output"]
+lesson.quiz()
+
+# %% [markdown]
+# ## 3. What was trained (*core*)
+#
+# Which share of the weights was that? Guess before you count: the card says "less than 1 %".
 
 # %% tags=["nbval-ignore-output"]
 lesson.predict("share", "Share of the weights that train, in percent", low=0, high=10, step=0.1)
@@ -161,60 +189,32 @@ adapted.print_trainable_parameters()
 # %% tags=["nbval-ignore-output"]
 lesson.explore.share()
 
-# %%
-lesson.explore.share.static()
-
 # %% [markdown]
-# ## 4. Train (*core*)
+# ## 4. How it is scored (*core*)
 #
-# The same call runs on a CPU and on a GPU. It trains whatever requires a gradient, here the adapter.
-
-# %% tags=["nbval-ignore-output"]
-batches = ll.TokenBatches(train_ids, SIZE["batch"], SIZE["length"], seed=0, device=DEVICE)
-history = ll.fit(
-    adapted,
-    batches,
-    steps=SIZE["steps"],
-    lr=5e-3,
-    valid=valid,
-    eval_every=max(1, SIZE["steps"] // 5),
-    seed=0,
-)
-recorded = lesson.recorded("00_card_run")
-print(f"loss before {loss_before:.3f}, after {history.last:.3f} nats per token")
-print(f"{history.seconds:.1f} s for {SIZE['steps']} steps here")
-
-# %%
-assert history.last < loss_before, "the adapter must lower the loss on the new text"
-print("the loss on held-out chapters fell")
-
-# %% tags=["nbval-ignore-output"]
-# Off a GPU the live run is scored on fewer blocks of the held-out chapters, so it starts elsewhere.
-ll.show(
-    figures.card_run(history, recorded.data),
-    alt="Validation loss against training step: your run, and a recorded run of 400 steps on an H100. "
-    "Both fall steeply at first and more slowly later; the recorded one ends at 4.26.",
-)
-
-# %% tags=["nbval-ignore-output"]
-print("before:", text_before, sep="\n")
-print("\nafter, here:", sep="\n")
-print(ll.generate(adapted, tokenizer, experiment.PROMPT, max_new_tokens=40))
-
-# %% [markdown]
-# And the text of the recorded run, after 400 steps:
-
-# %%
-recorded
-
-# %%
-print(recorded.data["text_after"])
-
-# %% [markdown]
-# It is still a tiny model, and it does not write like Melville. Whales are there, and the dictionary is
-# gone. Trust the number more than the sample: on chapters it never saw, the recorded run's loss fell
-# from 5.01 to 4.26 nats per token.
+# ### Exercise 0.1: perplexity (*core*, 6 minutes)
 #
+# Those losses say how well the next token is guessed. A language model is scored by its mean loss per token in nats, or by the **perplexity**, e to the
+# power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
+
+
+# %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "perplexity", "locked": false, "solution": true, "task": false}
+def perplexity(batch_losses: list[float], batch_tokens: list[int]) -> float:
+    """Return the perplexity from each batch's mean loss (nats per token) and its token count."""
+    ### BEGIN SOLUTION
+    total = sum(loss * count for loss, count in zip(batch_losses, batch_tokens, strict=True))
+    return math.exp(total / sum(batch_tokens))
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade": true, "grade_id": "check_perplexity", "locked": true, "points": 1, "solution": false, "task": false}
+verdict = lesson.check.perplexity(perplexity)
+verdict
+### BEGIN HIDDEN TESTS
+verdict.require()
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 5. What the adapter weighs (*core*)
 #
 # Only the trained matrices are saved. The file is in the format of PEFT.
@@ -303,10 +303,27 @@ noise
 
 # %%
 low, high = interval95(noise.data)
-print(f"recorded on the decoder: {low:.3f} to {high:.3f} nats per token, five seeds")
+spread = stdev(noise.data)
+apart = t_quantile(0.975, len(noise.data) - 1) * math.sqrt(2) * spread
+print("recorded on the decoder, five seeds, nats per token:")
+print(f"the runs:             {min(noise.data):.4f} to {max(noise.data):.4f}, s = {spread:.4f}")
+print(f"their mean:           {low:.4f} to {high:.4f} (95 %)")
+print(f"two single runs:      may differ by {apart:.4f} (95 %)")
 
 # %% [markdown]
-# ### Exercise 0.5: the bytes of your own adapter (3 minutes)
+# Two questions, two widths. The interval says where the **mean** of many runs lies. It narrows with the root
+# of n. What **two single runs** differ by does not narrow: their difference has the deviation
+# $\sqrt 2 \, s$, so they may be $t \sqrt 2 \, s = 0.012$ apart with nothing changed but the seed. That is
+# $\sqrt{2 n}$, about three times, the half-width of the mean's interval. One run against one run proves a
+# gain of 0.01 no more than two throws of a die prove it loaded.
+#
+# The way out is to give both settings the *same* seeds, so that they share batches and random starts, and to
+# take the difference **seed by seed**. What the seed does to both then cancels. The lessons compare so, with
+# the interval of the mean difference; where many pairs are compared, the p-values are corrected (Holm).
+# (Bouthillier and others 2021 measure the noise of seeds, data and settings; Miller 2024 says why to pair.)
+
+# %% [markdown]
+# ### Exercise 0.5: the bytes of your own adapter (*extra*, 3 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
 # gave it to you; alone, leave it empty.
@@ -337,10 +354,10 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 7. A real language model, where you have it
+# ## 7. A real language model, where you have it (*extra*)
 #
-# This section needs SmolLM2-135M (`lora-lessons models add smollm2`, 93 MB). It is outside the time
-# budget: one to four minutes on two cores. Thirty steps, each on one of three examples, change how the
+# This section needs SmolLM2-135M (`lora-lessons models add smollm2`, 93 MB). It computes
+# for one to four minutes on two cores. Thirty steps, each on one of three examples, change how the
 # model answers a question that it never saw in training. Set `RUN_SMOLLM2 = True` to run it.
 
 # %%
@@ -410,10 +427,10 @@ lesson.claims()
 # - A LoRA fine-tune is: base model, config, injection, training of what requires a gradient, a small
 #   file.
 # - The share that trains depends on the model's width and on the targets: count it, do not quote it.
-# - Two runs that differ in the seed alone differ in the loss. That is the noise floor, and five runs
-#   give an interval with Student's t.
+# - Two runs that differ in the seed alone differ in the loss. Five runs give an interval of the mean, with
+#   Student's t; two single runs may differ by three times its half-width. So compare seed by seed.
 #
-# ### Cards for review
+# ### Review cards
 
 # %%
 lesson.cards()
@@ -421,10 +438,15 @@ lesson.cards()
 # %% [markdown]
 # ### Further reading
 #
-# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685.
-# - The documentation of PEFT, the library that this course compares itself with.
+# - Hu and others, [*LoRA: Low-Rank Adaptation of Large Language
+#   Models*](https://arxiv.org/abs/2106.09685), 2021.
+# - Bouthillier and others, [*Accounting for Variance in Machine Learning
+#   Benchmarks*](https://arxiv.org/abs/2103.03098), 2021: how much seeds, data and settings move a result.
+# - Miller, [*Adding Error Bars to Evals*](https://arxiv.org/abs/2411.00640), 2024: pairing.
+# - [The documentation of PEFT](https://huggingface.co/docs/peft), the library that this course compares
+#   itself with.
 #
-# Next: lesson 01 takes the first argument of the config, `r`.
+# Next: [lesson 01](01_rank_decomposition.ipynb) takes the first argument of the config, `r`.
 
 # %%
 lesson.summary()

@@ -22,8 +22,7 @@
 # 2. say what the first step of training does to $A$, to $B$ and to the layer, before you run it;
 # 3. compare what two adapters have learnt, and judge the result against chance.
 #
-# **Time:** 60 minutes in all. The **core path** takes 30: the sections marked *core*. The section marked
-# *extra* takes 10 more.
+# **Time:** 39 minutes for the core path; what is marked *extra* takes 39 more.
 #
 # **You need:** matrix products, the chain rule, `requires_grad`, and lesson 01's singular vectors for
 # sections 6 and 7.
@@ -39,7 +38,8 @@ import math
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.lesson02 import figures
+from lora_lessons.course.lesson02 import figures, tables
+from lora_lessons.course.mechanisms import lora_layer
 from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
 
@@ -53,9 +53,15 @@ _ = ll.seed_everything(0)
 #
 # A linear layer computes $Wx + b$ with $W$ of shape (out, in). LoRA leaves it as it is and adds a branch:
 #
-# $$h = W x + b + s \, B A x, \qquad s = \frac{\alpha}{r},$$
+# $$y = W x + b + s \, B A x, \qquad s = \frac{\alpha}{r},$$
 #
-# with $A$ of shape ($r$, in) and $B$ of shape (out, $r$). Two things must be true at the start. The model
+# with $A$ of shape ($r$, in) and $B$ of shape (out, $r$).
+
+# %%
+ll.show(lora_layer(scaling="alpha / r", output="y"))
+
+# %% [markdown]
+# Two things must be true at the start. The model
 # must be the model you began with, so $B A = 0$. And something must be able to learn, so $A$ and $B$ must
 # not both be zero (section 3 shows why). The paper takes $B = 0$ and $A$ random.
 #
@@ -140,8 +146,8 @@ verdict.require()
 #
 # "The base is frozen" means that $W$ and $b$ are not updated: `requires_grad` is False, no gradient is
 # stored for them, and no optimizer holds them. It does **not** mean that no gradient passes *through* them.
-# The layers below need it. For $y = Wx + b + sBAx$ with $G$ the loss's gradient with respect to $y$ (one
-# row for each token), the layer below receives
+# The layers below need it. For $y = Wx + b + sBAx$ let $G = \partial L / \partial y$ be the loss's gradient by the layer's
+# *output*, one row for each token; $G$ means this in the whole lesson. The layer below receives
 #
 # $$\frac{\partial L}{\partial x} = G\,W + s\,G\,B\,A .$$
 #
@@ -205,12 +211,12 @@ print("the topmost block is right, every block below it is wrong, and nothing sa
 # ## 3. The first step, by hand (*core*)
 #
 # Write $s$ for the scaling and let $x$ and $G$ be matrices with one row for each token: $x$ is (n, in) and
-# $G = \partial L / \partial y$ is (n, out). Then $y = x W^\top + s\, h B^\top$ with $h = x A^\top$. Two rules are all you
-# need. For a product $y = h M^\top$,
+# $G$ is (n, out). Then $y = x W^\top + s\, h B^\top$ with the $r$ numbers $h = x A^\top$ between $A$ and $B$. Two
+# rules are all you need. For a product $z = u M^\top$ with the gradient $G_z$ by $z$,
 #
-# $$\frac{\partial L}{\partial M} = G^\top h, \qquad \frac{\partial L}{\partial h} = G M .$$
+# $$\frac{\partial L}{\partial M} = G_z^\top u, \qquad \frac{\partial L}{\partial u} = G_z M .$$
 #
-# ### Exercise 2.4: the gradients by hand (8 minutes)
+# ### Exercise 2.4: the gradients by hand (*extra*, 15 minutes)
 #
 # Return `(grad_A, grad_B, grad_x)`. Here `x` is (batch, time, in) and `G` is (batch, time, out). The
 # gradients of `A` and `B` sum over all rows, so flatten the first two dimensions for them. A mean over
@@ -284,7 +290,8 @@ for row in steps:
 print("B moves in all three; A by lr x weight decay, though its gradient is zero")
 
 # %% tags=["nbval-ignore-output"]
-lesson.compare("first_step", "both: B by its gradient, A by weight decay alone")
+usual = next(row for row in steps if row["decay"] == 0.01)
+lesson.compare("first_step", figures.what_moved(usual["A"] > 0, usual["B"] > 0))
 
 # %% [markdown]
 # AdamW's decay is decoupled from the gradient: it multiplies every weight by $1 - \text{lr}\cdot\text{decay}$ whatever the
@@ -315,7 +322,7 @@ print("the formula is exact; what is kept of the full gradient is near r / in = 
 # That a random eighth of the gradient is enough to begin with is the surprise of LoRA. It does not
 # stay random: from the second step on $B \neq 0$, $A$ gets a gradient too, and its rows turn.
 #
-# ## 4. Only the product has a meaning (5 minutes)
+# ## 4. Only the product has a meaning (*core*)
 #
 # Take any invertible $R$ of shape ($r$, $r$). The factors $BR$ and $R^{-1}A$ look different, and
 # $(BR)(R^{-1}A) = BA$: the same function. So no single number in $A$ or $B$ means anything, nor do their
@@ -343,7 +350,7 @@ print(f"after 5 more steps of SGD the two updates are {twin['later']:.0%} apart"
 # `model.layers.0.self_attn.q_proj`. To replace one, set the attribute on its **parent**. Assigning to the
 # loop's variable changes the variable and leaves the model alone.
 #
-# ### Exercise 2.5: into the model (*core*, 8 minutes)
+# ### Exercise 2.5: into the model (*core*, 15 minutes)
 #
 # Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`. Freeze every
 # weight that the model had before, and leave what `make` returns as it is. Return the full names of the
@@ -428,7 +435,7 @@ for name in ("02_what_trains", "02_what_trains_smollm2"):
     print(f"  largest rank of an update: {counted['rank']} (r = {counted['r']})")
 
 # %% [markdown]
-# ## 6. What do two adapters have in common?
+# ## 6. What do two adapters have in common? (*extra*)
 #
 # Train the same task with $r = 8$ and with $r = 64$. Do they find the same directions? The paper (section
 # 7.2) takes the right-singular vectors of the two $A$: the directions in the layer's *input* that the
@@ -439,7 +446,7 @@ for name in ("02_what_trains", "02_what_trains_smollm2"):
 # (The paper has them as columns $U$; equation 4 and appendix G.) 1 means that one subspace lies inside
 # the other, 0 that they are at right angles.
 #
-# ### Exercise 2.6: the overlap of two subspaces (6 minutes)
+# ### Exercise 2.6: the overlap of two subspaces (*extra*, 6 minutes)
 #
 # Return $\varphi$ as a float. In `torch.linalg.svd(M, full_matrices=False)` the right-singular vectors are the
 # *rows* of `Vh`.
@@ -474,12 +481,6 @@ verdict.require()
 
 # %% tags=["nbval-ignore-output"]
 lesson.explore.subspaces()
-
-# %% [markdown]
-# The same as a still picture, for where no kernel runs:
-
-# %%
-lesson.explore.subspaces.static()
 
 # %% [markdown]
 # Now real adapters. One thing must be right in the comparison: **no two runs may share a seed**. With a
@@ -518,9 +519,6 @@ live = experiment.subspace_overlap(
 )
 ll.show(
     figures.overlap_curves(live),
-    alt="Live, nano model: overlap of the first i directions against i, for the layers q and v and "
-    "for A and B A; r = 4 against r = 16, two seeds of r = 16, untrained factors, and chance. The "
-    "trained lines lie above chance, with wide intervals.",
 )
 
 # %%
@@ -541,64 +539,66 @@ recorded
 # %%
 ll.show(
     figures.overlap_curves(recorded.data),
-    alt="Recorded, decoder: overlap of the first i directions against i, for the layers q and v and "
-    "for A and B A; r = 8 against r = 64, two seeds of r = 64, untrained factors, and chance. In "
-    "all four panels r = 8 against r = 64 lies between 0.31 and 0.40 and two seeds of r = 64 above "
-    "it, between 0.38 and 0.51. Both lines are nearly flat and far above chance, which rises from "
-    "0.004 to 0.03. The untrained factors lie on chance.",
 )
 
 # %%
 ll.show(
     figures.overlap_maps(recorded.data),
-    alt="Recorded, decoder: overlap of the first i directions of A at r = 8 and the first j at "
-    "r = 64, as maps for q, for v, and for q before training. Trained, the overlap is lowest where "
-    "i = j, 0.3 to 0.4, and grows away from there: with all 64 it is 0.70 for the first direction, "
-    "and 0.56 in q and 0.59 in v for all eight. Untrained, all rows look alike: the overlap grows "
-    "evenly with j, from near 0 to 0.25 at j = 64, as by chance.",
 )
-
-# %%
-print("overlap of the first direction, mean over five seeds:")
-for pair, module, of, middle, half, by_chance in figures.overlap_table(recorded.data):
-    print(f"{pair:27s} {module} {of:2s} {middle:.3f} +- {half:.3f} (chance {by_chance:.3f})")
 
 # %% tags=["nbval-ignore-output"]
 top = figures.find(recorded.data, "small and large", "q_proj", "A")["phi"][0][0]
 lesson.compare("first_direction", 100 * top, unit="%")
 
 # %% [markdown]
-# ### What came out
+# ### What came out (*extra*)
 #
-# The first direction of $r = 8$ and of $r = 64$ overlaps by $0.38 \pm 0.07$ in the q layers and by
-# $0.35 \pm 0.07$ in the v layers. Chance is 0.004, and the untrained factors stay near it (0.003). So
-# training does find something that both ranks share. **The paper's finding holds here in part:**
+# **The paper's finding holds here in part.**
 #
-# - It reports an overlap above 0.5 for the first direction. Ours stays below 0.5.
-# - It reports little overlap beyond the first directions. Ours hardly falls: for all eight,
-#   $\varphi(8, 8)$ is 0.31 in q and 0.32 in v, ten times chance (0.03). What is shared is a subspace
-#   of several directions, not a single one.
-# - Two runs of $r = 64$ share more than $r = 8$ and $r = 64$ do. For eight directions, compared seed by
-#   seed: by $0.08 \pm 0.02$ in q and $0.07 \pm 0.02$ in v. For the first direction alone it is sure in q
-#   ($0.13 \pm 0.08$), and not in v ($0.05 \pm 0.11$). The two ranks also took different learning rates
-#   (0.003 for $r = 8$, 0.001, the lowest tried, for $r = 64$), which may be part of it.
-# - $BA$ says nearly the same as $A$. For eight directions the two differ by 0.02 at most. For the first
-#   one, seed by seed, they differ by more than the interval in one of four cases: two runs of $r = 64$
-#   in q, where $A$ overlaps more, by $0.05 \pm 0.03$.
-# - The whole subspaces, $\varphi(8, 64)$ in q, reach 0.56. Chance alone gives 0.25 there.
-#
-# How to read it, whatever the numbers are:
-#
-# - The untrained curve must lie on chance. If it did not, the measure or the seeds would be at fault.
-# - $A$ starts random and keeps part of its start, so its own noise counts as directions. $BA$ starts at
-#   zero: all that it contains was learnt. And the $R$ of section 4 leaves the span of all rows of $A$ as
-#   it is, but changes which directions in it come first. Where the two disagree, $BA$ is the better
-#   witness.
-# - Overlap of two runs shows what both found. It does not show that the rest is noise: two adapters may
-#   be equally good in different directions (section 4's fine print).
+# - Training does find something that both ranks share: the first directions overlap by 0.38 in q and 0.35 in v,
+#   and those of untrained factors by 0.003, as by chance.
+# - The paper reports more than 0.5 for the first direction and little beyond it. Ours stays below 0.5, and for
+#   all eight directions it is still 0.31 and 0.32, ten times chance. What is shared is a subspace.
+# - Two runs of $r = 64$ share more than $r = 8$ and $r = 64$ do. For eight directions that is settled in all
+#   four cases, for the first one in none.
+# - $BA$ against $A$: for eight directions $BA$ overlaps more in all four cases; that is settled in v, by 0.0123
+#   and 0.0225. In q, and for the first direction, it is not.
+
+# %%
+tables.overlaps(recorded.data)
+
+# %%
+tables.ranks_apart(recorded.data, 8)
+
+# %%
+tables.products_and_factors(recorded.data, 8)
 
 # %% [markdown]
-# ### Question 2.7: your verdict (written, 5 minutes, 3 points)
+# <details><summary>The first direction alone, and how to read an overlap</summary>
+#
+# The tables below hold the first direction. The two ranks took different learning rates (0.003 for $r = 8$,
+# 0.001, the lowest tried, for $r = 64$), which may be part of what sets them apart. The whole subspaces,
+# $\varphi(8, 64)$ in q, reach 0.56; chance alone gives 0.25 there.
+#
+# - The untrained curve must lie on chance. If it did not, the measure or the seeds would be at fault.
+# - $A$ starts random and keeps part of its start, so its own noise counts as directions. $BA$ starts at zero: all
+#   that it contains was learnt. And the $R$ of section 4 leaves the span of all rows of $A$ as it is, but changes
+#   which directions in it come first. Where the two disagree, $BA$ is the better witness.
+# - Overlap of two runs shows what both found. It does not show that the rest is noise: two adapters may be
+#   equally good in different directions (section 4's fine print).
+#
+# Others froze $A$ at its random start and lost little: Zhu and others (2024) find that $B$ matters more than $A$.
+#
+# </details>
+
+# %%
+tables.ranks_apart(recorded.data, 1)
+
+# %%
+tables.products_and_factors(recorded.data, 1)
+
+# %% [markdown]
+# ### Question 2.7: your verdict (*extra*, written, 5 minutes, 3 points)
 #
 # A colleague has trained one adapter with $r = 8$ and one with $r = 64$ on a layer of width 128 from the
 # same seed. They report $\varphi(8, 64) = 0.6$ and conclude: "the two learnt the same, so $r = 8$ is enough." In
@@ -614,7 +614,7 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # validation loss to say, with the learning rate tuned for each rank.
 
 # %% [markdown]
-# ## 7. Does the update amplify what $W$ leaves out? (*extra*, 10 minutes)
+# ## 7. Does the update amplify what $W$ leaves out? (*extra*)
 #
 # Section 6 compared two adapters. The paper's section 7.3 compares an adapter with $W$ itself. Take the trained
 # update apart, $\Delta W = U S V^\top$ of rank $r$. The columns of $V$ (in, $r$) are the directions that it
@@ -623,7 +623,7 @@ lesson.compare("first_direction", 100 * top, unit="%")
 #
 # $$\frac{\lVert \Delta W \rVert_F}{\lVert U^\top W V \rVert_F} .$$
 #
-# In GPT-3, for one q layer and $r = 4$, it is $6.91 / 0.32 = 21.5$. The paper concludes that the update amplifies
+# In GPT-3, for one q layer and $r = 4$, it is $6.91 / 0.32 = 21.6$ (the paper prints 21.5). The paper concludes that the update amplifies
 # directions that $W$ has and does not emphasise. (Its table 7; appendix H.4 says why $r = 64$ has only about 2.)
 #
 # What would chance give? Each of the $r^2$ entries $u^\top W v$ of random directions has the mean square
@@ -659,7 +659,7 @@ live = amplification.amplification(
     valid_blocks=SIZE["blocks"],
     device=DEVICE,
 )
-figures.print_amplification(figures.amplification_table(live))
+tables.amplification(figures.amplification_table(live), "Live, nano model")
 
 # %%
 for row in figures.amplification_table(live):
@@ -677,17 +677,14 @@ recorded = lesson.recorded("02_amplification")
 recorded
 
 # %%
-figures.print_amplification(figures.amplification_table(recorded.data))
-print()
-figures.print_amplification(figures.paper_table())
+tables.amplification(figures.amplification_table(recorded.data), "Recorded, decoder")
+
+# %%
+tables.amplification(figures.paper_table(), "The paper's layer")
 
 # %%
 ll.show(
     figures.held_norms(recorded.data),
-    alt="Recorded, decoder: norms against r = 4, 8 and 64 on a log scale, for q and for v. W in its own directions "
-    "lies highest. W in the update's directions is ten times lower at r = 4 and rises with r. Random directions lie on "
-    "the dashed line of chance: in q well below the update's, in v just below. The norm of the update itself "
-    "hardly changes with r, so that the update's line crosses it before r = 64.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -699,29 +696,30 @@ q_at_8 = next(
 lesson.compare("amplification", q_at_8["factor"])
 
 # %% [markdown]
-# ### What came out
+# ### What came out (*extra*)
 #
-# **The paper's finding holds here in part:**
+# - The update does not repeat what $W$ does most: at $r = 4$ its directions in q hold 0.74 of $W$, and $W$'s own
+#   four hold 8.34.
+# - The factor is below 1 at $r = 64$, as the paper's is smaller there. From 4 to 8 it falls in v; in q that is
+#   not settled, with three seeds.
+# - But a large factor is no sign of special directions: random ones would give a larger one (divide the update's
+#   norm by chance), and chance alone makes it fall 16 times from $r = 4$ to 64.
+# - What tells the update's directions from any others is *times chance*. All six are above 1: in q 2.7 times at
+#   $r = 4$ and 1.3 at 64; in v 1.3 and 1.05, hardly anything. The paper's layer has 16 and 6.
 #
-# - The update does not repeat what $W$ does most. At $r = 4$ its directions in q hold 0.74 of $W$, and $W$'s own
-#   four hold 8.34. The factor is $7.9 \pm 3.5$ in q and $8.0 \pm 0.3$ in v.
-# - The factor falls with $r$, as in the paper: at $r = 8$ to 5.4 in both, and at $r = 64$ below 1. There the update
-#   is smaller than what $W$ does in the same directions.
-# - But a large factor is no sign of special directions. Random ones would give more: 21 in q and 11 in v at
-#   $r = 4$ (divide the update's norm by chance). And from $r = 4$ to 64, for an update of the same norm, chance alone
-#   makes the factor fall 16 times.
-# - What tells the update's directions from any others is the column *times chance*. The update does prefer
-#   directions in which $W$ does something: in q 2.7 times chance at $r = 4$ and 1.3 times at $r = 64$; in v 1.3
-#   times and 1.05 times, which is hardly anything. The paper's layer has 16 and 6.
-#
-# One caution. $\lVert \Delta W \rVert$ grows with the learning rate and the steps, and the factor with it: these runs
-# are short, and $r = 64$ chose 0.001, the lowest rate tried, where the others chose 0.003. *Times chance*
-# takes only the directions, not the length of the update.
+# On the live nano model the factor can be near 1: runs this short move little, and it grows with the length
+# of the update. *Times chance* takes its directions alone.
+
+# %%
+tables.factor_falls(recorded.data)
+
+# %%
+tables.over_chance(recorded.data)
 
 # %% [markdown]
 # ## 8. What you take with you
 #
-# ### Exercise 2.8: two gradients of your own (5 minutes)
+# ### Exercise 2.8: two gradients of your own (*extra*, 5 minutes)
 #
 # These numbers are your own. In a course, write your student id between the quotes, as your teacher
 # gave it to you; alone, leave it empty.
@@ -799,10 +797,10 @@ lesson.claims()
 #   update is $-\text{lr}\,s^2\,\nabla_W L\,A^\top A$: the full gradient, seen through the rows of $A$.
 # - Only $BA$ has a meaning for the output; how it trains depends on the factors.
 # - An overlap of subspaces means something against chance, $\max(i,j)/d$, and with independent seeds only.
-# - The update is large where $W$ is small: the amplification factor. It falls with $r$ by chance alone, so compare
+# - The amplification factor falls with $r$ by chance alone, so compare
 #   $\lVert U^\top W V \rVert$ with $r \lVert W \rVert / \sqrt{\text{out} \cdot \text{in}}$.
 #
-# ### Cards for review
+# ### Review cards
 #
 # Read the question, answer aloud, then open the card. Come back tomorrow, in three days and in a week.
 
@@ -812,17 +810,21 @@ lesson.cards()
 # %% [markdown]
 # ### Further reading
 #
-# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685: section 4.1
+# - Hu and others, [*LoRA*](https://arxiv.org/abs/2106.09685), 2021: section 4.1
 #   for the layer, section 7.2 and appendix G for the overlap of subspaces, section 7.3 and appendix H.4 for the
 #   amplification.
-# - Hayou and others, *The Impact of Initialization on LoRA Finetuning Dynamics*, 2024, arXiv 2406.08447: which
+# - Hayou and others, *The Impact of Initialization on LoRA Finetuning Dynamics*, 2024, [arXiv 2406.08447](https://arxiv.org/abs/2406.08447): which
 #   of $A$ and $B$ should be zero.
-# - Hayou and others, *LoRA+: Efficient Low Rank Adaptation of Large Models*, 2024, arXiv 2402.12354: why $A$ and
+# - Hayou and others, *LoRA+: Efficient Low Rank Adaptation of Large Models*, 2024, [arXiv 2402.12354](https://arxiv.org/abs/2402.12354): why $A$ and
 #   $B$ may want different learning rates.
-# - Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017, arXiv 1711.05101: why AdamW moves
+# - Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017, [arXiv 1711.05101](https://arxiv.org/abs/1711.05101): why AdamW moves
 #   a weight without a gradient.
 #
-# Next: lesson 03 takes the scaling $s = \alpha / r$ apart.
+# - Zhu and others, *Asymmetry in Low-Rank Adapters of Foundation Models*, 2024,
+#   [arXiv 2402.16842](https://arxiv.org/abs/2402.16842): a random $A$ that stays does nearly as well.
+#
+# "The card" is the page that [lesson 00](00_start_here.ipynb) shows.
+# Next: [lesson 03](03_alpha_scaling.ipynb) takes the scaling $s = \alpha / r$ apart.
 
 # %%
 lesson.summary()

@@ -17,14 +17,19 @@ def lora_layer(
     scaling: str = "s",
     dropout: bool = False,
     bias: str | None = None,
+    output: str = "h",
 ) -> Drawing:
     """h = W x + s B A x: W with A and B beside it, their shapes, and what trains.
 
     `scaling` is what the product is multiplied by ("alpha / r"); `dropout` puts the mask where it
-    falls, on x before A and nowhere else, `bias` (TRAINS or FROZEN) draws W's bias.
+    falls, on x before A and nowhere else, `bias` (TRAINS or FROZEN) draws W's bias. `output` is
+    what the sum is called.
     """
     drawing = Drawing(
-        "A layer with LoRA", _told(out_features, in_features, r, scaling, dropout, bias), 820, 350
+        "A layer with LoRA",
+        _told(out_features, in_features, r, scaling, dropout, bias, output),
+        820,
+        350,
     )
     x = drawing.box(10, 135, 60, 56, ["x", f"({in_features})"])
     W = drawing.matrix(230, 10, 150, 120, "W", (out_features, in_features), FROZEN)
@@ -32,7 +37,7 @@ def lora_layer(
     B = drawing.matrix(470, 188, 96, 120, "B", (out_features, r), TRAINS)
     factor = drawing.box(594, 230, 96, 36, [f"× {scaling}"])
     total = drawing.circle(712, 163, 15, "+")
-    h = drawing.box(752, 135, 60, 56, ["h", f"({out_features})"])
+    h = drawing.box(752, 135, 60, 56, [output, f"({out_features})"])
     fork = (105, x.right[1])
     drawing.arrow(x.right, fork, head=False)
     drawing.arrow(fork, (105, W.left[1]), W.left)
@@ -68,7 +73,13 @@ def _from_W(drawing: Drawing, W: Part, total: Part, bias: str | None) -> None:
 
 
 def _told(
-    out: object, in_: object, r: object, scaling: str, dropout: bool, bias: str | None
+    out: object,
+    in_: object,
+    r: object,
+    scaling: str,
+    dropout: bool,
+    bias: str | None,
+    output: str,
 ) -> str:
     mask = " through dropout, which is there in training alone," if dropout else ""
     added = f" A bias is added to it, {bias}." if bias else ""
@@ -76,7 +87,7 @@ def _told(
         f"The input x, {in_} numbers, goes two ways. One way is W, ({out}, {in_}), frozen.{added} "
         f"The other way goes{mask} through A, ({r}, {in_}), which starts random, then through B, "
         f"({out}, {r}), which starts at zero; both train. That result is multiplied by {scaling} "
-        f"and added to that of W. The sum is h, {out} numbers."
+        f"and added to that of W. The sum is {output}, {out} numbers."
     )
 
 

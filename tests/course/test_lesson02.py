@@ -10,7 +10,7 @@ import torch
 
 import lora_lessons as ll
 from lora_lessons.course import recorded
-from lora_lessons.course.lesson02 import explorer, figures
+from lora_lessons.course.lesson02 import explorer, figures, tables
 from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import amplification, first_step
 from lora_lessons.experiments import lesson02 as experiment
@@ -291,10 +291,10 @@ def test_the_table_of_norms_and_its_figure_draw_the_means(capsys):
         for key, label in (*figures.DIRECTIONS.items(), ("update", "the update")):
             assert drawn[label] == [row[key] for row in mine]
         assert drawn["chance"] == [row["chance"] for row in mine]
-    figures.print_amplification(rows + figures.paper_table())
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 6 + 2
-    assert lines[2].split()[:2] == ["q_proj", "4"] and "+-" in lines[2] and "+-" not in lines[-1]
+    table = tables.amplification(rows + figures.paper_table(), "all")
+    assert len(table.rows) == 6 + 2
+    assert table.rows[0][0] == "q_proj, 4" and "±" in table.rows[0][-1]
+    assert "±" not in table.rows[-1][-1]
 
 
 def test_the_maps_and_the_table_hold_the_overlap(overlap):
@@ -302,10 +302,35 @@ def test_the_maps_and_the_table_hold_the_overlap(overlap):
     drawn = torch.as_tensor(figure.axes[1].images[0].get_array().data)
     expected = figures.find(overlap, "small and large", "v_proj", "A")["phi"]
     torch.testing.assert_close(drawn, torch.tensor(expected, dtype=drawn.dtype))
-    table = figures.overlap_table(overlap)
-    assert len(table) == len(overlap["rows"])
+    table = tables.overlaps(overlap)
+    assert len(table.rows) == len(overlap["rows"]) + 1
     first = [curve[0] for curve in overlap["rows"][0]["equal"]]
-    assert table[0][3] == pytest.approx(sum(first) / 2) and table[0][5] == 1 / 64
+    assert table.rows[0][2].startswith(f"{sum(first) / 2:.3f} ±")
+    assert table.rows[-1][2] == f"{1 / 64:.3f}"
+
+
+def settled(table) -> list[bool]:
+    return [row[-1] != "not settled" for row in table.rows]
+
+
+def test_the_sentences_on_overlaps_are_those_of_the_gaps():
+    data = recorded.load("02_subspaces").data
+    assert settled(tables.ranks_apart(data, 8)) == [True] * 4
+    assert settled(tables.ranks_apart(data, 1)) == [False] * 4
+    # in q, in v; r = 8 and 64, then two runs of 64
+    assert settled(tables.products_and_factors(data, 8)) == [False, True, False, True]
+    assert settled(tables.products_and_factors(data, 1)) == [False] * 4
+
+
+def test_the_sentences_on_amplification_are_those_of_the_gaps():
+    data = recorded.load("02_amplification").data
+    assert settled(tables.factor_falls(data)) == [False, True, True, True]
+    assert settled(tables.over_chance(data)) == [True] * 6
+
+
+def test_what_the_first_step_moved_is_an_option():
+    assert figures.what_moved(True, True) == "both"
+    assert figures.what_moved(False, True) == "B alone"
 
 
 @pytest.mark.parametrize("shared", [0, 3, 8])

@@ -163,6 +163,11 @@ QUIZ = [
     ),
 ]
 
+WHY = {
+    "share": "q and v at rank 8 add 8 (in + out) numbers each, few beside a width of 256. The "
+    "share falls as the width grows, so a large model trains less of itself.",
+}
+
 CARDS = [
     Card(
         "Name the steps of a LoRA fine-tune in order.",
@@ -177,6 +182,10 @@ CARDS = [
     Card(
         "Two configs differ by less than two seeds of the same config do. What have you learnt?",
         "Nothing about the configs. The difference is below the noise floor.",
+    ),
+    Card(
+        "Five runs have the standard deviation s. How far may two single runs be apart?",
+        "t times the root of 2 times s: about three times the half-width of the mean's interval.",
     ),
     Card(
         "Five runs: which factor replaces 1.96 in the 95 % interval?",

@@ -21,7 +21,7 @@ MARKERS = "osD^v"  # each line has its own marker too, so colour is never the on
 
 def kept_loss(cuts: Sequence[int], live: Sequence[float], recorded: dict[str, Any]) -> Figure:
     """Share of the gained loss that survives a cut to rank k, live and recorded."""
-    figure, axes = new_figure(1, 1)
+    figure, axes = new_figure(1, 1, about="The fall in loss that survives a cut of every update.")
     axis = axes[0]
     axis.plot(cuts, _kept(live), "o-", color=PALETTE[0], label="nano, width 64, live")
     ranks = recorded["ranks"]
@@ -30,7 +30,7 @@ def kept_loss(cuts: Sequence[int], live: Sequence[float], recorded: dict[str, An
     axis.set_xscale("symlog", base=2, linthresh=1)
     axis.set_xticks([0, 1, 4, 16, 64, 256], ["0", "1", "4", "16", "64", "256"])
     axis.set_xlabel("rank that every update was cut to")
-    axis.set_ylabel("share of the gained loss kept (%)")
+    axis.set_ylabel("share of the fall in loss kept (%)")
     axis.legend()
     return figure
 
@@ -46,7 +46,7 @@ def rank_sweep(rows: Rows, title: str, measure: str = "best", top: float | None 
     Losses above `top` leave the picture, so that runs which broke do not flatten the others.
     """
     rules = _distinct(rows, "rule", leave_out=FULL)
-    figure, axes = new_figure(1, len(rules))
+    figure, axes = new_figure(1, len(rules), about=f"{title}: loss against rank.")
     for axis, rule in zip(axes, rules, strict=True):
         if axis is not axes[0]:
             axis.sharey(axes[0])  # the rules are compared by height
@@ -82,11 +82,15 @@ def _full_line(axis: Axes, rows: Rows, measure: str) -> None:
 
 
 def best_and_last(rows: Rows) -> Figure:
-    """Best and last validation loss against rank, a panel for each learning rate (alpha = 2r)."""
+    """Best and last validation loss against rank, a panel for each learning rate, alpha = 2r."""
     rows = [row for row in rows if row["rule"] == "alpha = 2r"]
-    rates, ranks = _distinct(rows, "lr"), _distinct(rows, "r")
-    figure, axes = new_figure(1, len(rates))
+    rates, ranks = sorted(_distinct(rows, "lr")), _distinct(rows, "r")
+    figure, axes = new_figure(
+        1, len(rates), about="Little data: the best and the last loss of a run."
+    )
     for axis, lr in zip(axes, rates, strict=True):
+        if axis is not axes[0]:
+            axis.sharey(axes[0])  # the rates are compared by height
         for i, measure in enumerate(("best", "last")):
             losses = [
                 [row[measure] for row in rows if row["r"] == r and row["lr"] == lr] for r in ranks

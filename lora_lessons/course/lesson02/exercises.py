@@ -62,7 +62,7 @@ EXERCISES = [
         name="gradients_by_hand",
         title="2.4 The gradients by hand",
         points=3,
-        minutes=8,
+        minutes=15,
         hints=(
             "Begin with h = x @ A.T, so that y = x @ W.T + scaling * h @ B.T. For y = h @ B.T "
             "the gradient of B is G.T @ h, and that of h is G @ B.",
@@ -79,7 +79,7 @@ EXERCISES = [
         name="inject",
         title="2.5 Into the model",
         points=3,
-        minutes=8,
+        minutes=15,
         hints=(
             "List the targets from model.named_modules() before you change anything. If there are "
             "any, freeze all of the model; then replace each target.",
@@ -109,11 +109,21 @@ EXERCISES = [
     MY_GRADIENTS,
 ]
 
+WHY = {
+    "first_step": "B moves by its gradient. A's gradient is zero while B is zero, but AdamW's "
+    "decay is apart from the gradient: it shrinks every weight that is not zero.",
+    "first_direction": "Both runs read the same kind of text through the same frozen W, which may "
+    "be why they share directions. Their starts differ. How much is due to which was not "
+    "measured.",
+    "amplification": "The update's norm is several times what W does in the same few directions. "
+    "Random directions would give more, so this says little of which directions they are.",
+}
+
 CARDS = [
     Card(
         "Why does LoRA start with B = 0 and A random, not with both zero?",
-        "B = 0 makes the layer start as it was. B's gradient is s G A^T (up to the sum over rows), "
-        "which is not zero because A is not. With both zero no gradient ever moves either.",
+        "B = 0 makes the layer start as it was. B's gradient is s G^T x A^T, G the gradient by "
+        "the output, and not zero because A is not. With both zero no gradient ever moves either.",
     ),
     Card(
         "W is frozen. Why must its product not run under no_grad?",
@@ -127,8 +137,8 @@ CARDS = [
     ),
     Card(
         "What does the first SGD step of LoRA do to W?",
-        "It adds -lr s^2 G A^T A, where G is the full gradient: G seen through the r rows of A, a "
-        "share of about r / in of its energy at a random start.",
+        "It adds -lr s^2 (G^T x) A^T A. G^T x is the gradient of W that full fine-tuning follows, "
+        "seen through the r rows of A: a share of about r / in of its energy at a random start.",
     ),
     Card(
         "Two adapters have different A and B. Can they be the same adapter?",

@@ -23,7 +23,7 @@ def overlap_curves(result: dict[str, Any]) -> Figure:
 
     `result` is what `subspace_overlap` returns. A panel for each layer and matrix.
     """
-    figure, axes = new_figure(2, 2)
+    figure, axes = new_figure(2, 2, about="Overlap of the leading directions of two runs.")
     for axis, (module, of) in zip(axes, MATRICES, strict=True):
         _curves(axis, result, module, of)
         axis.set_title(f"{module}, directions of {'A' if of == 'A' else 'the update BA'}")
@@ -55,7 +55,9 @@ def _curves(axis: Axes, result: dict[str, Any], module: str, of: str) -> None:
 def overlap_maps(result: dict[str, Any], of: str = "A") -> Figure:
     """φ(i, j) of the two ranks as maps, as in the paper's figure 3: q, v, and q untrained."""
     chosen = [("small and large", m) for m in ("q_proj", "v_proj")] + [(UNTRAINED, "q_proj")]
-    figure, axes = new_figure(1, 3)
+    figure, axes = new_figure(
+        1, 3, about="Overlap of the first i and the first j directions, as maps."
+    )
     found = [
         find(result, pair, module, "A" if pair == UNTRAINED else of) for pair, module in chosen
     ]
@@ -78,19 +80,9 @@ def overlap_maps(result: dict[str, Any], of: str = "A") -> Figure:
     return figure
 
 
-def overlap_table(result: dict[str, Any]) -> list[tuple[str, str, str, float, float, float]]:
-    """(pair, layer, matrix, φ(1, 1), half of its 95 % interval, chance), one line a row."""
-    return [
-        (
-            named(row["pair"], result),
-            row["module"],
-            row["of"],
-            mean(first := [curve[0] for curve in row["equal"]]),
-            half_width95(first),
-            chance(1, 1, result["width"]),
-        )
-        for row in result["rows"]
-    ]
+def what_moved(A: bool, B: bool) -> str:
+    """The option of the first step's prediction: "both", "A alone", "B alone" or "neither"."""
+    return {(1, 1): "both", (1, 0): "A alone", (0, 1): "B alone", (0, 0): "neither"}[A, B]
 
 
 def find(result: dict[str, Any], pair: str, module: str, of: str) -> dict[str, Any] | None:
@@ -146,24 +138,13 @@ def paper_table() -> list[dict[str, Any]]:
     return rows
 
 
-def print_amplification(rows: list[dict[str, Any]]) -> None:
-    """Print the table: W in each kind of directions, W and the update whole, and the factor."""
-    print("              norm of W in directions        times   whole norm of   amplifi-")
-    print("layer     r  update    own  random  chance  chance      W   update   cation")
-    for row in rows:
-        interval = "" if row["half"] is None else f" +- {row['half']:.2f}"
-        print(
-            f"{row['layer']:8s} {row['r']:2d}  {row['in_update']:6.2f} {row['in_own']:6.2f}  "
-            f"{row['in_random']:6.2f}  {row['chance']:6.2f}  {row['over_chance']:6.2f} "
-            f"{row['W']:6.2f}   {row['update']:6.2f}   {row['factor']:6.2f}{interval}"
-        )
-
-
 def held_norms(result: dict[str, Any]) -> Figure:
     """The norm of W in three kinds of directions against r, and the norm of the update."""
-    figure, axes = new_figure(1, 2)
+    figure, axes = new_figure(1, 2, about="What W holds in three kinds of directions, against r.")
     modules = dict.fromkeys(row["module"] for row in result["rows"])
     for axis, module in zip(axes, modules, strict=True):
+        if axis is not axes[0]:
+            axis.sharey(axes[0])
         rows = [row for row in amplification_table(result) if row["layer"] == module]
         r = [row["r"] for row in rows]
         for k, ((key, label), marker) in enumerate(zip(DIRECTIONS.items(), "sox", strict=True)):
