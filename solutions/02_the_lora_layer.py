@@ -104,13 +104,18 @@ verdict.require()
 
 # %%
 for width in (64, 1024, 4096):
-    spread = {}
+    x, spread = torch.randn(2048, width, generator=ll.generator(1)), {}
     for init in (True, "gaussian"):
         layer = ll.LoraLinear(torch.nn.Linear(width, 8), r=8, init_lora_weights=init)
-        spread[init] = layer.adapter("default").A.weight.std().item()
+        A = layer.adapter("default").A.weight.detach()
+        spread[init] = A.std().item()
+        if init is True:
+            size = (x @ A.T).square().mean().item()
+            assert abs(size - 1 / 3) < 0.05, "a third of x's mean square, at any width"
     uniform, normal = 1 / math.sqrt(3 * width), 1 / 8
     assert abs(spread[True] / uniform - 1) < 0.1 and abs(spread["gaussian"] / normal - 1) < 0.1
     print(f"width {width:5d}: uniform {uniform:.4f}, Gaussian {normal:.4f}, as PEFT draws them")
+print("with the uniform A the mean square of Ax is a third of that of x, at all three widths")
 
 # %% [markdown]
 # At width 4,096 the Gaussian is 14 times as wide. Lesson 03 shows what the width of $A$ does: it acts
@@ -151,7 +156,18 @@ verdict.require()
 #
 # $$\frac{\partial L}{\partial x} = G\,W + s\,G\,B\,A .$$
 #
-# At the start $B$ is zero, so the first term is *all* that the layers below get.
+# At the start $B$ is zero, so the first term is *all* that the layers below get. Ask autograd:
+
+# %%
+layer = ll.LoraLinear(torch.nn.Linear(31, 23), r=3, lora_alpha=7).double()
+W, (A, B) = layer.base_layer.weight, layer.adapter("default")[1:3]
+torch.nn.init.normal_(B.weight, generator=ll.generator(2))
+x, G = (torch.randn(5, n, generator=ll.generator(n), dtype=torch.float64) for n in (31, 23))
+(received,) = torch.autograd.grad(layer(x.requires_grad_()), x, G)
+torch.testing.assert_close(received, G @ W + 7 / 3 * G @ B.weight @ A.weight)
+print("the layer below receives G W + s G B A")
+
+# %% [markdown]
 #
 # ### Exercise 2.3: frozen is not no_grad (*core*, 7 minutes)
 #
@@ -321,6 +337,19 @@ print("the formula is exact; what is kept of the full gradient is near r / in = 
 # %% [markdown]
 # That a random eighth of the gradient is enough to begin with is the surprise of LoRA. It does not
 # stay random: from the second step on $B \neq 0$, $A$ gets a gradient too, and its rows turn.
+
+# %%
+turning, batch = first_step.adapted_and_batch(r=8)
+factors = [p for p in turning.parameters() if p.requires_grad]
+sgd, of_A = torch.optim.SGD(factors, lr=0.1), []
+for _ in range(2):
+    found = first_step.branch_gradients(turning, batch)
+    of_A.append(max(row["A"].abs().max().item() for row in found.values()))
+    sgd.step()
+assert of_A[0] == 0 and of_A[1] > 0
+print("largest gradient of A: exactly zero at the first step, not at the second")
+
+# %% [markdown]
 #
 # ## 4. Only the product has a meaning (*core*)
 #

@@ -110,7 +110,7 @@ EXPLORERS = {
     "rank": Explorer(
         "How few ranks until you know what it shows?",
         {
-            "k": Whole("Rank k", 0, WIDTH, 12),
+            "k": Whole("Rank k", 0, WIDTH, 2),  # too few to know the picture by
             "picture": Choice("Picture", PICTURES, "a photograph"),
         },
         draw,
