@@ -179,7 +179,8 @@ lesson.compare("share", 100 * trained / total, unit="%")
 adapted.print_trainable_parameters()
 
 # %% [markdown]
-# The share falls with the width of the model: $r(\text{in}+\text{out})$ grows with the width and
+# A layer with a matrix $W$ of (out, in) numbers gets two thin ones beside it, $A$ (r, in) and $B$ (out, r). So the
+# share falls with the width of the model: $r(\text{in}+\text{out})$ grows with the width and
 # $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds. By
 # keyboard: Tab goes to a slider, the arrow keys move it; in a list of choices, press Space, an arrow key,
 # then Enter.

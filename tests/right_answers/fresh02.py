@@ -106,6 +106,16 @@ def start_factors(in_features, out_features, r, gen):
     return (torch.empty(r, i).uniform_(-b, b, generator=gen), B)
 """,
         ),
+        RightAnswer(
+            "fresh: normal cdf",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    A = torch.distributions.Normal(0.0, 1.0).cdf(torch.randn(r, i, generator=gen)) * 2 * b - b
+    return (A, torch.zeros(o, r))
+""",
+        ),
     ],
     "forward_with_branch": [
         RightAnswer(
@@ -190,6 +200,14 @@ def forward_with_branch(x, linear, A, B, alpha):
 def forward_with_branch(x, linear, A, B, alpha):
     s = alpha / len(A)
     return linear(x) + s * (B @ (A @ x.unsqueeze(-1))).squeeze(-1)
+""",
+        ),
+        RightAnswer(
+            "fresh: addmm-like",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return linear(x).add(x.matmul(A.T).matmul(B.T), alpha=s)
 """,
         ),
     ],
@@ -408,6 +426,28 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x):
         return self.lin(x) + self.branch(x)
+""",
+        ),
+        RightAnswer(
+            "fresh: frozen first",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        self.linear = linear
+        self.linear.requires_grad_(False)
+        pass
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
 """,
         ),
     ],
@@ -683,6 +723,20 @@ def inject(model, names, make):
     return t
 """,
         ),
+        RightAnswer(
+            "fresh: buffers ok",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return t
+""",
+        ),
     ],
     "overlap": [
         RightAnswer(
@@ -781,6 +835,16 @@ def overlap(M, N, i, j):
     a = np.linalg.svd(M.double().numpy())[2][:i]
     c = np.linalg.svd(N.double().numpy())[2][:j]
     return np.sum((a @ c.T) ** 2) / min(i, j)
+""",
+        ),
+        RightAnswer(
+            "fresh: cosines angle",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    return float(torch.cos(torch.acos(C.clamp(-1, 1))).square().sum()) / min(i, j)
 """,
         ),
     ],

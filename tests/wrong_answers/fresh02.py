@@ -248,6 +248,102 @@ def start_factors(in_features, out_features, r, gen):
 """,
             "Two rows of A are alike: draw each of its r x in numbers by",
         ),
+        WrongAnswer(
+            "fresh: B empty",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    A = torch.empty(r, i).uniform_(-b, b, generator=gen)
+    return (A, torch.empty(o, r))
+""",
+            "B is not zero: B A would change the layer before the first",
+        ),
+        WrongAnswer(
+            "fresh: Parameter no draw",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    A = torch.nn.Linear(i, r, bias=False).weight
+    return (A.detach(), torch.zeros(o, r))
+""",
+            "The same seed gave another A: draw from the generator `gen`",
+        ),
+        WrongAnswer(
+            "fresh: float64 out",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    return (torch.empty(r, i).uniform_(-b, b, generator=gen).double(), torch.zeros(o, r))
+""",
+            "Both in float32, PyTorch's default; got torch.float64 and",
+        ),
+        WrongAnswer(
+            "fresh: truncated normal",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    A = torch.empty(r, i)
+    torch.nn.init.trunc_normal_(A, std=b / 3 ** 0.5, a=-b, b=b, generator=gen)
+    return (A, torch.zeros(o, r))
+""",
+            "A is 0.8",
+        ),
+        WrongAnswer(
+            "fresh: bound sqrt3",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    b *= 3 ** 0.5
+    return (torch.empty(r, i).uniform_(-b, b, generator=gen), torch.zeros(o, r))
+""",
+            "1/sqrt(in) is the bound of the uniform draw, not a standard",
+        ),
+        WrongAnswer(
+            "fresh: grid",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    A = torch.randint(-4, 5, (r, i), generator=gen) / 4 * b
+    return (A, torch.zeros(o, r))
+""",
+            "A is 1.1",
+        ),
+        WrongAnswer(
+            "fresh: B ones",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    return (torch.empty(r, i).uniform_(-b, b, generator=gen), torch.ones(o, r))
+""",
+            "B is not zero: B A would change the layer before the first",
+        ),
+        WrongAnswer(
+            "fresh: sorted",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    return (torch.empty(r, i).uniform_(-b, b, generator=gen).sort(1).values, torch.zeros(o, r))
+""",
+            "Two rows of A are alike: draw each of its r x in numbers by",
+        ),
+        WrongAnswer(
+            "fresh: A zero",
+            """
+def start_factors(in_features, out_features, r, gen):
+    i, o = (in_features, out_features)
+    b = i ** (-0.5)
+    return (torch.zeros(r, i), torch.empty(o, r).uniform_(-b, b, generator=gen))
+""",
+            "A is zero and B random. It could work, but LoRA has A",
+        ),
     ],
     "forward_with_branch": [
         WrongAnswer(
@@ -473,6 +569,101 @@ def forward_with_branch(x, linear, A, B, alpha):
     return linear(s * x) + s * x @ A.T @ B.T
 """,
             "x is scaled for both: the scaling belongs to the branch",
+        ),
+        WrongAnswer(
+            "fresh: squeeze",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return (linear(x) + s * (x @ A.T @ B.T)).squeeze()
+""",
+            "The shape must be (1, 1, 23); got (23,).",
+        ),
+        WrongAnswer(
+            "fresh: mean sub",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    y = linear(x) + s * (x @ A.T @ B.T)
+    return y - y.mean() * 0.001
+""",
+            "Nearly right: was it rounded, computed in a lower",
+        ),
+        WrongAnswer(
+            "fresh: half",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return linear(x) + s * (x.half() @ A.T.half() @ B.T.half()).to(x.dtype)
+""",
+            "Nearly right: was it rounded, computed in a lower",
+        ),
+        WrongAnswer(
+            "fresh: requires_grad on A",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    A.requires_grad_(True)
+    return linear(x) + s * (x @ A.T @ B.T)
+""",
+            "`A.requires_grad` is True after the call; before it was",
+        ),
+        WrongAnswer(
+            "fresh: scaled bias",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return linear(x) + s * (linear.bias if linear.bias is not None else 0) + s * (x @ A.T @ B.T)
+""",
+            "The branch has the linear's bias, scaled: it has none.",
+        ),
+        WrongAnswer(
+            "fresh: only last token",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    y = linear(x)
+    y[..., -1:, :] += 0
+    return y + s * (x[..., :1] @ A.T[:1] @ B.T)
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: B A x wrong order",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return linear(x) + s * (x @ B @ A)
+""",
+            "Your code raised RuntimeError: mat1 and mat2 shapes cannot",
+        ),
+        WrongAnswer(
+            "fresh: inference",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    with torch.inference_mode():
+        return linear(x) + s * (x @ A.T @ B.T)
+""",
+            "The output carries no gradient at all: is all of forward",
+        ),
+        WrongAnswer(
+            "fresh: r*alpha",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return linear(x) + alpha * len(A) * (x @ A.T @ B.T)
+""",
+            "The branch is multiplied by alpha * r: it is alpha / r.",
+        ),
+        WrongAnswer(
+            "fresh: activation",
+            """
+def forward_with_branch(x, linear, A, B, alpha):
+    s = alpha / len(A)
+    return torch.tanh(linear(x) + s * (x @ A.T @ B.T))
+""",
+            "Expected",
         ),
     ],
     "AdaptedLinear": [
@@ -962,6 +1153,295 @@ class AdaptedLinear(torch.nn.Module):
 """,
             "A hook is left on `linear`. Keep the handle,",
         ),
+        WrongAnswer(
+            "fresh: B empty",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.empty(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "Start with A random and B zero, as in exercise 2.1.",
+        ),
+        WrongAnswer(
+            "fresh: in place x",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        y = self.linear(x)
+        x *= self.s
+        return y + x @ self.A.T @ self.B.T
+""",
+            "Your code changes `x` itself, which it was given. Make a",
+        ),
+        WrongAnswer(
+            "fresh: new param frozen",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.weight = torch.nn.Parameter(linear.weight.data, requires_grad=False)
+        linear.bias = None if linear.bias is None else torch.nn.Parameter(linear.bias.data, requires_grad=False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "`linear.weight` is another object after the call. An",
+        ),
+        WrongAnswer(
+            "fresh: casts linear",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        linear.float()
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "W is float64 here and A or B is not: give both the dtype of",
+        ),
+        WrongAnswer(
+            "fresh: B.T shape",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(r, linear.out_features, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B)
+""",
+            "A factor is transposed: A is (r, in), B is (out, r); got",
+        ),
+        WrongAnswer(
+            "fresh: detach h",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * ((x @ self.A.T).detach() @ self.B.T)
+""",
+            "No gradient flows through the branch to the layer below: is",
+        ),
+        WrongAnswer(
+            "fresh: ModuleList",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = [linear]
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear[0](x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "The given linear is not part of the module: keep it, as",
+        ),
+        WrongAnswer(
+            "fresh: global seed",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "The same seed gave another A: draw from the generator `gen`",
+        ),
+        WrongAnswer(
+            "fresh: double branch",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + 2 * self.s * (x @ self.A.T @ self.B.T)
+""",
+            "The branch is added twice.",
+        ),
+        WrongAnswer(
+            "fresh: returns branch before init",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T) + 0.001
+""",
+            "Nearly right: was it rounded, computed in a lower",
+        ),
+        WrongAnswer(
+            "fresh: no base bias",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        pass
+
+    def forward(self, x):
+        return x @ self.linear.weight.T + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "The bias is missing: call self.linear(x).",
+        ),
+        WrongAnswer(
+            "fresh: retain grad buffer",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        linear.weight.grad = torch.zeros_like(linear.weight)
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "linear.weight has a gradient after __init__. Leave it.",
+        ),
+        WrongAnswer(
+            "fresh: train mode flips",
+            """
+class AdaptedLinear(torch.nn.Module):
+
+    def __init__(self, linear, r, alpha, gen):
+        super().__init__()
+        pass
+        linear.requires_grad_(False)
+        self.linear = linear
+        W = linear.weight
+        b = linear.in_features ** (-0.5)
+        self.s = alpha / r
+        self.A = torch.nn.Parameter(torch.empty(r, linear.in_features, dtype=W.dtype).uniform_(-b, b, generator=gen))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r, dtype=W.dtype))
+        linear.eval()
+
+    def forward(self, x):
+        return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
+""",
+            "`linear` is left in eval mode, and it was in train mode.",
+        ),
     ],
     "gradients_by_hand": [
         WrongAnswer(
@@ -1195,6 +1675,94 @@ def gradients_by_hand(x, G, W, A, B, scaling):
     return ((s * (g @ B).T @ X).half().to(X.dtype), s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
 """,
             "Nearly right: was it rounded, computed in a lower",
+        ),
+        WrongAnswer(
+            "fresh: x grad view flat",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X, s * g.T @ (X @ A.T), (G @ W + s * G @ B @ A).flatten(0, 1))
+""",
+            "grad_x must have the shape of x: (2, 5, 31); got (10, 31).",
+        ),
+        WrongAnswer(
+            "fresh: A uses W",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ W).T[:len(A)] @ X if len(W.T) >= len(A) else 0 * A, s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: B without A",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X, s * (g.T @ X)[:, :len(A)] if X.shape[1] >= len(A) else 0 * B, G @ W + s * G @ B @ A)
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: squared batch",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X * len(x), s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
+""",
+            "The result is 2 times what is expected, in grad_A, for x",
+        ),
+        WrongAnswer(
+            "fresh: transpose reshape",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.transpose(0, 1).reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X, s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: numpy",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return tuple((t.numpy() for t in (s * (g @ B).T @ X, s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)))
+""",
+            "One of (grad_A, grad_B, grad_x) is not a tensor.",
+        ),
+        WrongAnswer(
+            "fresh: int scaling",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = int(scaling)
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X, s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: abs",
+            """
+def gradients_by_hand(x, G, W, A, B, scaling):
+    s = scaling
+    X = x.reshape(-1, x.shape[-1])
+    g = G.reshape(-1, G.shape[-1])
+    return (s * (g @ B).T @ X, s * g.T @ (X @ A.T), (G @ W + s * G @ B @ A).abs())
+""",
+            "Expected -",
         ),
     ],
     "inject": [
@@ -1566,6 +2134,159 @@ def inject(model, names, make):
 """,
             "layers.1.attn.q_proj was not replaced: it ends in a target,",
         ),
+        WrongAnswer(
+            "fresh: clears grads",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    model.zero_grad()
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return t
+""",
+            "Your code changes `model.embed.weight.grad`. Leave",
+        ),
+        WrongAnswer(
+            "fresh: grad None",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for p in model.parameters():
+        p.grad = None
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return t
+""",
+            "Your code changes `model.embed.weight.grad`. Leave",
+        ),
+        WrongAnswer(
+            "fresh: Linear type name",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if 'Linear' in type(m).__name__ and any((k in n for k in names))]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return t
+""",
+            "layers.0.attn.old_q_proj was replaced. The last part of its",
+        ),
+        WrongAnswer(
+            "fresh: depth 3 only",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if n.count('.') == 3 and isinstance(m, torch.nn.Linear) and (n.split('.')[-1] in names)]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return t
+""",
+            "v_proj was not replaced: it ends in a target, and it is an",
+        ),
+        WrongAnswer(
+            "fresh: prefix model.",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return ['model.' + n for n in t]
+""",
+            "Return the full names of the replaced layers,",
+        ),
+        WrongAnswer(
+            "fresh: string join",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return ','.join(t)
+""",
+            "Return the full names of the replaced layers,",
+        ),
+        WrongAnswer(
+            "fresh: generator",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return (n for n in t)
+""",
+            "It returns a generator, which can be read only once: a",
+        ),
+        WrongAnswer(
+            "fresh: requires grad all A",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    model.requires_grad_(True) if t else 0
+    return t
+""",
+            "embed.weight still trains: freeze everything but what make",
+        ),
+        WrongAnswer(
+            "fresh: set",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    pass
+    return set(t)
+""",
+            "Return the full names of the replaced layers,",
+        ),
+        WrongAnswer(
+            "fresh: half",
+            """
+def inject(model, names, make):
+    t = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split('.')[-1] in names]
+    if t:
+        model.requires_grad_(False)
+    for n in t:
+        p, _, l = n.rpartition('.')
+        setattr(model.get_submodule(p), l, make(model.get_submodule(n)))
+    model.half()
+    return t
+""",
+            "Your code changes `model.embed.weight` itself, which it was",
+        ),
     ],
     "overlap": [
         WrongAnswer(
@@ -1820,6 +2541,74 @@ def overlap(M, N, i, j):
     return torch.linalg.det(C[:k, :k]).abs().item()
 """,
             "Expected 0.",
+        ),
+        WrongAnswer(
+            "fresh: i only",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:i].T
+    return (C ** 2).sum().item() / min(i, j)
+""",
+            "The same number was taken of both: the first i of M, and",
+        ),
+        WrongAnswer(
+            "fresh: mean of sqrt",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    return C.pow(2).sum(1).sqrt().mean().item()
+""",
+            "Expected 0.",
+        ),
+        WrongAnswer(
+            "fresh: nan for one",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    return (C ** 2).sum().item() / (min(i, j) - 1) if min(i, j) > 1 else 0.0
+""",
+            "The division by min(i, j) is missing.",
+        ),
+        WrongAnswer(
+            "fresh: cov centred",
+            """
+def overlap(M, N, i, j):
+    M, N = (M - M.mean(0), N - N.mean(0))
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    return (C ** 2).sum().item() / min(i, j)
+""",
+            "Expected 0.",
+        ),
+        WrongAnswer(
+            "fresh: needs same rows",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    assert M.shape == N.shape
+    return (C ** 2).sum().item() / min(i, j)
+""",
+            "Your code raised AssertionError.",
+        ),
+        WrongAnswer(
+            "fresh: bool",
+            """
+def overlap(M, N, i, j):
+    V = torch.linalg.svd(M, full_matrices=False).Vh
+    Q = torch.linalg.svd(N, full_matrices=False).Vh
+    C = V[:i] @ Q[:j].T
+    return (C ** 2).sum().item() / min(i, j) > 0.5
+""",
+            "Return a number; got bool.",
         ),
     ],
 }

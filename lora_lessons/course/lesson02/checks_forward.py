@@ -20,6 +20,7 @@ def check_forward_with_branch(answer: Callable[..., Any], rng: torch.Generator) 
     expect_forward(answer(x, linear, A, B, ALPHA), x, linear, A, B)
     for dims, shape in (
         ("(batch, time, in)", (2, 5, IN)), ("four dimensions", (2, 3, 2, IN)), ("(in,)", (IN,)),
+        ("(1, 1, in)", (1, 1, IN)),
     ):  # fmt: skip
         x = draw(rng, *shape)
         try:

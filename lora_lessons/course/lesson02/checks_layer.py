@@ -19,6 +19,7 @@ from .checks import (
     check_shapes,
     check_uniform,
     draw,
+    leave_sevens,
     make_linear,
 )
 from .checks_forward import check_gradients, expect_forward
@@ -46,6 +47,7 @@ def _check_layer(
     kept = {name: value.clone() for name, value in linear.state_dict().items()}
     x = draw(rng, 2, 5, in_, dtype=torch.float64)
     start = linear(x).detach()
+    leave_sevens(out, r, torch.float64)
     module = answer(linear, r, alpha, rng)
     A, B = _own_factors(module, r, in_, out)
     _check_what_trains(module, linear)
@@ -53,7 +55,10 @@ def _check_layer(
         module(x),
         start,
         k=in_,
-        mistakes={"forward returns the branch alone: add linear(x).": torch.zeros_like(start)},
+        mistakes={
+            "forward returns the branch alone: add linear(x).": torch.zeros_like(start),
+            "The bias is missing: call self.linear(x).": x @ linear.weight.detach().T,
+        },
         case="before the first step, when B is zero: it must be the output of linear",
     )
     with torch.no_grad():

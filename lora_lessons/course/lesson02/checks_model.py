@@ -52,6 +52,7 @@ def _model() -> nn.Module:
     )
     model["layers"][1]["attn"]["v_proj"] = nn.Identity()
     model["v_proj"] = nn.Linear(4, 4)
+    model["embed"].weight.grad = torch.ones(5, 4)  # of a step before
     return model
 
 
