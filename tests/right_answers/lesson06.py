@@ -1,6 +1,6 @@
 """Right answers to lesson 06 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 
 RIGHT = {
     "adapter_contents": [
@@ -219,3 +219,5 @@ def run_blocks(embed, blocks, ids):
         ),
     ],
 }
+
+RIGHT = joined(RIGHT, afresh("06"))

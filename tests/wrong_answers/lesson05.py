@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 05, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 _FUSED = """
 def fused_update(sizes, factors, scaling):
@@ -436,3 +436,5 @@ WRONG["my_targets"] = wrong_numbers(
         "another student's": ("98_304", "not the answer to your numbers"),
     },
 )
+
+WRONG = joined(WRONG, afresh("05"))

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 06, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 _TRAINS = """
 def biases_that_train(model, wrapped, mode):
@@ -228,7 +228,7 @@ WRONG = {
             "the file's names",
             _CONTENTS + "    return {n.replace('.default', ''): p.detach().clone() for n, p in "
             "model.named_parameters()\n            if factor(n) or plain(n) in biases}\n",
-            "with `default.` in them",
+            "with the adapter's name in them",
         ),
         WrongAnswer(
             "lora_A anywhere in the name",
@@ -549,3 +549,5 @@ WRONG["my_file"] = wrong_numbers(
         "another student's": ("11_485, 12_672", "first number is not the answer to your numbers"),
     },
 )
+
+WRONG = joined(WRONG, afresh("06"))

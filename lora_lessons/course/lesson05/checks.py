@@ -1,4 +1,4 @@
-"""The checks of lesson 05's naming: what matches, in which block, all-linear, what was not found.
+"""The checks of lesson 05's naming: what matches, in which block, and what was not found.
 
 Every expected value is found here by other means than the package's own matching.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..checks.core import Wrong
 
@@ -31,9 +30,24 @@ def _true_or_false(actual: Any, expected: bool, message: str) -> None:
 
 
 def check_is_target(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    block = f"model.layers.{_whole(rng, 0, 90)}"
+    digit = _whole(rng, 1, 9)
+    block = f"model.layers.1{digit}"
     q, up = f"{block}.self_attn.q_proj", f"{block}.mlp.up_proj"
-    cases = (
+    for name, targets, expected, message in (
+        *_lists(q, digit),
+        *_strings(q, up),
+        *_lists_at_the_edge(q, digit),
+        *_strings_at_the_edge(q, up),
+    ):
+        given = list(targets) if isinstance(targets, list) else targets
+        _true_or_false(answer(name, given), expected, f"{name!r}, {targets!r}: {message}")
+
+
+Case = tuple[str, list[str] | str, bool, str]
+
+
+def _lists(q: str, digit: int) -> tuple[Case, ...]:
+    return (
         (q, ["q_proj"], True, "What follows a dot in the full name matches too."),
         (q, ["self_attn.q_proj"], True, "An entry may hold dots itself: `self_attn.q_proj`."),
         (q, [q], True, "The full name is an entry that matches."),
@@ -45,6 +59,11 @@ def check_is_target(answer: Callable[..., Any], rng: torch.Generator) -> None:
         (q, ["proj"], False, "The end must begin after a dot: `proj` is not the end of `q_proj`."),
         (q, [r".*q_proj"], False, "An entry of a list is plain text, not a regular expression."),
         (q, ["qXproj"], False, "These are different names."),
+    )  # fmt: skip
+
+
+def _strings(q: str, up: str) -> tuple[Case, ...]:
+    return (
         (q, r".*\.q_proj", True, "A string is a regular expression for the full name."),
         (up, r".*\.(q|v)_proj|.*mlp\.up_proj", True, "A string is a regular expression: here the "
          "second alternative fits."),
@@ -52,18 +71,60 @@ def check_is_target(answer: Callable[..., Any], rng: torch.Generator) -> None:
         (q, r"model\.layers", False, "A string must fit the full name up to its end: "
          "re.fullmatch."),
     )  # fmt: skip
-    for name, targets, expected, message in cases:
-        _true_or_false(answer(name, targets), expected, f"{name!r}, {targets!r}: {message}")
+
+
+def _lists_at_the_edge(q: str, digit: int) -> tuple[Case, ...]:
+    text = "An entry of a list is plain text, not a regular expression: no sign in it stands for "
+    return (
+        ("lm_head", ["lm_head"], True, "A name without a dot is matched by the entry that it is."),
+        ("lm_head", ["head"], False, "The end must begin after a dot, and there is none."),
+        ("q_proj", ["self_attn.q_proj"], False, "The entry is longer than the name."),
+        (q, ["q_proj", "k_proj"], True, "One entry that matches is enough, the first one too."),
+        (q, [f"1{digit}.self_attn.q_proj"], True, "An entry may hold several dots."),
+        (q, [f"{digit}.self_attn.q_proj"], False, f"The end must begin after a dot: block {digit} "
+         f"is not block 1{digit}."),
+        (q, [".self_attn.q_proj", "model.layers"], False, "Neither entry is the name, or the "
+         "words after one of its dots."),
+        (q, ["q.proj"], False, text + "another."),
+        (q, ["k_proj|q_proj"], False, text + "an alternative."),
+        (q, ["*.q_proj"], False, text + "others."),
+        (q, ["Q_proj", "Q_PROJ"], False, "Names in capitals are other names."),
+        (q, ["", "."], False, "Neither the empty text nor a dot is the end of a name after a dot."),
+    )  # fmt: skip
+
+
+def _strings_at_the_edge(q: str, up: str) -> tuple[Case, ...]:
+    one = "re.fullmatch asks it of every alternative. `^` and `$` bind closer than `|`."
+    return (
+        ("lm_head", "lm_head", True, "A name without signs is a pattern that fits itself."),
+        ("lm_head", "lm.head", True, "In a string a dot stands for any letter."),
+        (q, r"model\.layers|lm_head", False, f"No alternative fits up to the name's end: {one}"),
+        (up, r"lm_head|up_proj", False, f"No alternative fits from the name's start: {one}"),
+        (q, r".*\.q|.*\.q_proj", True, "The second alternative fits the whole name, though the "
+         "first fits its beginning."),
+        (q, r"model\..*?q_proj", True, "A string is a regular expression for the full name."),
+        (q, r".*\.Q_PROJ", False, "Names in capitals are other names."),
+        (q, "", False, "The empty pattern fits the empty name only."),
+        (q, q[:-1] + ".", True, "In a string a dot stands for any letter."),
+    )  # fmt: skip
 
 
 # --- 5.2 -------------------------------------------------------------------------------------
 
 
 def check_in_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    tens = 10 * _whole(rng, 1, 9)
-    low, high = _whole(rng, 1, 9), 0
+    tens, low = 10 * _whole(rng, 1, 9), _whole(rng, 1, 9)
     high = tens + low
-    cases = (
+    for name, blocks, expected, message in (*_blocks(low, high), *_blocks_at_the_edge(low, high)):
+        _true_or_false(answer(name, list(blocks)), expected, f"{name!r}, {blocks!r}: {message}")
+
+
+InBlock = tuple[str, list[int], bool, str]
+
+
+def _blocks(low: int, high: int) -> tuple[InBlock, ...]:
+    tens = high - low
+    return (
         (f"model.layers.{low}.mlp.up_proj", [low], True, "This is the block. A word of a "
          "name is text; int(word) makes a number of it."),
         (f"model.layers.{high}.mlp.up_proj", [0, high], True, "The number may have two digits."),
@@ -86,110 +147,70 @@ def check_in_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ("lm_head", [0], False, "A module outside the blocks is in none of them."),
         (f"head.fc{low}", [low], False, "A digit within a word is part of a name."),
     )  # fmt: skip
-    for name, blocks, expected, message in cases:
-        _true_or_false(answer(name, list(blocks)), expected, f"{name!r}, {blocks!r}: {message}")
 
 
-# --- 5.3 -------------------------------------------------------------------------------------
-
-VOCABULARY = 11  # no width below, so that one shape alone is the output layer's
-
-
-class _Block(nn.Module):
-    """Linear layers whose names do not all end in "proj", one that says "head", and others."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.q_proj = nn.Linear(width, width)
-        self.dense = nn.Linear(width, 2 * width)
-        self.head_mix = nn.Linear(width, width, bias=False)
-        self.vote = nn.Linear(width, VOCABULARY, bias=False)  # of the output layer's shape
-        self.norm = nn.LayerNorm(width)
-        self.pos_proj = nn.Embedding(3, width)
-
-
-class _LanguageModel(nn.Module):
-    """Two blocks and an output layer, which has another name in each architecture.
-
-    It need not be the last module, nor the only linear layer of its shape.
-    """
-
-    def __init__(self, width: int, output: str, first: bool) -> None:
-        super().__init__()
-        self.output_name = output
-        parts = {
-            output: nn.Linear(width, VOCABULARY, bias=False),
-            "embed": nn.Embedding(VOCABULARY, width),
-            "blocks": nn.ModuleList(_Block(width) for _ in range(2)),
-        }
-        for name in parts if first else reversed(parts):
-            self.add_module(name, parts[name])
-
-    def get_output_embeddings(self) -> nn.Module:
-        """As in transformers: the output layer itself."""
-        return getattr(self, self.output_name)
-
-
-def check_all_linear(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    linear = ("q_proj", "dense", "head_mix", "vote")
-    for output, first in (("embed_out", False), ("lm_head", True), ("decode", False)):
-        model = _LanguageModel(_whole(rng, 3, 9), output, first)
-        right = {f"blocks.{i}.{part}" for i in (0, 1) for part in linear}
-        found = _names(answer(model))
-        kinds = dict(model.named_modules())
-        if unknown := sorted(found - set(kinds)):
-            raise Wrong(f"{unknown[0]!r} is no module of the model: return full names.")
-        if found and all("proj" in name for name in found):
-            raise Wrong("Go by the type of the module, not by its name: `dense` is linear too.")
-        if output in found:
-            raise Wrong(
-                f"The output layer, {output!r}, is in. Its name differs from model to model: leave "
-                "out the module that model.get_output_embeddings() returns."
-            )
-        if others := sorted(found - right):
-            raise Wrong(f"{others[0]!r} is a {type(kinds[others[0]]).__name__}, not a Linear.")
-        if missing := sorted(right - found):
-            if all(name.endswith(".vote") for name in missing):
-                raise Wrong(
-                    f"{missing[0]!r} is missing. It has the shape of the output layer and is "
-                    "another module: compare with `is`."
-                )
-            raise Wrong(
-                f"{missing[0]!r} is linear and it is missing. Leave out the output layer only."
-            )
-
-
-def _names(value: Any) -> set[str]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise Wrong(f"Return a list of names; got {type(value).__name__}.")
-    names = list(value)
-    if wrong := [name for name in names if not isinstance(name, str)]:
-        raise Wrong(f"Return names, which are texts; got a {type(wrong[0]).__name__}.")
-    return set(names)
+def _blocks_at_the_edge(low: int, high: int) -> tuple[InBlock, ...]:
+    """Block 0, the first and the last word, no blocks, three digits, two numbers at the top."""
+    zero = "Block 0 is a block: 0 is a number, though `if 0` is false."
+    word = "A digit within a word is part of a name"
+    return (
+        ("model.layers.0.mlp.up_proj", [0], True, zero),
+        (f"encoder.layer.0.experts.{high}.fc1", [high, 0], True, zero),
+        (f"encoder.layer.0.experts.{high}.fc1", [low, high], False, "The first number is the "
+         "block, also where it is 0."),
+        (f"model.layers.{low}.mlp.up_proj", [0], False, f"`blocks` holds numbers: block {low} is "
+         "not in [0]."),
+        (f"h.{low}", [low], True, "The number may be the last word of the name."),
+        (f"{low}.fc1", [low], True, "The number may be the first word of the name."),
+        (f"layers.{high}.mlp.experts.{low}.up_proj", [high], True, "The first number is the "
+         "block, also near the beginning of the name."),
+        (f"layers.{high}.mlp.experts.{low}.up_proj", [low], False, "The first number is the "
+         "block, also near the beginning of the name."),
+        (f"model.layers.{high // 10}.mlp.up_proj", [high], False, "Compare whole numbers: block "
+         f"{high // 10} is not block {high}."),
+        (f"model.layers.{low}.mlp.up_proj", [], False, "An empty list holds no block."),
+        (f"model.layers.1{high}.mlp.up_proj", [100 + high], True, "The number may have three "
+         "digits."),
+        (f"model.layers.1{high}.mlp.up_proj", [high], False, "Compare whole numbers: block "
+         f"{100 + high} is not block {high}."),
+        (f"model.{low}x{low}_conv.{high}.proj", [low], False, f"{word}, at its beginning too."),
+        (f"model.{low}x{low}_conv.{high}.proj", [high, low], True, f"{word}. The number that "
+         "stands alone is the block."),
+        (f"model.b{low}.fc{high}.proj", [low, high], False, f"{word}: none stands alone here."),
+        (f"gpt.stack.{low}.fc{high}", [high, 0], False, f"{word}."),
+    )  # fmt: skip
 
 
 # --- 5.4 -------------------------------------------------------------------------------------
 
 
 def check_not_found(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    first = _whole(rng, 0, 60)
-    names = [f"model.layers.{first + i}.{part}" for i in (0, 1) for part in PARTS] + ["lm_head"]
-    full = names[0]
-    right = ["q_proj", "mlp.up_proj", "lm_head", full]
+    digit = _whole(rng, 1, 9)
+    names = [f"model.layers.1{i}.{part}" for i in (digit - 1, digit) for part in PARTS]
+    names += ["lm_head"]
+    right = ["q_proj", "mlp.up_proj", "lm_head", names[0], f"1{digit}.self_attn.v_proj"]
     wrong = ["v_porj", "proj", r".*down_proj", "self_attn"]
-    cases = (
-        (right, []),
-        (["q_proj", "v_porj"], ["v_porj"]),
-        (["v_porj", *right, *wrong[1:]], wrong),
-        (wrong, wrong),
-    )
-    for entries, expected in cases:
-        found = answer(list(names), list(entries))
+    no_text = ["mlp", f"{digit}.self_attn.v_proj", "v.proj", "model", "Q_proj", "my.lm_head"]
+    no_text += ["*.q_proj"]
+    parents = [*names, "model", "model.layers", *{name.rsplit(".", 1)[0] for name in names}]
+    for there, entries, expected in (
+        (names, right, []),
+        (names, ["q_proj", "v_porj"], ["v_porj"]),
+        (names, ["v_porj", *right, *wrong[1:]], wrong),
+        (names, wrong, wrong),
+        (names, [*no_text, "up_proj"], no_text),
+        (names, [*reversed(wrong), "lm_head"], wrong[::-1]),
+        (parents, ["self_attn", "head", "model", "model.self_attn"], ["head", "model.self_attn"]),
+        (names, [], []),
+        ([], ["q_proj", "lm_head"], ["q_proj", "lm_head"]),
+        (["lm_head"], ["lm_head", "head"], ["head"]),
+    ):
+        found = answer(list(there), list(entries))
         if isinstance(found, str) or not isinstance(found, Iterable):
             raise Wrong(f"Return a list of entries; got {type(found).__name__}.")
         if isinstance(found, set | frozenset):
             raise Wrong("A set has no order. Return a list, in the order of the entries.")
-        _compare_entries(list(found), entries, expected, names)
+        _compare_entries(list(found), entries, expected, there)
 
 
 def _compare_entries(

@@ -24,7 +24,18 @@ def check_rank_for_budget(answer: Callable[..., Any], rng: torch.Generator) -> N
         # a third of a rank below and above: the nearest is r both times
         for budget in (r * cost + cost // 3, r * cost - cost // 3):
             _whole_rank(answer(list(shapes), budget), r, shapes, budget)
-    _at_least_one(answer(list(shapes), cost // 5))
+        small = int(torch.randint(2, 5, (1,), generator=rng))
+        _whole_rank(answer(list(shapes), small * cost), small, shapes, small * cost)
+    for budget in (cost // 5, 0, cost + cost // 3):
+        _at_least_one(answer(list(shapes), budget), budget)
+    _one_layer(answer, up)
+
+
+def _one_layer(answer: Callable[..., Any], shape: tuple[int, int]) -> None:
+    """A single layer, and a budget so large that the rank exceeds its sides."""
+    cost = sum(shape)
+    for r in (5, cost + 3):
+        _whole_rank(answer([shape], r * cost + 1), r, [shape], r * cost + 1)
 
 
 def _whole_rank(actual: Any, right: int, shapes: list[tuple[int, int]], budget: int) -> None:
@@ -70,9 +81,13 @@ def _whole_rank(actual: Any, right: int, shapes: list[tuple[int, int]], budget: 
     )
 
 
-def _at_least_one(actual: Any) -> None:
-    if actual != 1:
+def _at_least_one(actual: Any, budget: int) -> None:
+    if isinstance(actual, bool) or not isinstance(actual, int):
+        raise Wrong(f"Return an int, a rank; got {type(actual).__name__}.")
+    if actual < 1:
         raise Wrong(f"A rank is 1 at least, also for a tiny budget; got {actual!r}.")
+    if actual > 1:
+        raise Wrong(f"For the budget {budget:,d} the nearest rank is 1; got {actual}.")
 
 
 # --- 5.6 -------------------------------------------------------------------------------------
@@ -90,6 +105,7 @@ def check_fused_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     ranks = {"q": 2, "k": 1, "v": 4}
     factors = {part: _factors(rng, sizes[part], width, r) for part, r in ranks.items()}
     _check_another_order(answer, sizes, factors, scaling)
+    _check_other_parts(answer, rng)
 
 
 def _check_another_order(
@@ -110,6 +126,25 @@ def _check_another_order(
             ),
         },
     )
+
+
+def _check_other_parts(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Other names and numbers of parts: one part alone is on, or not the first."""
+    sizes, scaling = {"gate": 5, "k": 2, "up": 9, "v": 3}, 2
+    for on in (("gate",), ("v", "up")):
+        factors = {part: _factors(rng, sizes[part], 13, 1 + i) for i, part in enumerate(on)}
+        result = answer(dict(sizes), dict(factors), scaling)
+        if isinstance(result, Tensor) and len(result) < sum(sizes.values()):
+            raise Wrong(
+                f"Of the parts {', '.join(sizes)} these are on: {', '.join(on)}. The others' rows "
+                "are zeros, and they are there."
+            )
+        expect(
+            result,
+            _placed(_starts(sizes), factors, scaling, sum(sizes.values())),
+            k=13,
+            mistakes={"The scaling is missing.": _placed(_starts(sizes), factors, 1.0, 19)},
+        )
 
 
 def _factors(rng: torch.Generator, out: int, in_: int, r: int) -> tuple[Tensor, Tensor]:

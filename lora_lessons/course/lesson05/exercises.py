@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import check_all_linear, check_in_blocks, check_is_target, check_not_found
+from .checks import check_in_blocks, check_is_target, check_not_found
+from .checks_linear import check_all_linear
 from .checks_sizes import check_fused_update, check_rank_for_budget
 from .own import MY_TARGETS
 

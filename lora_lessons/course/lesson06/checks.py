@@ -1,4 +1,4 @@
-"""The checks of lesson 06's first four exercises: what trains, how many, what is saved, the base.
+"""The checks of lesson 06's first two exercises: which biases train in a mode, and how many numbers.
 
 The models here are toys whose names and sizes are made to part the right answers from the wrong.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checks.core import Wrong
 
@@ -23,12 +23,21 @@ def _whole(rng: torch.Generator, low: int, high: int) -> int:
 # --- 6.1 -------------------------------------------------------------------------------------
 
 
+class _Masked(nn.Module):
+    """As GPT-2's attention: its mask is a buffer called `bias`, which is no parameter."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("bias", torch.ones(width))
+
+
 class _Attention(nn.Module):
-    """q, v and a norm have biases, o has none; two names hold "bias" and are none."""
+    """q, v and a norm have biases, o has none; three names hold "bias" and are none."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.q = nn.Linear(width, width)
+        self.mask = _Masked(width)
         self.q_norm = nn.LayerNorm(width)
         self.v = nn.Linear(width, width)
         self.o = nn.Linear(width, width, bias=False)
@@ -37,25 +46,44 @@ class _Attention(nn.Module):
 
 
 class _Toy(nn.Module):
+    """Blocks and a head; and a smaller model inside it, whose names end as the outer ones do."""
+
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(_Attention(width) for _ in range(blocks))
+        self.draft = nn.ModuleDict({"blocks": nn.ModuleList([_Attention(width)])})
         self.head = nn.Linear(width, 3)
+        self.blocks.requires_grad_(False)  # as injection leaves the base: the flags say nothing
 
 
 def check_biases_that_train(answer: Callable[..., Any], rng: torch.Generator) -> None:
     count = _whole(rng, 2, 5)
     model = _Toy(_whole(rng, 2, 7), count)
-    wrapped = [f"blocks.{i}.{part}" for i in range(count - 1) for part in ("q", "o")]
-    every = {f"blocks.{i}.{part}.bias" for i in range(count) for part in ("q", "q_norm", "v")}
+    blocks = [*(f"blocks.{i}" for i in range(count)), "draft.blocks.0"]
+    every = {f"{block}.{part}.bias" for block in blocks for part in ("q", "q_norm", "v")}
     every |= {"head.bias"}
-    own = {f"blocks.{i}.q.bias" for i in range(count - 1)}
-    known = {name for name, _ in model.named_parameters()}
-    expected = {"none": set(), "lora_only": own, "all": every}
-    for mode in MODES:
-        _same_names(_names(answer(model, list(wrapped), mode), mode), expected, mode, known)
-    for mode in (None, "lora_bias", "lora", True):
+    wrapped = [f"blocks.{i}.{part}" for i in range(count - 1) for part in ("q", "o")]
+    _each_name(answer, model, wrapped, every, MODES)
+    for others in (["head", "blocks.1.v"], ["draft.blocks.0.o"], []):
+        _each_name(answer, model, others, every, ("lora_only",))
+    for mode in (None, "lora_bias", "lora", True, "", "ALL", "none "):
         _refuses(answer, model, wrapped, mode)
+    model.bias = nn.Parameter(torch.zeros(3))  # a parameter of the model itself: no dot
+    _each_name(answer, model, wrapped, every | {"bias"}, ("lora_only", "all"))
+
+
+def _each_name(
+    answer: Callable[..., Any],
+    model: nn.Module,
+    wrapped: list[str],
+    every: set[str],
+    modes: tuple[str, ...],
+) -> None:
+    own = {f"{layer}.bias" for layer in wrapped if not layer.endswith(".o")}
+    expected = {"none": set(), "lora_only": own, "all": every}
+    known = {name for name, _ in model.named_parameters()}
+    for mode in modes:
+        _same_names(_names(answer(model, list(wrapped), mode), mode), expected, mode, known)
 
 
 def _names(value: Any, mode: str) -> set[str]:
@@ -76,10 +104,15 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
         return
     if mode == "none":
         raise Wrong(f'With "none" no bias trains; got {min(found)!r}.')
-    if mode == "lora_only" and not found:
+    if mode == "lora_only" and right and not found:
         raise Wrong(
             '"lora_only" trains the biases of the wrapped layers, and yours finds none. `wrapped` '
             "holds full names. Don't take it for `lora_bias`, which gives B a new bias."
+        )
+    if masks := sorted(name for name in found - known if name.endswith(".mask.bias")):
+        raise Wrong(
+            f'"{mode}": {masks[0]!r} is a buffer, as GPT-2\'s mask is, and no parameter: begin with '
+            "the names of the model's parameters."
         )
     if unknown := sorted(found - known):
         raise Wrong(
@@ -88,6 +121,11 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
         )
     if others := sorted(found - expected["all"]):
         raise Wrong(f'"{mode}": {others[0]!r} is no bias: only the last word of a name counts.')
+    if right - found == {"bias"}:
+        raise Wrong(
+            f'"{mode}": the model has a parameter of its own called \'bias\', without a dot. The last '
+            "word of its name is `bias` too."
+        )
     if mode == "all" and found == expected["lora_only"]:
         raise Wrong('"all" means every bias of the model, not only those of the wrapped layers.')
     if extra := sorted(found - right):
@@ -95,7 +133,7 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
             f'"{mode}": {extra[0]!r} is not the bias of a wrapped layer. `wrapped` holds full '
             "names: compare the whole of them."
         )
-    missing = min(right - found)
+    missing = min(right - found, key=lambda name: ("norm" not in name, name))
     norms = " The norms have biases too." if "norm" in missing else ""
     raise Wrong(f'"{mode}": {missing!r} trains too, and it is missing.{norms}')
 
@@ -127,9 +165,20 @@ def check_bias_numbers(answer: Callable[..., Any], rng: torch.Generator) -> None
         kv_heads, groups = _whole(rng, 3, 5), 5 + 2 * _whole(rng, 0, 2)  # no two mistakes agree
         heads, blocks = kv_heads * groups, _whole(rng, 3, 8)
         hidden = heads * 2 * _whole(rng, 3, 9)
-        for mode in MODES:
-            result = answer(hidden, heads, kv_heads, blocks, list(wrapped), mode)
-            _whole_number(result, (hidden, heads, kv_heads, blocks), wrapped, mode)
+        _each_mode(answer, (hidden, heads, kv_heads, blocks), wrapped)
+    head = 2 * _whole(rng, 3, 9)
+    # one head of keys for all; as many as of queries, in one block; one head in all; no LoRA there
+    _each_mode(answer, (6 * head, 6, 1, 3), ["k_proj"])
+    _each_mode(answer, (4 * head, 4, 4, 1), ["v_proj", "k_proj"])
+    _each_mode(answer, (head, 1, 1, 2), ["v_proj"])
+    _each_mode(answer, (6 * head, 6, 3, 2), [])
+
+
+def _each_mode(
+    answer: Callable[..., Any], sizes: tuple[int, int, int, int], wrapped: list[str]
+) -> None:
+    for mode in MODES:
+        _whole_number(answer(*sizes, list(wrapped), mode), sizes, wrapped, mode)
 
 
 def _whole_number(
@@ -179,216 +228,3 @@ def _whole_number(
         if actual == value:
             raise Wrong(message)
     raise Wrong(f"{mode!r} with {wrapped} trains {right:,d} biases here; got {actual:,d}.")
-
-
-# --- 6.3 -------------------------------------------------------------------------------------
-
-
-class _Wrapped(nn.Module):
-    """A layer as it stands after injection: the base's layer inside, the factors beside it."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.base_layer = nn.Linear(width, width)
-        self.lora_A = nn.ModuleDict({"default": nn.Linear(width, 2, bias=False)})
-        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, width, bias=False)})
-        self.branch_on = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        branch = self.lora_B["default"](self.lora_A["default"](x)) if self.branch_on else 0.0
-        return self.base_layer(x) + branch
-
-
-class _Injected(nn.Module):
-    """Two wrapped layers and a norm between; a third layer whose name only looks like a factor."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.norm = _Wrapped(width), nn.LayerNorm(width)
-        self.explora_A, self.second = nn.Linear(width, width, bias=False), _Wrapped(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.explora_A(self.norm(self.first(x))))
-
-
-def _injected(rng: torch.Generator, width: int, trained: Iterable[str] = ()) -> _Injected:
-    """The toy with random numbers in float64; the factors and these parameters train."""
-    model = _Injected(width).double()
-    trained = set(trained)
-    for name, parameter in model.named_parameters():
-        with torch.no_grad():
-            parameter.copy_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
-        parameter.requires_grad_(".lora_" in name or name in trained)
-    return model
-
-
-OLD_NAME = "A wrapped layer's bias has `base_layer.` in its name now, and not in `biases`."
-
-
-def check_adapter_contents(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    factors = {f"{n}.lora_{f}.default.weight" for n in ("first", "second") for f in "AB"}
-    for biases, keys in (
-        ({"first.bias", "norm.bias"}, {"first.base_layer.bias", "norm.bias"}),
-        ({"second.bias"}, {"second.base_layer.bias"}),
-        (set(), set()),
-    ):
-        model = _injected(rng, _whole(rng, 2, 6), keys)
-        _right_contents(_contents(answer, model, biases), model, factors | keys, "")
-        model.requires_grad_(False)
-        frozen = " Here the adapter was loaded to be used, so that nothing requires a gradient."
-        _right_contents(_contents(answer, model, biases), model, factors | keys, frozen)
-
-
-def _contents(answer: Callable[..., Any], model: nn.Module, biases: set[str]) -> Any:
-    try:
-        return answer(model, set(biases))
-    except KeyError as error:
-        if error.args and error.args[0] in biases:
-            raise Wrong(f"{error} is no name of the model now. {OLD_NAME}") from error
-        raise
-
-
-def _right_contents(result: Any, model: nn.Module, right: set[str], frozen: str) -> None:
-    if not isinstance(result, dict):
-        raise Wrong(f"Return a dict from name to tensor; got {type(result).__name__}.")
-    if others := [name for name, value in result.items() if not isinstance(value, Tensor)]:
-        kind = type(result[others[0]]).__name__
-        raise Wrong(f"Return tensors: under {others[0]!r} the dict has a {kind}.")
-    now = dict(model.named_parameters())
-    found = set(result)
-    if found == set(now):
-        raise Wrong("This is the whole model. An adapter's file holds what is its own.")
-    if unknown := sorted(found - set(now)):
-        inside = "default" if "lora_" in unknown[0] else "base_layer"
-        raise Wrong(
-            f"{unknown[0]!r} is no parameter of this model: use its names as they are now, with "
-            f"`{inside}.` in them."
-        )
-    if extra := sorted(found - right):
-        what = "is a bias that was not trained" if extra[0].endswith("bias") else "is the base's"
-        raise Wrong(f"{extra[0]!r} {what}: it does not belong in the file.{frozen}")
-    if missing := sorted(right - found):
-        raise Wrong(
-            f"{missing[0]!r} is missing: loaded again, the model would be another one."
-            f"{' ' + OLD_NAME if 'base_layer' in missing[0] else ''}{frozen}"
-        )
-    before = {name: value.detach().clone() for name, value in result.items()}
-    with torch.no_grad():
-        for name in right:
-            now[name].add_(1.0)  # as further training would
-    if any(not torch.equal(result[name], before[name]) for name in right):
-        raise Wrong("Return copies: these tensors change when the model trains on. Use clone().")
-    if any(not torch.equal(before[name] + 1.0, now[name].detach()) for name in right):
-        raise Wrong("The values are not the model's.")
-
-
-# --- 6.4 -------------------------------------------------------------------------------------
-
-
-class _Failed(Exception):
-    pass
-
-
-def check_measure_base(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    width = _whole(rng, 2, 6)
-    names = ["first.base_layer.bias", "norm.bias", "second.base_layer.bias"]
-    for second_on, fails in ((True, False), (False, False), (True, True)):
-        model = _injected(rng, width, names)
-        model.second.branch_on = second_on
-        start = {n: torch.randn(width, generator=rng, dtype=torch.float64) for n in names}
-        x = torch.randn(4, width, generator=rng, dtype=torch.float64)
-        _one_measurement(answer, model, start, x, fails)
-
-
-def _one_measurement(
-    answer: Callable[..., Any], model: _Injected, start: dict[str, Tensor], x: Tensor, fails: bool
-) -> None:
-    kept = {name: value.clone() for name, value in start.items()}
-    objects = dict(model.named_parameters())
-    trained = {name: p.detach().clone() for name, p in objects.items()}
-    was_on = [model.first.branch_on, model.second.branch_on]
-    seen: list[Tensor] = []
-
-    def measure(given: nn.Module) -> str:
-        if given is not model:
-            raise Wrong("Call measure(model) with the model that you were given.")
-        seen.append(given(x).detach().clone())
-        if fails:
-            raise _Failed
-        return "measured"
-
-    try:
-        result = answer(model, start, measure)
-        if fails:
-            raise Wrong("An error of `measure` must come through: don't catch it.")
-        if result != "measured":
-            raise Wrong(f"Return what measure(model) returned; got {result!r}.")
-    except _Failed:
-        pass
-    if not seen:
-        raise Wrong("Call measure(model).")
-    _saw_the_base(seen[0], _base_output(trained | kept, x), _base_output(trained, x))
-    after = " after `measure` failed: use try and finally" if fails else ""
-    if any(not torch.equal(start[name], kept[name]) for name in start):
-        raise Wrong("`start` itself was changed. Copy its values into the parameters.")
-    _as_before(model, objects, trained, kept, after)
-    if [model.first.branch_on, model.second.branch_on] != was_on:
-        raise Wrong(
-            f"The branches are not as they were before{after or ': one of them may have been off'}."
-        )
-
-
-def _base_output(values: dict[str, Tensor], x: Tensor) -> Tensor:
-    """The toy without its branches, written out: linear, norm, linear, linear."""
-
-    def linear(name: str, x: Tensor) -> Tensor:
-        mixed = torch.einsum("oi,ni->no", values[f"{name}.weight"], x)
-        return mixed + values.get(f"{name}.bias", 0)
-
-    x = linear("first.base_layer", x)
-    spread = x - x.mean(1, keepdim=True)
-    x = spread / (spread.square().mean(1, keepdim=True) + 1e-5).sqrt()
-    x = x * values["norm.weight"] + values["norm.bias"]
-    return linear("second.base_layer", linear("explora_A", x))
-
-
-def _saw_the_base(seen: Tensor, base: Tensor, trained_biases: Tensor) -> None:
-    if torch.allclose(seen, base, rtol=1e-9, atol=1e-9):
-        return
-    if torch.allclose(seen, trained_biases, rtol=1e-9, atol=1e-9):
-        raise Wrong(
-            "The branches are off, and yet this is not the base: the trained biases are still in "
-            "place. Copy `start` into them."
-        )
-    raise Wrong("`measure` did not see the base: are all branches off and all biases in place?")
-
-
-def _as_before(
-    model: nn.Module,
-    objects: dict[str, nn.Parameter],
-    trained: dict[str, Tensor],
-    start: dict[str, Tensor],
-    after: str,
-) -> None:
-    now = dict(model.named_parameters())
-    if any(now.get(name) is not parameter for name, parameter in objects.items()):
-        raise Wrong(
-            "The parameters are new objects now, which the optimizer does not know. Copy values "
-            "with copy_()."
-        )
-    for name, parameter in now.items():
-        if torch.equal(parameter.detach(), trained[name]):
-            continue
-        if name in start and torch.equal(parameter.detach(), start[name]):
-            raise Wrong(
-                f"{name!r} still holds the base's value{after}. "
-                + (
-                    ""
-                    if after
-                    else "Put the trained one back. If you do: did you keep the parameter itself "
-                    "instead of a clone()?"
-                )
-            )
-        raise Wrong(f"{name!r} is not as it was before{after}.")
-    if any(p.requires_grad != (".lora_" in n or n in start) for n, p in now.items()):
-        raise Wrong(f"What requires a gradient is not as it was before{after}.")

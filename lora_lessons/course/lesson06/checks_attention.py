@@ -43,6 +43,11 @@ def _four(result: Any, width: int) -> list[Tensor]:
     for name, bias in zip("qkvo", result, strict=True):
         if not isinstance(bias, Tensor) or bias.shape != (width,):
             raise Wrong(f"The new bias of {name} must be a tensor of shape ({width},).")
+    if others := [bias.dtype for bias in result if bias.dtype != torch.float64]:
+        raise Wrong(
+            f"The biases given are torch.float64, and a new one is {others[0]}: torch.zeros_like(b) "
+            "takes the dtype of b."
+        )
     return [bias.detach().double() for bias in result]
 
 
@@ -56,6 +61,9 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
         mistakes={
             "k's bias does not move into q's: it adds the same to all scores of a row, so that the "
             "softmax cancels it.": b_q + b_k,
+            "k's bias does not move into q's, with a minus sign neither: the softmax cancels it.": (
+                b_q - b_k
+            ),
         },
     )
     expect(
@@ -66,6 +74,9 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
             "v's bias is lost. The weights of a row sum to 1, so all of it reaches the output: "
             "move it into o's.": b_o,
             "v's bias goes through W_o on its way to the output.": b_o + b_v,
+            "v's bias is added to o's, not taken from it.": (
+                b_o - torch.einsum("oi,i->o", W_o, b_v)
+            ),
             "W_o has the shape (out, in): W_o @ b_v, not its transpose.": (
                 b_o + torch.einsum("oi,o->i", W_o, b_v)
             ),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import (
-    check_adapter_contents,
-    check_bias_numbers,
-    check_biases_that_train,
-    check_measure_base,
-)
+from .checks import check_bias_numbers, check_biases_that_train
 from .checks_attention import check_fewer_biases
+from .checks_base import check_measure_base
 from .checks_checkpoints import check_run_blocks
+from .checks_contents import check_adapter_contents
 from .own import MY_FILE
 
 EXERCISES = [
