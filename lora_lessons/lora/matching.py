@@ -35,13 +35,14 @@ def is_saved_module(modules_to_save: Iterable[str] | None, key: str) -> bool:
 
 
 def layer_index(key: str, layers_pattern: list[str] | str | None) -> int | None:
-    """The number of the layer a module sits in: the first number after a named list.
+    """The number of the layer a module sits in, as PEFT finds it: the first one after a list.
 
-    "model.layers.3.mlp.experts.7.up" is in layer 3. `layers_pattern` names the list.
+    "model.layers.3.mlp.experts.7.up" is in layer 3. Without `layers_pattern`, which names the
+    list, a word must stand before the list's own: "h.11.attn" alone is in no layer.
     """
     patterns = [layers_pattern] if isinstance(layers_pattern, str) else layers_pattern
-    for pattern in patterns or [r"[^.]+"]:
-        if found := re.match(rf"(?:^|.*?\.){pattern}\.(\d+)\.", key):
+    for pattern in [rf"(?:^|.*?\.){named}" for named in patterns or ()] or [r".*?\.[^.]*"]:
+        if found := re.match(rf"{pattern}\.(\d+)\.", key):
             return int(found.group(1))
     return None
 
@@ -112,7 +113,10 @@ def check_every_entry(
 
 def unmatched(field: str, entry: str, names: list[str]) -> str:
     """The message for an entry that matches nothing, with the nearest name."""
+    as_pattern = ""
+    if field == "target_modules" and re.search(r"[*+?|()\[\]\\^$]", entry):
+        as_pattern = " It is plain text in a list: a pattern works only as one string."
     return (
-        f"{field} entry {entry!r} matches no module: not found in the base model."
+        f"{field} entry {entry!r} matches no module: not found in the base model.{as_pattern}"
         f"{did_you_mean(entry, last_parts(names))}"
     )

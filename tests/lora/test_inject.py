@@ -265,8 +265,23 @@ class Layers(nn.Module):
     ],
 )
 def test_a_filter_that_filters_nothing_is_refused(fields, message):
+    model = nn.ModuleDict({"model": Layers()})
     with pytest.raises(ll.NoMatchingPeftModuleError, match=message):
-        plan_injection(Layers(), ll.LoraConfig(target_modules=["lin"], **fields))
+        plan_injection(model, ll.LoraConfig(target_modules=["lin"], **fields))
+
+
+def test_layers_at_the_top_of_a_model_need_the_name_of_their_list():
+    fields = {"r": 2, "target_modules": ["lin"], "layers_to_transform": [1]}
+    with pytest.raises(ll.NoMatchingPeftModuleError, match=r"layers_pattern='layers'\."):
+        plan_injection(Layers(), ll.LoraConfig(**fields))
+    plan = plan_injection(Layers(), ll.LoraConfig(**fields, layers_pattern="layers"))
+    assert [target.name for target in plan.targets] == ["layers.1.lin"]
+
+
+def test_a_pattern_in_a_list_is_told_so():
+    config = ll.LoraConfig(target_modules=["head", r".*\.lin"])
+    with pytest.raises(ll.NoMatchingPeftModuleError, match="a pattern works only as one string"):
+        plan_injection(Layers(), config)
 
 
 @pytest.mark.parametrize("names", [["layers.0", "layers.0.lin"], ["lin", "layers.0"]])

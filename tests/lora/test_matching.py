@@ -51,8 +51,6 @@ KEYS = st.lists(PARTS, min_size=1, max_size=5).map(".".join)
 def test_the_same_as_peft(key, targets, excluded, layers):
     if layers is not None and key in targets:
         return  # there PEFT forgets layers_to_transform
-    if layers is not None and key.split(".")[1:2] in (["0"], ["1"]):
-        return  # a list at the top of the model: PEFT finds it only with layers_pattern
     fields = {
         "target_modules": list(targets),
         "exclude_modules": list(excluded) if excluded else None,
@@ -96,6 +94,12 @@ def test_patterns(patterns, key, expected):
         ("h.2.q", "g", None),
         ("a.layers.1.layers.0.q", r"\d+\.layers", 0),
         ("q", None, None),
+        ("h.2.q", None, None),
+        ("h.2.q", ["g", "h"], 2),
+        ("transformer.h.2.q", None, 2),
+        ("layers.11.mlp.experts.1.up", None, 1),
+        ("layers.11.mlp.experts.1.up", "layers", 11),
+        ("model.layers.3", None, None),
     ],
 )
 def test_layer_index(key, pattern, expected):

@@ -154,10 +154,17 @@ def weighted(kind: str, **fields) -> Callable[[], str]:
 
 def full_name_and_layers() -> str:
     layers = nn.ModuleList(nn.ModuleDict({"lin": nn.Linear(4, 4)}) for _ in range(2))
-    model = nn.ModuleDict({"layers": layers})
-    names = ["layers.0.lin", "layers.1.lin"]
+    model = nn.ModuleDict({"model": nn.ModuleDict({"layers": layers})})
+    names = ["model.layers.0.lin", "model.layers.1.lin"]
     config = {"target_modules": names, "layers_to_transform": [1], "r": 2}
     return f"targets {adapted(model, **config).targeted_module_names}"
+
+
+def layers_at_the_top() -> str:
+    layers = nn.ModuleList(nn.ModuleDict({"lin": nn.Linear(4, 4)}) for _ in range(2))
+    model = nn.ModuleDict({"layers": layers})
+    adapted(model, target_modules=["lin"], layers_to_transform=[1])
+    return "accepted"
 
 
 def unknown_adapter() -> str:
@@ -263,7 +270,12 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("sum of two adapters: linear", weighted("linear"), "exact (1e-7)"),
     ("sum of two adapters: cat", weighted("cat"), "exact (1e-7)"),
     ("the same with rsLoRA: cat", weighted("cat", use_rslora=True), "exact (1e-7)"),
-    ("full names with layers_to_transform=[1]", full_name_and_layers, "layers.1.lin alone"),
+    ("full names with layers_to_transform=[1]", full_name_and_layers, "model.layers.1.lin alone"),
+    (
+        "layers_to_transform=[1], the list at the model's top",
+        layers_at_the_top,
+        "an error, with the layers_pattern that mends it",
+    ),
     ("base_model.set_adapter of an unknown name", unknown_adapter, "an error, with the nearest"),
     ("merging a target whose weight is shared", shared_weight, "a warning, and merging is refused"),
     ("bias=None", silent(bias=None), "an error when the config is made"),

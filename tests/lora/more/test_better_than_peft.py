@@ -227,10 +227,10 @@ def test_a_full_name_obeys_layers_to_transform():
             super().__init__()
             self.layers = nn.ModuleList(nn.ModuleDict({"lin": nn.Linear(4, 4)}) for _ in range(3))
 
-    names = [f"layers.{i}.lin" for i in range(3)]
+    names = [f"model.layers.{i}.lin" for i in range(3)]
     config = ll.LoraConfig(r=2, target_modules=names, layers_to_transform=[1])
-    model = ll.get_peft_model(Stack(), config)
-    assert model.targeted_module_names == ["layers.1.lin"]
+    model = ll.get_peft_model(nn.ModuleDict({"model": Stack()}), config)
+    assert model.targeted_module_names == ["model.layers.1.lin"]
 
 
 def test_the_callers_config_is_left_alone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -87,10 +88,19 @@ def check_filters(config: LoraConfig, names: list[str]) -> None:
     found = (layer_index(name, config.layers_pattern) for name in names)
     there = {index for index in found if index is not None}
     if wanted - there:
+        none = "none under that layers_pattern" if config.layers_pattern else "none"
         raise NoMatchingPeftModuleError(
             f"layers_to_transform names layers {sorted(wanted - there)} that are not in the model: "
-            f"it has {sorted(there) or 'none under that layers_pattern'}."
+            f"it has {sorted(there) or none}.{_top_list(config, names)}"
         )
+
+
+def _top_list(config: LoraConfig, names: list[str]) -> str:
+    """A hint where the layers lie in a list at the top of the model, which has to be named."""
+    tops = {name.split(".")[0] for name in names if re.match(r"[^.]+\.\d+\.", name)}
+    if config.layers_pattern or not tops:
+        return ""
+    return f" Its layers lie at its top: name their list, layers_pattern={min(tops)!r}."
 
 
 def nothing_matched(config: LoraConfig, names: list[str]) -> str:
