@@ -26,6 +26,7 @@ from ..train.history import History
 from ..train.loop import evaluate, fit
 from ..train.loss import is_causal_lm
 from .masked_words import masked_batches, masked_loss, masked_rows, objective, word_ids
+from .progress import each
 from .task import as_loss
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -213,6 +214,7 @@ def bias_sweep(
     valid_blocks: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Find each arm's learning rate with `tuning_seed`, then train it with all `seeds`.
 
@@ -223,7 +225,7 @@ def bias_sweep(
     """
     task = load_task(base, batch_size, length, valid_blocks, device, getattr(torch, dtype))
     result: dict[str, Any] = {"before": task.loss(task.model), "arms": {}, "tuning": [], "runs": []}
-    for name in arms:
+    for name in each(arms, "arms", progress):
         tuning = []
         for lr in lrs:
             adapted, row = train_arm(task, name, lr * ARMS[name].faster, tuning_seed, steps)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from itertools import pairwise
 from pathlib import Path
-from statistics import mean
 
 import pytest
 import torch
 
 import lora_lessons as ll
+from lora_lessons.base.tokens import encode
 from lora_lessons.course.ledger import claims_table
 from lora_lessons.course.lesson05 import explorer, figures
-from lora_lessons.course.statistics import half_width95
 from lora_lessons.experiments import lesson05 as experiment
+from lora_lessons.experiments import target_gradients
 from lora_lessons.experiments.lesson05 import trained_parameters as trained
 from lora_lessons.lora.inject import plan_injection
 
@@ -151,7 +150,7 @@ def test_every_seed_is_drawn():
     for figure, lines in (
         (figures.one_budget(made, made), 4),
         (figures.table_5(made), 7),
-        (figures.ranges(made), 5),
+        (figures.ranges(made), 6),
     ):
         assert len(figure.axes[-1].get_yticks()) == lines
         drawn = [len(line.get_xdata()) for line in figure.axes[-1].lines]
@@ -182,38 +181,72 @@ PAGE = re.sub(
 )
 
 
-def with_interval(data, arm):
-    """An arm's mean best loss with its 95 % interval, as the page writes it."""
-    losses = figures.losses(data, arm)
-    return f"{mean(losses):.3f} ± {half_width95(losses):.3f}"
+def settled(gaps):
+    """The pairs that are settled after Holm's correction, the lower one second."""
+    return {(g.first, g.second) if g.mean > 0 else (g.second, g.first) for g in gaps if g.settled}
 
 
-def ahead(data, arm, other):
-    """How much lower an arm's loss is than another's, seed by seed."""
-    gaps = [
-        b - a for a, b in zip(figures.losses(data, arm), figures.losses(data, other), strict=True)
-    ]
-    return f"{mean(gaps):.3f} ± {half_width95(gaps):.3f}"
-
-
-def test_the_page_and_its_claims_have_the_recorded_losses():
+def test_the_page_says_which_of_the_six_pairs_are_settled():
     decoder = ll.lesson("05").recorded("05_targets").data
     smollm2 = ll.lesson("05").recorded("05_targets_smollm2").data
-    for arm in figures.COMMON:
-        assert with_interval(decoder, arm) in PAGE
-    for place, data in (("decoder", decoder), ("smollm2", smollm2)):
+    four, attention = figures.COMMON, "q, k, v, o"
+    order = {arm: place for place, arm in enumerate(four)}  # q, v is highest, all-linear lowest
+    pairs = {(a, b) for a in four for b in four if order[a] < order[b]}
+    assert settled(figures.common_gaps(decoder)) == pairs - {("MLP", "all-linear")}
+    assert "five seeds do not tell them apart. The other five differences are settled" in PAGE
+    found = settled(figures.common_gaps(smollm2))
+    assert found == {(attention, "MLP"), (attention, "all-linear")}
+    assert "Against q and v three seeds leave even that open" in PAGE
+
+
+def test_the_claims_have_the_recorded_gaps():
+    for place, name in (("decoder", "05_targets"), ("smollm2", "05_targets_smollm2")):
+        data = ll.lesson("05").recorded(name).data
+        gap = ll.paired_gap(*figures.seeds_of(data, ["q, v", "q, k, v, o"]).values())
         claims = " ".join(getattr(claim, place) for claim in claims_table("05").claims)
-        for arm in ("q, v", "q, k, v, o"):
-            assert with_interval(data, arm) in claims
-    four = "q, k, v, o"
-    for gap in (
-        ahead(decoder, four, "q, v"),
-        ahead(decoder, "o", "q, v"),
-        ahead(smollm2, "MLP", four),
-        ahead(smollm2, four, "q, v"),
-    ):
-        assert gap in PAGE
-    assert ahead(decoder, four, "q, v") in " ".join(c.decoder for c in claims_table("05").claims)
+        digits = 4 if place == "decoder" else 3
+        assert f"by {gap.mean:.{digits}f} ± {gap.half:.{digits}f}" in claims
+        assert gap.settled is (place == "decoder")
+
+
+def test_half_the_numbers_on_all_layers_beat_the_attention():
+    data = ll.lesson("05").recorded("05_targets").data
+    arms = figures.seeds_of(data, ["r = 4", "q, k, v, o"])
+    gap = ll.paired_gap(*arms.values())
+    assert gap.settled and gap.mean < 0
+    sizes = [data["arms"][arm]["parameters"] for arm in arms]
+    assert sizes[0] * 2 == data["arms"]["all-linear"]["parameters"] < 1.01 * sizes[1]
+    ranks = [data["arms"][arm]["r"] for arm in ("MLP", "q, k, v, o", "q, v")]
+    assert ranks == [13, 21, 42]
+
+
+def test_a_first_step_meets_the_share_of_the_gradient_that_the_rank_allows():
+    squares = {"a": target_gradients.Squared(3.0, 10), "b": target_gradients.Squared(1.0, 4)}
+    assert target_gradients.share(squares, ["a"]) == pytest.approx(0.75)
+    assert target_gradients.reach(squares, ["a"], 2) == pytest.approx(3 * 0.2 / 4)
+    assert target_gradients.reach(squares, ["a", "b"], 99) == pytest.approx(1.0)
+
+
+def test_the_squared_gradient_is_that_of_each_kind_of_linear_layer():
+    found = target_gradients.squared_gradients("nano", batches=2, batch_size=2, length=8)
+    model, tokenizer = ll.load_base("nano")
+    model.requires_grad_(True)
+    ids = encode(tokenizer, ll.load_text("moby_dick").train)[:32].view(4, 8)
+    model(input_ids=ids, labels=ids).loss.backward()  # equal batches: the mean of the two
+    up = [layer.mlp.up_proj.weight for layer in model.model.layers]
+    assert found["up_proj"].inputs == up[0].shape[1]
+    wanted = sum(weight.grad.square().sum().item() for weight in up)
+    assert found["up_proj"].gradient == pytest.approx(wanted, rel=1e-4)
+    assert len(found) == 7 and "lm_head" not in found
+
+
+def test_table_5_is_read_as_the_page_reads_it():
+    data = ll.lesson("05").recorded("05_targets").data
+    order = [row[0] for row in figures.table(data, list(figures.PAPER_TABLE_5))]
+    assert order[0] == "q, k, v, o" and order[-3:] == ["q, k", "q", "k"]
+    arms = figures.seeds_of(data, figures.PAPER_TABLE_5)
+    found = settled(ll.gaps_against(arms, "q, v", family="against q, v"))
+    assert {("q, v", "q, k, v, o"), ("q, v", "o")} < found
 
 
 def test_the_papers_table_6_is_read_as_the_page_reads_it():
@@ -226,24 +259,15 @@ def test_the_papers_table_6_is_read_as_the_page_reads_it():
 def test_the_page_has_the_ranks_losses_and_their_verdict():
     data = ll.lesson("05").recorded("05_ranks").data
     at = lambda choice, r: f"{choice}: r = {r}"  # noqa: E731
-    for gap in (
-        f"by {ahead(data, at('q, v', 1), at('q', 64))}, with a 37th of the numbers",
-        f"q and v gain {ahead(data, at('q, v', 64), at('q, v', 1))}",
-        f"all four {ahead(data, at('q, k, v, o', 64), at('q, k, v, o', 1))}, each",
-        f"here {ahead(data, at('q', 4), at('q', 1))}, and",
-        f"and {ahead(data, at('q', 64), at('q', 1))} up to 64",
-    ):
-        assert gap.replace("# - ", "") in PAGE
-    (one, _), *_, (most, _) = figures.rank_losses(data, "q, v")
-    assert f"from {data['before']:.3f}, the base, to {one:.3f}, where $r = 64$ brings" in PAGE
-    assert f"brings {most:.3f}." in PAGE
+    arms = figures.seeds_of(data, data["arms"])
+    first = ll.paired_gap(arms[at("q, v", 1)], arms[at("q", 64)])
+    assert first.settled and first.mean < 0 and "q and v at $r = 1$ beat q alone" in PAGE
     sizes = [data["arms"][arm]["parameters"] for arm in (at("q, v", 1), at("q", 64))]
     assert sizes == [5_376, 196_608] and round(sizes[1] / sizes[0]) == 37
-    for low, high in pairwise(figures.RANKS):
-        gain, half = map(
-            float, ahead(data, at("q, k, v, o", high), at("q, k, v, o", low)).split(" ± ")
-        )
-        assert gain > half
+    ends = [(at(choice, 64), at(choice, 1)) for choice in figures.PAPER_TABLE_6]
+    found = settled(ll.paired_gaps(arms, ends, family="r = 64 against r = 1"))
+    assert found == {(at("q, k, v, o", 1), at("q, k, v, o", 64))}
+    assert "all four gain from 1 to 64" in PAGE
     rates = {arm: about["lr"] for arm, about in data["arms"].items()}
     assert [r for r in figures.RANKS if rates[at("q", r)] == 1e-2] == [1, 2, 4]
     assert {arm for arm, lr in rates.items() if lr == 1e-3} == {
@@ -257,21 +281,22 @@ def test_the_ranks_are_drawn_with_every_choice():
     for axis in (left, right):
         assert [c.get_label() for c in axis.containers] == list(figures.PAPER_TABLE_6)
         assert all(len(c.lines[0].get_ydata()) == 5 for c in axis.containers)
-    assert right.yaxis_inverted()
+    assert not right.yaxis_inverted(), "a lower loss lies lower"
     four = right.containers[2].lines[0].get_ydata()
     assert list(four) == [loss for loss, _ in figures.rank_losses(data, "q, k, v, o")]
 
 
-def test_the_page_says_how_far_each_argument_moves_the_loss():
+def test_the_claim_says_how_far_each_argument_moves_the_loss():
     data = ll.lesson("05").recorded("05_targets").data
-    four, nine, r, alpha, dropout = (f"{figures.spread(data, name):.3f}" for name in figures.RANGES)
-    assert f"four common choices move the loss by {four}, all nine by {nine}" in PAGE
-    assert f"r from 4 to 16 by {r}, alpha by {alpha}, dropout by {dropout}" in PAGE
+    spread = {name: f"{figures.spread(data, name):.3f}" for name in figures.RANGES}
+    four, nine, r, alpha, _, dropout = spread.values()
     claims = " ".join(claim.decoder for claim in claims_table("05").claims)
-    assert (
-        f"by {four}, nine by {nine}; r 4 to 16 by {r}, alpha by {alpha}, dropout by {dropout}"
-        in (claims)
-    )
+    said = f"by {four}, nine by {nine}; r 4 to 16 by {r}, alpha by {alpha}, dropout from 0 to 0.1"
+    assert f"{said} by {dropout}" in claims
+    arms = figures.seeds_of(data, data["arms"])
+    widest = [("q, v", "all-linear"), ("r = 4", "r = 16"), ("all-linear", "alpha = 32")]
+    gaps = ll.paired_gaps(arms, [*widest, ("all-linear", "dropout = 0.1")], family="widest")
+    assert all(gap.settled for gap in gaps) and "each of the four gaps is settled" in PAGE
 
 
 def test_the_stand_ins_are_the_engines(bases):

@@ -96,6 +96,15 @@ EXERCISES = [
     MY_TARGETS,
 ]
 
+WHY = {
+    "typo": "PEFT asks only whether anything matched. An entry that matches nothing beside one "
+    "that matches is not looked at.",
+    "best_targets": "The seeds do not tell all-linear from the MLP. Why layers of the MLP help "
+    "more than those of the attention at one budget, these runs do not say.",
+    "rank_one": "Two kinds of matrices at the lowest rank do more than one kind at a high one: v "
+    "is worth more here than any rank of q.",
+}
+
 CARDS = [
     Card(
         'target_modules=["proj"]: which of q_proj, up_proj and proj get an adapter?',

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...experiments.lesson05 import RANKS
+from ...experiments.lesson05 import DECODER_ARMS, RANKS
+from ...experiments.target_gradients import Squared, reach, share
 from ..plots import PALETTE, new_figure
-from ..statistics import half_width95
+from ..statistics import Gap, by_seed, half_width95, paired_gaps
+from ..tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +31,8 @@ PAPER_TABLE_5 = {
     "q, v": (73.7, 91.3),
     "q, k, v, o": (73.7, 91.7),
 }
-"""Accuracy in percent on WikiSQL (+-0.5) and MultiNLI (+-0.1): GPT-3 175B, 18 M trained numbers
-(Hu et al. 2021, table 5)."""
+"""Accuracy in percent on WikiSQL (+-0.5) and MultiNLI (+-0.1), standard deviations over seeds:
+GPT-3 175B, 18 M trained numbers (Hu et al. 2021, table 5)."""
 
 PAPER_TABLE_6 = {
     "q": (68.8, 69.6, 70.5, 70.4, 70.0),
@@ -45,6 +48,7 @@ RANGES = {
     "r, 4 to 16": ("r = 4", "all-linear", "r = 16"),
     "alpha, 16 to 32": ("all-linear", "alpha = 32"),
     "dropout, 0.05 to 0.1": ("dropout = 0.05", "dropout = 0.1"),
+    "dropout, 0 to 0.1": ("all-linear", "dropout = 0.05", "dropout = 0.1"),
 }
 """What each argument was varied over. The all-linear arm has r = 8, alpha = 16 and no dropout."""
 
@@ -82,6 +86,66 @@ def winner(result: Run, arms: Sequence[str] = COMMON) -> str:
     return table(result, arms)[0][0]
 
 
+def arms_table(result: Run, arms: Sequence[str] | None = None, caption: str = "") -> Table:
+    """The choices as a table, lowest loss first."""
+    rows = [
+        (arm, str(result["arms"][arm].get("r", "")), f"{size:,d}", f"{loss:.3f} ± {half:.3f}")
+        for arm, size, loss, half in table(result, arms)
+    ]
+    return Table(["layers", "r", "trained numbers", "loss, mean ± 95 %"], rows, caption)
+
+
+def seeds_of(result: Run, arms: Sequence[str]) -> dict[str, dict[Any, float]]:
+    """{arm: {seed: best validation loss}}."""
+    return {arm: by_seed(result["runs"], "best", arm=arm) for arm in arms}
+
+
+def common_gaps(result: Run) -> list[Gap]:
+    """The differences between the four common choices, all six pairs as one family."""
+    pairs = list(combinations(COMMON, 2))
+    return paired_gaps(seeds_of(result, COMMON), pairs, family="the six pairs of choices")
+
+
+def against_paper(recorded: Run) -> Table:
+    """The paper's accuracies beside our losses, lowest loss first."""
+    rows = [
+        (arm, *(f"{accuracy:.1f}" for accuracy in PAPER_TABLE_5[arm]), f"{loss:.3f} ± {half:.3f}")
+        for arm, _, loss, half in table(recorded, list(PAPER_TABLE_5))
+    ]
+    head = ["layers", "paper, WikiSQL %", "paper, MultiNLI %", "here, loss ± 95 %"]
+    return Table(head, rows, "the paper's ± are standard deviations: 0.5 and 0.1")
+
+
+def gradient_table(recorded: Run, squares: Mapping[str, Squared]) -> Table:
+    """What each choice's layers hold of the squared gradient, and what a first step meets."""
+    rows = []
+    for arm, _, loss, _ in table(recorded, COMMON):
+        kinds = DECODER_ARMS[arm].targets
+        kinds = list(squares) if kinds == "all-linear" else list(kinds)
+        met = reach(squares, kinds, recorded["arms"][arm]["r"])
+        rows.append((arm, f"{share(squares, kinds):.0%}", f"{met:.1%}", f"{loss:.3f}"))
+    head = ["layers", "share of the squared gradient", "met by a first step", "loss in the end"]
+    return Table(head, rows, "decoder, before any training")
+
+
+def effects_table(effects: Sequence[Run]) -> Table:
+    """What a change of one argument does: wrapper, trained numbers, loss after a few steps."""
+    rows = [
+        (row["argument"], row["wrapper"], f"{row['trained']:,d}", f"{row['loss']:.4f}")
+        for row in effects
+    ]
+    return Table(["changed", "wrapper", "numbers that train", "loss"], rows)
+
+
+def rank_table(recorded: Run) -> Table:
+    """Loss by choice and rank."""
+    rows = [
+        (choice, *(f"{loss:.3f} ± {half:.3f}" for loss, half in rank_losses(recorded, choice)))
+        for choice in PAPER_TABLE_6
+    ]
+    return Table(["layers", *(f"r = {r}" for r in RANKS)], rows, "loss, mean ± 95 %")
+
+
 def spread(result: Run, argument: str) -> float:
     """How far one argument of RANGES moves the mean best loss, in nats per token."""
     means = [mean(losses(result, arm)) for arm in RANGES[argument]]
@@ -91,7 +155,7 @@ def spread(result: Run, argument: str) -> float:
 def one_budget(live: Run, recorded: Run | None = None) -> Figure:
     """Best validation loss of the four common choices at one budget; each seed is a dot."""
     results = {"nano, live": live} | ({"decoder, recorded": recorded} if recorded else {})
-    figure, axes = new_figure(1, len(results))
+    figure, axes = new_figure(1, len(results), about="Four choices of layers at one budget")
     for axis, (title, result) in zip(axes, results.items(), strict=True):
         _arms(axis, result, COMMON)
         axis.set_title(f"{title}\n{_budget(result)} trained numbers each")
@@ -107,32 +171,31 @@ def _arms(axis: Axes, result: Run, arms: Sequence[str]) -> None:
     """One line of the picture for each arm: the seeds, their mean and its 95 % interval."""
     for row, arm in enumerate(arms):
         seeds = losses(result, arm)
-        axis.plot(seeds, [row] * len(seeds), "o", color=PALETTE[1], markersize=4)
-        axis.errorbar(
-            mean(seeds), row, xerr=half_width95(seeds), fmt="D", color=PALETTE[0], capsize=5
-        )
+        axis.plot(seeds, [row - 0.18] * len(seeds), "o", color=PALETTE[1], markersize=4)
+        half = half_width95(seeds)
+        axis.errorbar(mean(seeds), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5)
     axis.set_yticks(range(len(arms)), arms)
     axis.margins(y=0.12)
     axis.invert_yaxis()
     axis.set_xlabel(
-        "best validation loss (nats per token)\ndots: seeds; bar: 95 % interval of the mean"
+        "best validation loss (nats per token), left is better\n"
+        "dots: seeds; diamond and bar: mean and its 95 % interval"
     )
 
 
 def table_5(recorded: Run) -> Figure:
-    """The paper's accuracies beside our losses for the same seven choices; right is better."""
-    figure, axes = new_figure(1, 2)
+    """The paper's accuracies beside our losses for the same seven choices."""
+    figure, axes = new_figure(1, 2, about="Seven choices of attention matrices")
     arms = list(PAPER_TABLE_5)
     accuracy = [wikisql for wikisql, _ in PAPER_TABLE_5.values()]
     axes[0].errorbar(accuracy, range(len(arms)), xerr=0.5, fmt="s", color=PALETTE[2], capsize=5)
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].margins(y=0.12)
     axes[0].invert_yaxis()
-    axes[0].set_xlabel("accuracy on WikiSQL (%)\nbar: the paper's +-0.5 %")
+    axes[0].set_xlabel("accuracy on WikiSQL (%), right is better\nbar: a standard deviation, 0.5 %")
     axes[0].set_title("the paper: GPT-3 175B")
     _arms(axes[1], recorded, arms)
-    axes[1].invert_xaxis()
-    axes[1].set_title("here: decoder 5.5 M, loss falls to the right")
+    axes[1].set_title("here: decoder 5.5 M")
     return figure
 
 
@@ -143,8 +206,8 @@ def rank_losses(recorded: Run, choice: str) -> list[tuple[float, float]]:
 
 
 def table_6(recorded: Run) -> Figure:
-    """Rank by rank: the paper's accuracies beside our losses for the same choices; up is better."""
-    figure, axes = new_figure(1, 2)
+    """Rank by rank: the paper's accuracies beside our losses for the same choices."""
+    figure, axes = new_figure(1, 2, about="Three choices of attention matrices, rank by rank")
     places = range(len(RANKS))
     for number, (choice, accuracy) in enumerate(PAPER_TABLE_6.items()):
         look = {"color": PALETTE[number], "marker": "osD"[number], "capsize": 4, "label": choice}
@@ -154,26 +217,28 @@ def table_6(recorded: Run) -> Figure:
     for axis in axes:
         axis.set_xticks(places, [str(r) for r in RANKS])
         axis.set_xlabel("rank r")
-        axis.legend()
-    axes[0].set_ylabel("accuracy on WikiSQL (%)\nbar: the paper's +-0.5 %")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axes[0].set_ylabel("accuracy on WikiSQL (%), up is better\nbar: a standard deviation, 0.5 %")
     axes[0].set_title("the paper: GPT-3 175B")
-    axes[1].set_ylabel("best validation loss (nats per token)\nbar: 95 % interval of the mean")
-    axes[1].invert_yaxis()
-    axes[1].set_title("here: decoder 5.5 M, loss falls upwards")
+    axes[1].set_ylabel("loss (nats per token), down is better\nbar: 95 % interval of the mean")
+    axes[1].set_title("here: decoder 5.5 M")
     return figure
 
 
 def ranges(recorded: Run) -> Figure:
     """How far the loss moves with each argument, each point at its own learning rate."""
-    figure, (axis,) = new_figure()
-    figure.set_size_inches(8.0, 4.0)
+    figure, (axis,) = new_figure(about="How far each argument moves the loss, end to end")
+    figure.set_size_inches(8.8, 4.6)
     for row, (argument, arms) in enumerate(RANGES.items()):
-        means = [mean(losses(recorded, arm)) for arm in arms]
-        axis.plot([min(means), max(means)], [row, row], "-", color=PALETTE[0], linewidth=2)
-        axis.plot(means, [row] * len(means), "o", color=PALETTE[0])
-        axis.text(max(means), row, f"   {spread(recorded, argument):.3f}", va="center")
+        means = {arm: mean(losses(recorded, arm)) for arm in arms}
+        places = sorted(means.values())
+        axis.plot(places, [row] * len(places), "o-", color=PALETTE[0], linewidth=2, label=argument)
+        low, high = min(means, key=means.get), max(means, key=means.get)
+        axis.annotate(f"{low} ", (places[0], row), ha="right", va="center", fontsize=9)
+        told = f"  {high}: {spread(recorded, argument):.3f} more"
+        axis.annotate(told, (places[-1], row), va="center", fontsize=9)
     axis.set_yticks(range(len(RANGES)), list(RANGES))
-    axis.margins(x=0.15, y=0.12)
+    axis.margins(x=0.3, y=0.12)
     axis.invert_yaxis()
-    axis.set_xlabel("mean best validation loss (nats per token); the number is the range")
+    axis.set_xlabel("mean best validation loss (nats per token), left is better")
     return figure

@@ -1,4 +1,4 @@
-"""The checks of lesson 06's first two exercises: which biases train in a mode, and how many numbers.
+"""The checks of lesson 06's first two exercises: which biases train, and how many numbers.
 
 The models here are toys whose names and sizes are made to part the right answers from the wrong.
 """
@@ -111,8 +111,8 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
         )
     if masks := sorted(name for name in found - known if name.endswith(".mask.bias")):
         raise Wrong(
-            f'"{mode}": {masks[0]!r} is a buffer, as GPT-2\'s mask is, and no parameter: begin with '
-            "the names of the model's parameters."
+            f'"{mode}": {masks[0]!r} is a buffer, as GPT-2\'s mask is, and no parameter: begin '
+            "with the names of the model's parameters."
         )
     if unknown := sorted(found - known):
         raise Wrong(
@@ -123,8 +123,8 @@ def _same_names(found: set[str], expected: dict[str, set[str]], mode: str, known
         raise Wrong(f'"{mode}": {others[0]!r} is no bias: only the last word of a name counts.')
     if right - found == {"bias"}:
         raise Wrong(
-            f'"{mode}": the model has a parameter of its own called \'bias\', without a dot. The last '
-            "word of its name is `bias` too."
+            f"\"{mode}\": the model has a parameter of its own called 'bias', without a dot. The "
+            "last word of its name is `bias` too."
         )
     if mode == "all" and found == expected["lora_only"]:
         raise Wrong('"all" means every bias of the model, not only those of the wrapped layers.')

@@ -45,8 +45,8 @@ def _four(result: Any, width: int) -> list[Tensor]:
             raise Wrong(f"The new bias of {name} must be a tensor of shape ({width},).")
     if others := [bias.dtype for bias in result if bias.dtype != torch.float64]:
         raise Wrong(
-            f"The biases given are torch.float64, and a new one is {others[0]}: torch.zeros_like(b) "
-            "takes the dtype of b."
+            f"The biases given are torch.float64, and a new one is {others[0]}: "
+            "torch.zeros_like(b) takes the dtype of b."
         )
     return [bias.detach().double() for bias in result]
 
@@ -61,7 +61,7 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
         mistakes={
             "k's bias does not move into q's: it adds the same to all scores of a row, so that the "
             "softmax cancels it.": b_q + b_k,
-            "k's bias does not move into q's, with a minus sign neither: the softmax cancels it.": (
+            "k's bias does not move into q's, nor with a minus sign: the softmax cancels it.": (
                 b_q - b_k
             ),
         },

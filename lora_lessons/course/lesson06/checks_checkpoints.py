@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..checks.core import Wrong, expect
 
+
 class _Calls(list[int]):
     """The numbers of the blocks that ran, in order; `asked`: an input required a gradient."""
 

@@ -76,9 +76,7 @@ def _right_names(found: set[str], now: set[str], right: set[str], frozen: str) -
         )
 
 
-def _right_values(
-    result: dict[str, Tensor], now: dict[str, nn.Parameter], right: set[str]
-) -> None:
+def _right_values(result: dict[str, Tensor], now: dict[str, nn.Parameter], right: set[str]) -> None:
     for name in sorted(right):
         value, parameter = result[name], now[name]
         if value.grad_fn is not None:

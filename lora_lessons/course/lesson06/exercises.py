@@ -113,6 +113,17 @@ EXERCISES = [
     MY_FILE,
 ]
 
+WHY = {
+    "no_gradient": "The key's bias adds the same number to every score of a row, and the softmax "
+    "cancels it.",
+    "checkpointed": "Under \"all\" the bias of the embedding's norm trains, so the first block's "
+    "input requires a gradient. In the other modes nothing before the blocks trains.",
+    "best_mode": "As many numbers in a wider rank do about as much as in the biases: five seeds do "
+    "not tell the two apart.",
+    "disable": "disable_adapter() switches the branch B A off. The biases were trained in place, "
+    "in the base's own layers, and PEFT keeps no copy of the old ones.",
+}
+
 CARDS = [
     Card(
         'What do bias="none", "lora_only" and "all" train?',
@@ -131,8 +142,8 @@ CARDS = [
     ),
     Card(
         "The biases were trained. What must be in the adapter's file?",
-        "The factors and exactly the biases that trained. Only the factors would load without an "
-        "error and compute something else.",
+        "The factors and exactly the biases that trained. A file of the factors alone is refused "
+        "here; with strict=False, and in PEFT, it loads and another model comes out.",
     ),
     Card(
         'After training with bias="all", does disable_adapter() give back the base?',

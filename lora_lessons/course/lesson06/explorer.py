@@ -216,7 +216,8 @@ def draw_attention(of: str, size: float, positions: str) -> Figure:
     axes[2].set_ylim(0, max(4.0, float(change.max())))
     axes[2].set_xlabel("query")
     axes[2].set_ylabel("distance")
-    axes[2].set_title("how far the output moves")
+    still = float(change.max()) < 1e-9
+    axes[2].set_title("how far the output moves" + (":\n0 everywhere" if still else ""))
     return figure
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from ..drawing import FROZEN, PLAIN, TRAINS, Drawing
 from ..plots import PALETTE, new_figure
-from ..statistics import half_width95
+from ..statistics import by_seed, half_width95
+from ..tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +27,9 @@ SHORT = {
     "intermediate.dense": "MLP in",
     "output.dense": "MLP out",
     "output.LayerNorm": "MLP norm",
-    "cls.predictions": "head, words",
-    "cls.predictions.transform.dense": "head, dense",
-    "cls.predictions.transform.LayerNorm": "head, norm",
+    "cls.predictions": "output, one a word",
+    "cls.predictions.transform.dense": "head's dense layer",
+    "cls.predictions.transform.LayerNorm": "head's norm",
     "self_attn.q_proj": "q",
     "self_attn.k_proj": "k",
     "self_attn.v_proj": "v",
@@ -47,16 +49,19 @@ def bias_numbers(
 
 def gradients(by_model: Mapping[str, Mapping[str, float]]) -> Figure:
     """Root mean square of the gradient of each kind of bias, one panel a model, on a log scale."""
-    figure, axes = new_figure(1, len(by_model))
+    figure, axes = new_figure(1, len(by_model), about="How large each kind of bias's gradient is")
     figure.set_size_inches(10.4, 4.6)
     for axis, (title, sizes) in zip(axes, by_model.items(), strict=True):
-        colours = [PALETTE[1 if name in KEYS else 0] for name in sizes]
-        axis.barh(range(len(sizes)), list(sizes.values()), left=1e-24, color=colours)
+        for label, marker, colour, keys in (("key", "D", 1, True), ("others", "o", 0, False)):
+            rows = [row for row, name in enumerate(sizes) if (name in KEYS) is keys]
+            values = [list(sizes.values())[row] for row in rows]
+            axis.plot(values, rows, marker, color=PALETTE[colour], label=label)
         axis.set_xscale("log")
         axis.set_xlim(1e-24, 10)
         _names(axis, sizes)
         axis.set_xlabel("root mean square of the gradient (float64)")
         axis.set_title(title)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -92,11 +97,26 @@ def table(result: Run) -> list[tuple[str, int, int, float, float, float]]:
     ]
 
 
-def print_table(result: Run) -> None:
-    """The table, one line for each arm."""
-    print(f"{'':14s} {'trained':>8s} {'biases':>8s} {'rate':>7s} {'loss':>8s}")
-    for arm, trained, biases, lr, loss, half in table(result):
-        print(f"{arm:14s} {trained:8,d} {biases:8,d} {lr:7g} {loss:8.3f} +- {half:.3f}")
+def arms_table(result: Run, title: str = "") -> Table:
+    """The arms: what trains, the rate that was chosen, the loss, and its fall from the base."""
+    rows = [
+        (
+            arm,
+            f"{trained:,d}",
+            f"{biases:,d}",
+            f"{lr:g}",
+            f"{loss:.3f} ± {half:.3f}",
+            f"{result['before'] - loss:.3f}",
+        )
+        for arm, trained, biases, lr, loss, half in table(result)
+    ]
+    head = ["arm", "trained", "of them biases", "rate", "loss, mean ± 95 %", "below the base"]
+    return Table(head, rows, f"{title}, base {result['before']:.3f}".lstrip(", "))
+
+
+def seeds_of(result: Run) -> dict[str, dict[Any, float]]:
+    """{arm: {seed: best validation loss}}."""
+    return {arm: by_seed(result["runs"], "best", arm=arm) for arm in result["arms"]}
 
 
 def pairs(result: Run, arm: str, other: str) -> list[float]:
@@ -111,40 +131,17 @@ def against(result: Run, arm: str, other: str) -> tuple[float, float]:
     return mean(gaps), half_width95(gaps)
 
 
-def print_gaps(result: Run, other: str = "none") -> None:
-    """Each arm's loss less that of `other`, seed by seed."""
-    for arm in result["arms"]:
-        if arm != other:
-            gap, half = against(result, arm, other)
-            print(f"{arm} against {other}: {gap:+.4f} +- {half:.4f}")
-
-
-def winner(result: Run, arms: Sequence[str] = MODES) -> str:
-    """The arm with the lowest mean best loss, and the arms that its seeds cannot tell from it."""
-    first = min(arms, key=lambda arm: mean(losses(result, arm)))
-    gaps = {arm: against(result, arm, first) for arm in arms if arm != first}
-    tied = [f'"{arm}"' for arm, (gap, half) in gaps.items() if gap < half]
-    seeds = len(losses(result, first))
-    return f"{first} ({seeds} seeds cannot tell it from {' or '.join(tied)})" if tied else first
-
-
-def modes(results: Mapping[str, Run]) -> Figure:
-    """Best validation loss of each arm, one panel a model: the seeds, their mean and interval."""
-    figure, axes = new_figure(1, len(results))
+def gaps(results: Mapping[str, Run], other: str = "none", apart: str = "biases alone") -> Figure:
+    """Each arm's loss less that of `other`, seed by seed; `apart` is left to the table."""
+    figure, axes = new_figure(1, len(results), about=f'Each arm against "{other}", seed by seed')
     for axis, (title, result) in zip(axes, results.items(), strict=True):
-        _rows(axis, {arm: losses(result, arm) for arm in result["arms"]})
-        axis.set_xlabel("best validation loss (nats per token)\ndots: seeds; bar: 95 % interval")
-        axis.set_title(f"{title}\nbase {result['before']:.3f}")
-    return figure
-
-
-def gaps(results: Mapping[str, Run], other: str = "none") -> Figure:
-    """Each arm's loss less that of `other`, seed by seed: left of the line is better."""
-    figure, axes = new_figure(1, len(results))
-    for axis, (title, result) in zip(axes, results.items(), strict=True):
-        _rows(axis, {arm: pairs(result, arm, other) for arm in result["arms"] if arm != other})
+        arms = [arm for arm in result["arms"] if arm not in (other, apart)]
+        _rows(axis, {arm: pairs(result, arm, other) for arm in arms})
         axis.axvline(0, color=PALETTE[-1], linestyle="--")
-        axis.set_xlabel(f'loss less that of "{other}", same seed\nbar: 95 % interval of the mean')
+        axis.set_xlabel(
+            f'loss less that of "{other}", left is better\n'
+            "dots: seeds; diamond and bar: mean and its 95 % interval"
+        )
         axis.set_title(title)
     return figure
 
@@ -152,7 +149,7 @@ def gaps(results: Mapping[str, Run], other: str = "none") -> Figure:
 def _rows(axis: Axes, values: Mapping[str, Sequence[float]]) -> None:
     """One line of the picture for each arm: the seeds, their mean and its 95 % interval."""
     for row, seeds in enumerate(values.values()):
-        axis.plot(seeds, [row] * len(seeds), "o", color=PALETTE[1], markersize=4)
+        axis.plot(seeds, [row - 0.16] * len(seeds), "o", color=PALETTE[1], markersize=4)
         axis.errorbar(
             mean(seeds), row, xerr=half_width95(seeds), fmt="D", color=PALETTE[0], capsize=5
         )
@@ -164,7 +161,8 @@ def _rows(axis: Axes, values: Mapping[str, Sequence[float]]) -> None:
 
 def kinds(result: Run) -> Figure:
     """What each kind of bias did in a run with "all": how far it moved, and what it was worth."""
-    figure, axes = new_figure(1, 2)
+    about = 'What each kind of bias did in a run with "all"'
+    figure, axes = new_figure(1, 2, about=about)
     figure.set_size_inches(10.4, 4.6)
     by_kind = result["kinds"]
     for axis, key, title in (
@@ -173,16 +171,49 @@ def kinds(result: Run) -> Figure:
     ):
         values = [about[key] for about in by_kind.values()]
         colours = [PALETTE[1 if name in KEYS else 0] for name in by_kind]
-        axis.barh(range(len(values)), values, color=colours)
+        hatches = ["//" if name in KEYS else "" for name in by_kind]
+        axis.barh(range(len(values)), values, color=colours, hatch=hatches)
         _names(axis, by_kind)
         axis.locator_params(axis="x", nbins=5)
         axis.set_title(title)
-    axes[1].set_xlabel("nats per token")
+    axes[0].set_xlabel("mean change of an entry (hatched: the key's)")
+    axes[1].set_xlabel("nats per token; right of 0: it helps")
     return figure
 
 
-def print_kinds(result: Run) -> None:
-    """The same as numbers."""
-    print(f"{'':18s} {'moved':>9s} {'worth':>9s}")
-    for name, about in result["kinds"].items():
-        print(f"{short(name):18s} {about['moved']:9.5f} {about['worth']:+9.4f}")
+def kinds_table(result: Run, title: str = "") -> Table:
+    """The same as a table."""
+    rows = [
+        (short(name), f"{about['moved']:.5f}", f"{about['worth']:+.4f}")
+        for name, about in result["kinds"].items()
+    ]
+    return Table(["bias of the", "moved", "worth"], rows, title)
+
+
+def owners() -> Drawing:
+    """Where the numbers of a layer with LoRA and a trained bias lie, and who owns them."""
+    drawing = Drawing(
+        "A layer with LoRA whose bias trains",
+        "The layer computes W x plus b plus s B A x. W is the base's and frozen. b stands in the "
+        "base's layer, but its values are the adapter's while the adapter is on. A and B are the "
+        "adapter's. A copy of the base's own b is kept aside; switching the adapter off copies it "
+        "back into b, which PEFT does not do. The adapter's file holds A, B and the trained b.",
+        800,
+        330,
+    )
+    W = drawing.box(20, 60, 120, 70, ["W"], FROZEN)
+    b = drawing.box(190, 60, 150, 70, ["b", "in the base's layer"], TRAINS)
+    A = drawing.box(390, 60, 120, 70, ["A"], TRAINS)
+    B = drawing.box(560, 60, 120, 70, ["B"], TRAINS)
+    kept = drawing.box(190, 220, 150, 70, ["the base's own b", "kept aside"], PLAIN)
+    file = drawing.box(440, 220, 190, 70, ["the adapter's file", "A, B, the trained b"], PLAIN)
+    drawing.label(W.middle[0], 40, "the base's", bold=True)
+    drawing.label(b.middle[0], 40, "whose?", bold=True)
+    drawing.label((A.middle[0] + B.middle[0]) / 2, 40, "the adapter's", bold=True)
+    drawing.arrow(kept.top, b.bottom)
+    drawing.label(95, 180, "switched off: copied back")
+    for part, to in ((b, 470), (A, 520), (B, 600)):
+        below = part.bottom if part is not b else (b.right[0] - 20, b.bottom[1])
+        drawing.arrow(below, (below[0], 185), (to, 185), (to, file.top[1]))
+    drawing.legend(20, 318)
+    return drawing
