@@ -103,7 +103,7 @@ def draw(model: str, targets: str, exclude: str, blocks: str, r: int) -> Figure:
     kinds, places = grid(model)
     found = match(model, targets, exclude, blocks, r)
     figure, (axis,) = new_figure()
-    figure.set_size_inches(8.4, 1.6 + 0.27 * len(kinds))
+    figure.set_size_inches(8.4, 1.6 + min(0.27 * len(kinds), 4.4))  # it fits on a screen
     for matched, marker, colour, label in (
         (False, "o", PALETTE[-1], "left as it is"),
         (True, "s", PALETTE[0], "gets an adapter"),

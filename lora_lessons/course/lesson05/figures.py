@@ -179,7 +179,7 @@ def _arms(axis: Axes, result: Run, arms: Sequence[str]) -> None:
     axis.invert_yaxis()
     axis.set_xlabel(
         "best validation loss (nats per token), left is better\n"
-        "dots: seeds; diamond and bar: mean and its 95 % interval"
+        "dots: seeds; bar: 95 % interval of the mean"
     )
 
 

@@ -111,8 +111,10 @@ def draw_map(model: str, layers: str, mode: str, r: int) -> Figure:
     """One mark for each layer: has it a bias, does that train, and has the layer LoRA?"""
     found = bias_map(model, layers, mode, r)
     figure, (axis,) = new_figure()
-    figure.set_size_inches(8.4, 1.9 + 0.25 * len(found.kinds))
-    _marks(axis, found, list(found.wrapped & set(found.places)), "s", "none", 15, "has LoRA", 2)
+    figure.set_size_inches(8.4, 1.9 + min(0.25 * len(found.kinds), 4.2))  # it fits on a screen
+    around = 15 if len(found.kinds) < 18 else 11
+    with_lora = list(found.wrapped & set(found.places))
+    _marks(axis, found, with_lora, "s", "none", around, "has LoRA", 2)
     for state, marker, fill, colour in (
         (NO_BIAS, ".", "full", -1),
         (FROZEN, "o", "none", 0),

@@ -140,7 +140,7 @@ def gaps(results: Mapping[str, Run], other: str = "none", apart: str = "biases a
         axis.axvline(0, color=PALETTE[-1], linestyle="--")
         axis.set_xlabel(
             f'loss less that of "{other}", left is better\n'
-            "dots: seeds; diamond and bar: mean and its 95 % interval"
+            "dots: seeds; bar: 95 % interval of the mean"
         )
         axis.set_title(title)
     return figure
@@ -198,8 +198,8 @@ def owners() -> Drawing:
         "base's layer, but its values are the adapter's while the adapter is on. A and B are the "
         "adapter's. A copy of the base's own b is kept aside; switching the adapter off copies it "
         "back into b, which PEFT does not do. The adapter's file holds A, B and the trained b.",
-        800,
-        330,
+        720,
+        350,
     )
     W = drawing.box(20, 60, 120, 70, ["W"], FROZEN)
     b = drawing.box(190, 60, 150, 70, ["b", "in the base's layer"], TRAINS)
@@ -211,9 +211,9 @@ def owners() -> Drawing:
     drawing.label(b.middle[0], 40, "whose?", bold=True)
     drawing.label((A.middle[0] + B.middle[0]) / 2, 40, "the adapter's", bold=True)
     drawing.arrow(kept.top, b.bottom)
-    drawing.label(95, 180, "switched off: copied back")
-    for part, to in ((b, 470), (A, 520), (B, 600)):
+    drawing.label(170, 180, "switched off: copied back")
+    for part, to, turn in ((b, 470, 203), (A, 520, 180), (B, 600, 180)):
         below = part.bottom if part is not b else (b.right[0] - 20, b.bottom[1])
-        drawing.arrow(below, (below[0], 185), (to, 185), (to, file.top[1]))
-    drawing.legend(20, 318)
+        drawing.arrow(below, (below[0], turn), (to, turn), (to, file.top[1]))
+    drawing.legend(20, 320)
     return drawing
