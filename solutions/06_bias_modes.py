@@ -617,7 +617,7 @@ print("with checkpoints and without, each B gets the same gradient, in all three
 # Each arm chooses its learning rate with one seed, among three in the recorded runs and two in the live ones; those
 # of the biases alone are three times as high. The losses that are compared come from other seeds. A seed gives every
 # arm the same batches, so two arms can be compared seed by seed, which takes away the noise that they share. Predict
-# the recorded encoder of 5.9 M parameters:
+# the larger, recorded encoder:
 
 # %% tags=["nbval-ignore-output"]
 lesson.predict(

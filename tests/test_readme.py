@@ -126,6 +126,14 @@ def test_predictions_and_every_written_answer_have_a_rubric(root):
             assert len(samples) >= 3, heading  # what earns nothing, a part, and all
 
 
+def _minutes(text):
+    """(all, core path) as a lesson's first cell says them."""
+    if said := re.search(r"(\d+) minutes for the core path; .* takes (\d+) more", text):
+        return int(said[1]) + int(said[2]), int(said[1])
+    every = re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1]
+    return int(every), int(re.search(r"\*\*core path\*\* takes (\d+)", text)[1])
+
+
 def test_the_syllabus_says_the_minutes_that_the_lessons_say(root):
     """Of each lesson that a week names: its core path, and what is left beyond it."""
     plan = (root / "docs" / "teaching" / "syllabus.md").read_text("utf-8")
@@ -133,8 +141,7 @@ def test_the_syllabus_says_the_minutes_that_the_lessons_say(root):
         number, text = path.name[:2], path.read_text("utf-8")
         if f"{number} core" not in plan and f"{number}, all" not in plan:
             continue
-        every = int(re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1])
-        core = int(re.search(r"\*\*core path\*\* takes (\d+)", text)[1])
+        every, core = _minutes(text)
         said = set(re.findall(rf"{number} (core|rest)[a-z ]*\((\d+) min\)", plan))
         assert said <= {("core", f"{core}"), ("rest", f"{every - core}")}, number
         assert said or f"{number}, all ({every} min)" in plan
