@@ -4,6 +4,8 @@ lora-lessons lab        copy the notebooks into a folder of your own and open Ju
 lora-lessons doctor     say what is missing on this machine and how to get it
 lora-lessons progress   say which exercises you solved
 lora-lessons models     list the base models, or add a larger public one
+lora-lessons review     ask the review cards that are due today
+lora-lessons capstone   put your mini-LoRA of lesson 15, a file, to its tests
 
 For teachers, in the folder that `make release` made (see docs/teaching.md):
 
@@ -61,6 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     action = actions.add_parser("add", help="get a larger public model")
     action.add_argument("name", help="smollm2 or minilm")
     action.set_defaults(run=run_models_add)
+
+    verb = verbs.add_parser("review", help="ask the review cards that are due today")
+    _add_folder(verb)
+    verb.add_argument("lessons", nargs="*", help="01 02 ...: of these lessons only")
+    verb.add_argument("--most", type=int, default=20, help="cards at a sitting (20)")
+    verb.set_defaults(run=run_review)
+
+    verb = verbs.add_parser("capstone", help="put your mini-LoRA of lesson 15 to its tests")
+    verb.add_argument("file", type=Path, help="your file, at most 120 lines")
+    verb.add_argument("--seed", type=int, default=0, help="other shapes and numbers")
+    verb.set_defaults(run=run_capstone)
+
     verbs_of_teachers.add_to(verbs)
     return parser
 
@@ -117,6 +131,20 @@ def run_progress(options: argparse.Namespace) -> int:
         for title in left:
             print(f"    left: {title}")
     return 0
+
+
+def run_review(options: argparse.Namespace) -> int:
+    """Ask the review cards that are due in the learner's folder."""
+    from lora_lessons.app import review
+
+    return review.run_review(options)
+
+
+def run_capstone(options: argparse.Namespace) -> int:
+    """Put a file to the blank-file test of lesson 15."""
+    from lora_lessons.app import capstone
+
+    return capstone.run_capstone(options)
 
 
 def run_models_list(_: argparse.Namespace) -> int:

@@ -197,6 +197,13 @@ class Lesson:
         """The review cards: a question each, its answer folded."""
         return Deck(self._module.CARDS)
 
+    def review(self) -> Any:
+        """Spaced review of all lessons' cards: those that are due today, one after the other."""
+        from .review import Review, all_cards
+        from .review_panel import ReviewPanel
+
+        return ReviewPanel(Review(all_cards(lesson_numbers())))
+
     def summary(self) -> progress.Summary:
         """How far this kernel got: one line an exercise, and "k of n exercises solved"."""
         outcomes = {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -220,3 +223,34 @@ def leak(
             }
         )
     return {"words": len(examples), "runs": rows}
+
+
+def read_by_peft(
+    train: Sequence[Word], asked: Sequence[Word], arm: str = "LoRA, r = 4", steps: int = 20
+) -> dict[str, float]:
+    """Train an adapter, save it, and let PEFT read it onto a new base, head and pooler included.
+
+    Returns the share of the words asked that get the same class, the largest difference between
+    the two models' logits, and the bytes of the file.
+    """
+    import peft
+
+    model, tokenizer = stress_model(arm, seed=0)
+    rows = stress.encode(tokenizer, train)
+    fit(
+        model, RowBatches(rows, min(32, len(train)), 0), steps=steps, lr=3e-3, seed=0,
+        loss_fn=model_loss, progress=False,
+    )  # fmt: skip
+    words = stress.encode(tokenizer, asked)
+    inputs = {name: words[name] for name in ("input_ids", "attention_mask")}
+    base, _ = stress_model(Arm(full=True), seed=1)  # another head: the file's must replace it
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        size = (Path(folder) / "adapter_model.safetensors").stat().st_size
+        with warnings.catch_warnings():  # PEFT asks transformers by a name that goes
+            warnings.simplefilter("ignore", FutureWarning)
+            theirs = peft.PeftModel.from_pretrained(base, folder)
+        with torch.no_grad():
+            mine, other = (one.eval()(**inputs).logits for one in (model, theirs))
+    same = (mine.argmax(-1) == other.argmax(-1)).double().mean().item()
+    return {"same": same, "apart": (mine - other).abs().max().item(), "bytes": size}

@@ -71,3 +71,9 @@ def test_the_leak_is_in_the_random_split_alone():
     random, by_stem = found["runs"]
     assert random["split"] == "at random" and random["kin"] > 0.8
     assert by_stem["kin"] == 0.0
+
+
+def test_peft_reads_the_adapter_with_its_head():
+    words = experiment.stress.some_families(20)
+    found = experiment.read_by_peft(words[:40], words[40:60], steps=3)
+    assert found["same"] == 1.0 and found["apart"] < 1e-5 and found["bytes"] > 50_000

@@ -169,17 +169,22 @@ def by_majority(train: Sequence[Word], asked: Sequence[Word]) -> list[int]:
     return [commonest([word.kind for word in train])] * len(asked)
 
 
+def endings(text: str, longest: int) -> list[str]:
+    """The endings of a word from `longest` letters, or from all of fewer, down to none."""
+    return [text[len(text) - length :] for length in range(min(longest, len(text)), -1, -1)]
+
+
 def by_ending(train: Sequence[Word], asked: Sequence[Word], longest: int = 4) -> list[int]:
     """The commonest class of the training words with the longest ending known, up to 4 letters."""
     seen: dict[str, list[int]] = defaultdict(list)
     for word in train:
-        for length in range(longest + 1):
-            seen[word.text[len(word.text) - length :]].append(word.kind)
+        for ending in endings(word.text, longest):
+            seen[ending].append(word.kind)
     rule: Mapping[str, int] = {ending: commonest(kinds) for ending, kinds in seen.items()}
     guesses = []
     for word in asked:
-        endings = (word.text[len(word.text) - length :] for length in range(longest, -1, -1))
-        guesses.append(next(rule[ending] for ending in endings if ending in rule))
+        known = (ending for ending in endings(word.text, longest) if ending in rule)
+        guesses.append(rule[next(known)])
     return guesses
 
 

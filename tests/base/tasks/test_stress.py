@@ -98,6 +98,12 @@ def test_the_ending_rule_takes_the_longest_ending_that_is_known():
     assert stress.by_majority(train, asked) == [1, 1, 1, 1]
 
 
+def test_a_short_word_has_no_ending_longer_than_itself():
+    assert stress.endings("cat", 4) == ["cat", "at", "t", ""]
+    train = [word("bacb", 0), word("xxb", 1), word("yyb", 1), word("zzb", 1)]
+    assert stress.by_ending(train, [word("acb", 0)]) == [0]
+
+
 def test_of_two_equally_common_classes_the_first_is_taken():
     assert stress.commonest([2, 1, 2, 1]) == 1
 
