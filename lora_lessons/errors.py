@@ -53,9 +53,9 @@ def nearest_and_known(name: str, choices: Iterable[str]) -> str:
     return f"{hint} (known: {', '.join(choices)})"
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
+def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence with the choice nearest to `name`, or nothing where none is near."""
-    near = nearest(name, choices)
+    near = nearest(name, choices, cutoff)
     return f" Did you mean {near!r}?" if near else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,19 @@ from .errors import AdapterFileError, nearest
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
+
+PASSED_OVER = ("max_shard_size", "save_function", "save_peft_format", "use_safetensors")
+# PEFT's arguments that this library has not, and what there is in their stead
+NOT_SUPPORTED = dict.fromkeys(
+    ("device_map", "max_memory", "offload_folder", "offload_dir", "offload_index"),
+    "an adapter's tensors go where their layer is; give it to the base model's from_pretrained",
+) | {
+    "ephemeral_gpu_offload": "DoRA's norms are computed where the weights are",
+    "adapters": "it is for X-LoRA, and LoRA is the only method here",
+    "use_auth_token": "the hub's client calls it token",
+    "push_to_hub": "save first, and then call push_to_hub",
+    "runtime_config": "no option of a run is kept in a config",
+}
 
 
 def write_whole(contents: Mapping[Path, bytes | Callable[[Path], object]]) -> None:
@@ -75,17 +88,22 @@ def _is_place(model_id: str | Path) -> bool:
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
 
 
-def refuse_misspelt(given: Iterable[str], function: Callable[..., Any]) -> None:
-    """Raise TypeError for a name that is nearly one of the function's arguments.
+def refuse_misspelt(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise TypeError for a name that is none of the function's arguments: it would do nothing.
 
-    Other unknown names are passed over, as in PEFT: callers such as transformers give their own.
+    Names that ask for nothing are passed over: those whose value is None or False, and those that
+    transformers hands to every `save_pretrained`.
     """
     known = [*inspect.signature(function).parameters, *HUB_ARGUMENTS]
-    for name in given:
-        near = nearest(name, known, cutoff=0.8)
-        if near and name not in known:
-            called = function.__name__
+    for name, value in given.items():
+        if name in known or name in PASSED_OVER:
+            continue
+        near, called = nearest(name, known, cutoff=0.8), function.__name__
+        if near and name not in NOT_SUPPORTED:
             raise TypeError(f"{called}() has no argument {name!r}. Did you mean {near!r}?")
+        if value is not None and value is not False:
+            reason = NOT_SUPPORTED.get(name, "it would do nothing here")
+            raise TypeError(f"{called}() does not take {name!r}: {reason}")
 
 
 def split_hub_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError, PeftWarning
 from ..storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
+from .plugs import METHODS, initialisation
 from .validation import OtherFields, as_names, as_set, check_config, member, names_misspelt_fields
 
 PEFT_VERSION = "0.21.2"  # the PEFT release whose file format is written and read
@@ -90,6 +91,14 @@ class PeftConfig:
         if not isinstance(values, dict):
             raise ConfigError(f"{path_json_file} must hold one json object")
         known = {f.name for f in fields(LoraConfig)}
+        if not {"peft_type", "r"} & values.keys():
+            raise ConfigError(
+                f"{path_json_file} has neither peft_type nor r: it is no adapter's config, and may "
+                "be a base model's"
+            )
+        start = values.get("init_lora_weights", True)
+        if start not in (True, False, "gaussian") and initialisation(str(start).lower()) is None:
+            values = METHODS["values_without_start"](values)
         if changes:
             refuse_misspelt(changes, LoraConfig)
         if unknown := sorted(set(values) - known):
@@ -137,6 +146,7 @@ class LoraConfig(OtherFields, PeftConfig):
         self.alpha_pattern = self.alpha_pattern or {}
         self.modules_to_save = as_names(self.modules_to_save, "modules_to_save")
         self._custom_modules: dict[type, type] | None = None
+        self._is_trained = False  # whether it came with tensors, which say more than its fields
         check_config(self)
 
     def _register_custom_module(self, mapping: dict[type, type]) -> None:
@@ -155,4 +165,5 @@ def checked_again(config: LoraConfig) -> LoraConfig:
         warnings.simplefilter("ignore", PeftWarning)  # given when the config was made
         result.__post_init__()
     result._custom_modules = config._custom_modules
+    result._is_trained = config._is_trained
     return result

@@ -18,9 +18,13 @@ from ..errors import AdapterFileError, PeftWarning, did_you_mean
 from ..storage import CONFIG_NAME, WEIGHTS_NAME, adapter_path, write_whole
 from ..undo import all_or_nothing, write
 from .plugs import METHODS, TEXTS
-from .tuner_layer import Wrapper, injected_model, named_holders
+from .tuner_layer import Wrapper, canonical_name, injected_model, named_holders
 
 PREFIX = "base_model.model."  # what PeftModel puts before every name
+NO_MEMORY = (
+    "the adapter {!r} has tensors on the meta device, which hold nothing and take nothing in: "
+    "give the base model its weights first, or load with low_cpu_mem_usage=True"
+)
 EMBEDDINGS = ("embed_tokens", "lm_head")  # may be in a file as a whole
 
 
@@ -34,7 +38,7 @@ class LoadResult(NamedTuple):
 def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, Tensor]:
     """An adapter's live tensors by their keys in a file."""
     return {
-        f"{name}.{suffix}" if name else suffix: tensor
+        canonical_name(f"{name}.{suffix}" if name else suffix): tensor
         for name, holder in named_holders(model)
         for suffix, tensor in holder.file_tensors(adapter_name).items()
     }
@@ -115,16 +119,18 @@ def set_peft_model_state_dict(
         if not expected:
             hint = did_you_mean(adapter_name, configs_of(model))
             raise ValueError(f"Adapter {adapter_name} not found.{hint}")
-        if not any(key.startswith(PREFIX) for key in expected):  # injected without PeftModel
-            given = {key.removeprefix(PREFIX): tensor for key, tensor in given.items()}
+        if any(tensor.is_meta for tensor in expected.values()):
+            raise ValueError(NO_MEMORY.format(adapter_name))
         if not given.keys() <= expected.keys():
+            given = METHODS["respelled"](adapter_name, given, expected)
             expected |= METHODS["embedding_targets"](model, adapter_name, given, expected)
+            given = METHODS["without_base"](model, given, expected)
         missing = [key for key in expected if key not in given]
         unexpected = [key for key in given if key not in expected and not _is_surplus(key)]
         problems = problems_of(given, expected, missing, unexpected)
         misshapen = {k for k in expected if k in given and given[k].shape != expected[k].shape}
         forgiven = misshapen if ignore_mismatched_sizes else ()
-        report_problems(problems, strict, forgiven)
+        report_problems(problems, strict, forgiven, missing, unexpected)
         for key in expected.keys() & given.keys() - dict(problems).keys():
             write(expected[key], given[key])
     return LoadResult(missing, unexpected)
@@ -158,11 +164,16 @@ def problems_of(
 
 
 def report_problems(
-    problems: list[tuple[str, str]], strict: bool, forgiven: Iterable[str] = ()
+    problems: list[tuple[str, str]],
+    strict: bool,
+    forgiven: Iterable[str] = (),
+    missing: list[str] | None = None,
+    unexpected: list[str] | None = None,
 ) -> None:
     """Raise AdapterFileError with all problems, or warn of those that are to be overlooked.
 
-    `forgiven` are keys whose shape may differ.
+    `forgiven` are keys whose shape may differ. Where keys are `missing` and others `unexpected`,
+    the first line says how the two spellings differ.
     """
     soft: list[str] = []
     hard: list[str] = []
@@ -173,7 +184,8 @@ def report_problems(
         return
     shown = (hard or soft)[:8]
     rest = len(hard or soft) - len(shown)
-    text = "\n- ".join(["the adapter's file does not fit the model:", *shown])
+    both = METHODS["key_difference"](missing, unexpected) if missing and unexpected else ""
+    text = "\n- ".join([f"the adapter's file does not fit the model:{both}", *shown])
     text += f"\n- and {rest} more" if rest else ""
     if hard:
         raise AdapterFileError(text)
@@ -204,14 +216,23 @@ def save_adapter(
 
 
 def load_peft_weights(
-    model_id: str | Path, device: str | None = None, subfolder: str | None = None, **hub: Any
+    model_id: str | Path,
+    device: str | None = None,
+    subfolder: str | None = None,
+    key_mapping: dict[str, str] | None = None,
+    **hub: Any,
 ) -> dict[str, Tensor]:
-    """Read adapter_model.safetensors from a folder or the hub. A pickle is refused."""
+    """Read adapter_model.safetensors from a folder or the hub. A pickle is refused.
+
+    `key_mapping` renames keys: in each the first of its regular expressions that is found, after
+    "base_model.model.", is replaced by its value.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = adapter_path(model_id, WEIGHTS_NAME, subfolder, **hub)
     try:
-        return load_file(path, device=device or "cpu")
+        tensors = load_file(path, device=device or "cpu")
     except (SafetensorError, ValueError) as error:
         raise AdapterFileError(f"{path} is not a whole safetensors file: {error}") from error
+    return METHODS["renamed_keys"](tensors, key_mapping) if key_mapping else tensors

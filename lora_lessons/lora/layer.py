@@ -186,6 +186,9 @@ class LoraLayer(BaseTunerLayer):
         dtype = weight.dtype if floating else None
         no_memory = torch.empty(0).is_meta  # inside `with torch.device("meta")`
         device = torch.device("meta") if no_memory else weight.device
+        if weight.is_meta and not no_memory:  # offloaded: a hook brings it where it is computed
+            hook = getattr(self.get_base_layer(), "_hf_hook", None)
+            device = torch.device(getattr(hook, "execution_device", None) or "meta")
         for name, part in self._adapter_parts():
             if name == adapter_name and isinstance(part, nn.Parameter):
                 part.data = part.data.to(device, dtype)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import NoMatchingPeftModuleError, did_you_mean
+from ..errors import NoMatchingPeftModuleError, PeftWarning, did_you_mean
 from .plugs import METHODS
+from .tuner_layer import canonical_name
 
 if TYPE_CHECKING:
     from .config import LoraConfig
@@ -53,6 +55,7 @@ def check_target_module_exists(config: LoraConfig, key: str) -> bool:
     In this order: exclude_modules, modules_to_save, target_modules, layers_to_transform. Unlike
     PEFT, a target given by its full name obeys layers_to_transform too.
     """
+    key = canonical_name(key)
     if config.exclude_modules and matches_any(config.exclude_modules, key):
         return False
     if config.modules_to_save and is_saved_module(config.modules_to_save, key):
@@ -73,7 +76,7 @@ def get_pattern_key(pattern_keys: Iterable[str], key_to_match: str) -> str:
     the model.
     """
     for key in pattern_keys:
-        if re.match(rf"(.*\.)?({key})$", key_to_match):
+        if re.match(rf"(.*\.)?({key})$", canonical_name(key_to_match)):
             return key
     return key_to_match
 
@@ -92,13 +95,14 @@ def check_every_entry(
     heads a task type adds by itself); `others`: something else trains, such as token rows.
     """
     targeted = [name for name in names if check_target_module_exists(config, name)]
+    own_names = [canonical_name(name) for name in names]
     if not targeted and (config.target_modules or not others):
         raise NoMatchingPeftModuleError(METHODS["nothing_matched"](config, names))
     wanted = {"target_modules": config.target_modules, "modules_to_save": config.modules_to_save}
     for field, entries in wanted.items():
         for entry in sorted(entries or ()) if not isinstance(entries, str) else ():
-            if entry not in optional and not any(matches_suffix(entry, n) for n in names):
-                raise NoMatchingPeftModuleError(unmatched(field, entry, names))
+            if entry not in optional and not any(matches_suffix(entry, n) for n in own_names):
+                _surplus(config, unmatched(field, entry, own_names))
         if field == "target_modules" and (config.exclude_modules or config.layers_to_transform):
             METHODS["check_filters"](config, names)
     for field, patterns in (
@@ -107,8 +111,26 @@ def check_every_entry(
     ):
         for pattern in patterns:
             if not any(get_pattern_key([pattern], n) == pattern for n in targeted):
-                raise NoMatchingPeftModuleError(unmatched(field, pattern, targeted))
+                _surplus(config, unmatched(field, pattern, targeted))
     return targeted
+
+
+def _surplus(config: LoraConfig, message: str) -> None:
+    """Raise for an entry that matches nothing; warn where a trained file has it.
+
+    What was trained is judged by its tensors, and those are checked one by one.
+    """
+    if not config._is_trained:
+        raise NoMatchingPeftModuleError(message)
+    warnings.warn(f"{message} The file's tensors decide.", PeftWarning, stacklevel=6)
+
+
+def nearest_module(entry: str, names: Iterable[str]) -> str:
+    """A sentence with the module's name that is most like an entry, if it is very like it.
+
+    Short names are alike by chance, "down_proj" and "o_proj" too, and a number names no module.
+    """
+    return did_you_mean(entry, [n for n in last_parts(names) if not n.isdigit()], cutoff=0.82)
 
 
 def unmatched(field: str, entry: str, names: list[str]) -> str:
@@ -118,5 +140,5 @@ def unmatched(field: str, entry: str, names: list[str]) -> str:
         as_pattern = " It is plain text in a list: a pattern works only as one string."
     return (
         f"{field} entry {entry!r} matches no module: not found in the base model.{as_pattern}"
-        f"{did_you_mean(entry, last_parts(names))}"
+        f"{nearest_module(entry, names)}"
     )

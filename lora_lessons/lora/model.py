@@ -47,17 +47,18 @@ class PeftModel(Wrapper):
     ) -> None:
         nn.Module.__init__(self)  # by name: beside this class another library's may stand
         self.peft_type = PeftType.LORA
-        self.base_model = LoraModel(
-            model,
-            self._with_heads(peft_config) if self.heads else peft_config,
-            adapter_name,
-            optional=self.heads,
-            autocast_adapter_dtype=autocast_adapter_dtype,
-            **options,
-        )
-        for attribute, prepare in MODELS_WITH.items():
-            if hasattr(type(model), attribute):
-                prepare(self)
+        with all_or_nothing(model):
+            self.base_model = LoraModel(
+                model,
+                self._with_heads(peft_config) if self.heads else peft_config,
+                adapter_name,
+                optional=self.heads,
+                autocast_adapter_dtype=autocast_adapter_dtype,
+                **options,
+            )
+            for attribute, prepare in MODELS_WITH.items():
+                if hasattr(type(model), attribute):
+                    prepare(self)
         self.training = model.training
 
     def inside(self) -> nn.Module:
@@ -263,9 +264,10 @@ class PeftModel(Wrapper):
         hub, _ = split_hub_arguments(options)
         config = config or PeftConfig.from_pretrained(model_id, options.get("subfolder"), **hub)
         config = copy.deepcopy(config)
-        config.inference_mode = not is_trainable
+        config.inference_mode, config._is_trained = not is_trainable, True
         kind = TASKS.get(config.task_type or "", cls)
         low = options.get("low_cpu_mem_usage", False)
+        options.setdefault("key_mapping", getattr(model, "_checkpoint_conversion_mapping", None))
         with all_or_nothing(model):
             peft_model = kind(
                 model, config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage=low
@@ -284,6 +286,7 @@ class PeftModel(Wrapper):
         ignore_mismatched_sizes: bool = False,
         subfolder: str | None = None,
         low_cpu_mem_usage: bool = False,
+        key_mapping: dict[str, str] | None = None,
         **options: Any,
     ) -> LoadResult:
         """Read an adapter's files into the model. It is added if it is new, and not activated."""
@@ -293,7 +296,7 @@ class PeftModel(Wrapper):
         with all_or_nothing(self):
             if is_new:
                 config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
-                config.inference_mode = not is_trainable
+                config.inference_mode, config._is_trained = not is_trainable, True
                 self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
             else:
                 mine = self.peft_config[adapter_name]
@@ -307,6 +310,7 @@ class PeftModel(Wrapper):
                 ignore_mismatched_sizes=ignore_mismatched_sizes,
                 subfolder=subfolder,
                 low_cpu_mem_usage=low_cpu_mem_usage,
+                key_mapping=key_mapping,
                 train_it=is_new,
                 **hub,
             )
@@ -321,13 +325,14 @@ class PeftModel(Wrapper):
         ignore_mismatched_sizes: bool = False,
         subfolder: str | None = None,
         low_cpu_mem_usage: bool = False,
+        key_mapping: dict[str, str] | None = None,
         train_it: bool = False,
         **options: Any,
     ) -> LoadResult:
         """Read a file's tensors into an adapter that the model has."""
         refuse_misspelt(options, self.load_adapter)
         hub, _ = split_hub_arguments(options)
-        weights = load_peft_weights(model_id, torch_device, subfolder, **hub)
+        weights = load_peft_weights(model_id, torch_device, subfolder, key_mapping, **hub)
         result = set_peft_model_state_dict(
             self, weights, adapter_name, ignore_mismatched_sizes, low_cpu_mem_usage, strict
         )
@@ -401,8 +406,10 @@ def inject_adapter_in_model(
 ) -> nn.Module:
     """Put LoRA into the model itself; the keys of a `state_dict` can say where (not its values)."""
     options = {"low_cpu_mem_usage": low_cpu_mem_usage, "state_dict": state_dict}
-    tuner = LoraModel(model, peft_config, adapter_name, **options)
-    for attribute, prepare in MODELS_WITH.items():
-        if hasattr(type(model), attribute):
-            prepare(tuner)
-    return tuner.model
+    require_model_and_config(model, peft_config)
+    with all_or_nothing(model):
+        tuner = LoraModel(model, peft_config, adapter_name, **options)
+        for attribute, prepare in MODELS_WITH.items():
+            if hasattr(type(model), attribute):
+                prepare(tuner)
+        return tuner.model

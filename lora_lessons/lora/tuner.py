@@ -47,9 +47,8 @@ class LoraModel(Wrapper):
         self.peft_config: dict[str, LoraConfig] = vars(model).get("peft_config", {})
         self.plans: dict[str, InjectionPlan] = {}
         self.flags_before: tuple[list[str], list[tuple[nn.Parameter, bool]]] = ([], [])
-        with all_or_nothing(model):
-            self.add_adapter(adapter_name, config, **options)
-            vars(model)["peft_config"] = self.peft_config
+        self.add_adapter(adapter_name, config, **options)
+        vars(model)["peft_config"] = self.peft_config
 
     def inside(self) -> nn.Module:
         """What this model asks for the names that it does not have."""
@@ -98,7 +97,11 @@ class LoraModel(Wrapper):
         """
         require_model_and_config(self.model, config)
         if adapter_name in self.peft_config:
-            raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
+            raise ValueError(
+                f"Adapter with name '{adapter_name}' already exists. If this cell was run twice, "
+                "make the base model anew, or take its adapters out with `model = model.unload()`; "
+                "for a second adapter, give another `adapter_name`."
+            )
         if state_dict is not None:
             config = METHODS["config_for_keys"](self.model, config, state_dict)
         plan = plan_injection(self.model, config, adapter_name, optional)

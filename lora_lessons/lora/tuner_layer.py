@@ -6,6 +6,8 @@ other libraries read them.
 
 from __future__ import annotations
 
+import functools
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,11 @@ from ..errors import PeftWarning
 from .arithmetic import lora_scaling
 
 Part = nn.Module | nn.Parameter
+# A module's name without the wrappers that torch puts around a module later: `torch.compile`,
+# activation checkpointing and FSDP. It is the name in files and for a config.
+canonical_name = functools.partial(
+    re.compile(r"(?<![^.])(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.").sub, ""
+)
 if TYPE_CHECKING:
     _Module = nn.Module
 else:

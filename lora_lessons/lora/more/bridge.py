@@ -41,7 +41,7 @@ class Bridged:
         return _new, (self.own_class,), self.__dict__
 
 
-def _new(own_class: type[Any]) -> Any:
+def _new(own_class: Any) -> Any:
     """An instance without a state, for `copy` and `pickle`."""
     kind = bridged(own_class)
     return kind.__new__(kind)
@@ -101,7 +101,8 @@ def be_known_to_tools(wrapper: Any) -> None:
     of_its_kind: tuple[type[Any], ...] = (PeftModel, ModulesToSaveWrapper, TrainableTokensWrapper)
     for module in wrapper.modules():
         if isinstance(module, of_its_kind) and not isinstance(module, Bridged):
-            module.__class__ = bridged(type(module))
+            own_class: Any = type(module)
+            module.__class__ = bridged(own_class)
 
 
 MODELS_WITH["base_model_prefix"] = be_known_to_tools  # a model of transformers

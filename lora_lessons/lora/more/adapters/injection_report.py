@@ -16,6 +16,7 @@ from ...matching import (
     last_parts,
     layer_index,
     matches_any,
+    nearest_module,
 )
 from ...plugs import METHODS, PARTS, PLAN_CHECKS
 from ...tuner_layer import base_of
@@ -122,8 +123,7 @@ def nothing_matched(config: LoraConfig, names: list[str]) -> str:
     targets = config.target_modules
     if not targets:
         return "No `target_modules` passed: nothing would train. Please check this argument."
-    ends = last_parts(names)
-    hints = [] if isinstance(targets, str) else [did_you_mean(t, ends) for t in targets]
+    hints = [] if isinstance(targets, str) else [nearest_module(t, names) for t in targets]
     return (
         f"Target modules {targets} not found in the base model. Please check the target modules "
         f"and try again.{next((hint for hint in hints if hint), '')}"

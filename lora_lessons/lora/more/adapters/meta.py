@@ -38,7 +38,10 @@ def _give_memory(holder: Any, parts: Any, adapter_name: str) -> bool:
     tensors = [part] if isinstance(part, nn.Parameter) else list(part.parameters())
     if not any(tensor.is_meta for tensor in tensors):
         return False
-    device = holder.get_base_layer().weight.device
+    base = holder.get_base_layer()
+    device = base.weight.device
+    if base.weight.is_meta:  # offloaded: a hook brings it where it is computed
+        device = getattr(getattr(base, "_hf_hook", None), "execution_device", None) or device
     if isinstance(part, nn.Parameter):
         empty = torch.empty_like(part, device=device)
         parts[adapter_name] = nn.Parameter(empty, part.requires_grad)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch import nn
 
-from ....errors import ConfigError, did_you_mean
+from ....errors import ConfigError, PeftWarning, did_you_mean
 from ...config import LoraConfig
 from ...inject import nearest_layer_class, targetable_modules
-from ...layer import LoraLayer
+from ...layer import Linear, LoraLayer
 from ...matching import is_saved_module
-from ...plugs import SHORTHANDS
-from ...tuner_layer import base_of
+from ...plugs import LAYERS, SHORTHANDS
+from ...tuner_layer import StandIn, base_of
 
 ALL_LINEAR = "all-linear"
+LARGE_SHARE = 0.02  # of the weights; less is norms, positions and the like
 HEADS = ("score", "classifier")  # what transformers calls the head of a sequence classifier
 
 # by `model.config.model_type`
@@ -71,13 +73,63 @@ def all_linear(model: Any, config: LoraConfig) -> set[str]:
         if head is None and config.task_type == "SEQ_CLS":
             head = next((h for name in HEADS if (h := getattr(model, name, None))), None)
         skipped = {id(head)}
+    modules = dict(targetable_modules(model))
+    warn_of_unreached(model, modules)
     return {
         name
-        for name, module in targetable_modules(model)
+        for name, module in modules.items()
         if _is_linear(module)
         and id(module) not in skipped
         and not is_saved_module(config.modules_to_save, name)
     }
+
+
+def warn_of_unreached(model: nn.Module, modules: dict[str, nn.Module]) -> None:
+    """Name the share of weights that are no linear layer's: experts in one tensor, attention's own.
+
+    Those are Parameters of a module's own with two dimensions or more, which no class of `LAYERS`
+    can adapt, and weights that a parent reads without calling the layer.
+    """
+    sizes = {
+        f"{name}.{key}": parameter.numel()
+        for name, module in modules.items()
+        if not isinstance(module, StandIn) and not _is_known(module)
+        for key, parameter in module._parameters.items()
+        if parameter is not None and parameter.ndim >= 2
+    }
+    share = sum(sizes.values()) / max(1, sum(p.numel() for p in model.parameters()))
+    if share >= LARGE_SHARE:
+        largest = max(sizes, key=lambda name: sizes[name])
+        warnings.warn(
+            f'"{ALL_LINEAR}" cannot reach {share:.0%} of the model\'s weights: {len(sizes)} '
+            f"tensors that are no linear layer's, such as {largest}. They stay as they are.",
+            PeftWarning,
+            stacklevel=6,
+        )
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether there is a LoRA layer for a module, that trains."""
+    layer_class = nearest_layer_class(module)
+    return layer_class is not None and layer_class is not ReadOnlyLinear
+
+
+class ReadOnlyLinear(Linear):
+    """A linear layer that is never called: its parent reads its weight, so LoRA would be passed by.
+
+    It is the output projection of `nn.MultiheadAttention`.
+    """
+
+    is_linear = False
+
+    @classmethod
+    def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
+        """Refuse it."""
+        raise ConfigError(
+            f"{name} is a part of nn.MultiheadAttention, which reads its weight and never calls "
+            "it: an adapter there would get no gradient and change nothing. Leave it out, by "
+            "exclude_modules if need be."
+        )
 
 
 def _is_linear(module: nn.Module) -> bool:
@@ -86,5 +138,6 @@ def _is_linear(module: nn.Module) -> bool:
     return layer_class is not None and layer_class.is_linear
 
 
+LAYERS["torch.nn.modules.linear.NonDynamicallyQuantizableLinear"] = ReadOnlyLinear
 SHORTHANDS[""] = targets_of_its_type
 SHORTHANDS[ALL_LINEAR] = all_linear
