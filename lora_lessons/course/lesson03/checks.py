@@ -80,7 +80,7 @@ def _expect(found: Any, otherwise: Callable[[], str], expected: Tensor, **how: A
     try:
         expect(found, expected, **how)
     except Wrong as error:
-        if not str(error).startswith(("Expected", "The result is")):
+        if not str(error).startswith(("Expected", "The result is", "Nearly right")):
             raise
         raise Wrong(otherwise() or str(error)) from error
 
@@ -146,10 +146,6 @@ def _check_alpha(found: Any, new_r: int, old_r: int, old: float, stabilized: boo
             old + new_r - old_r
         ),
     }
-    for digits in (3, 2, 1):
-        mistaken[f"This is rounded to {digits} digits. Return the number as it is."] = round(
-            old * ratio**power, digits
-        )
     as_tensor = lambda value: torch.tensor(float(value), dtype=torch.float64)  # noqa: E731
     mistakes = {message: as_tensor(value) for message, value in mistaken.items()}
     _expect(

@@ -34,7 +34,8 @@ def check_DropoutLora(answer: Callable[..., Any], rng: torch.Generator) -> None:
     silent = answer(linear, A, torch.zeros_like(B), s, p).train()
     if (silent(x.clone()) - base).abs().max() > 1e-4 * base.abs().max():
         raise Wrong("With B = 0 the output is not the base's: the mask reaches the base path too.")
-    masks = _masks_of_calls(layer, x, base, A, B, s, p)
+    fresh = answer(linear, A, B, s, p).train()  # its first call draws a mask too
+    masks = _masks_of_calls([fresh, *[layer.train()] * (CALLS - 1)], x, base, A, B, s, p)
     _check_share(torch.stack(masks), p)
     _check_gradient_in_training(layer, x, linear, A, B, s, p)
     if not torch.allclose(layer.eval()(x), (base + branch).float(), rtol=1e-3, atol=1e-3):
@@ -43,13 +44,12 @@ def check_DropoutLora(answer: Callable[..., Any], rng: torch.Generator) -> None:
 
 
 def _masks_of_calls(
-    layer: nn.Module, x: Tensor, base: Tensor, A: Tensor, B: Tensor, s: float, p: float
+    layers: list[nn.Module], x: Tensor, base: Tensor, A: Tensor, B: Tensor, s: float, p: float
 ) -> list[Tensor]:
-    """What each of several calls kept: (20, 10, in) of True and False, no two alike."""
-    layer.train()
+    """What each call, one a layer, kept: (20, 10, in) of True and False, no two alike."""
     seeded = torch.initial_seed()
     outputs = []
-    for _ in range(CALLS):
+    for layer in layers:
         given = x.clone()
         outputs.append(layer(given).detach().double())
         if not torch.equal(given, x):
