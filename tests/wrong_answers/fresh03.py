@@ -292,6 +292,82 @@ def adapted_weight(W, B, A, alpha, stabilized):
 """,
             "here. The scaling is alpha / r = 2.8571.",
         ),
+        WrongAnswer(
+            "fresh: W detached in place scaled",
+            """
+def adapted_weight(W, B, A, alpha, stabilized):
+    W.mul_(1.0)
+    W[0] = W[0]
+    r = A.shape[0]
+    return W * 1 + (alpha / r) * (B @ A)
+""",
+            "stabilized is True: divide alpha by sqrt(r), not by r.",
+        ),
+        WrongAnswer(
+            "fresh: alpha over r plus one",
+            """
+import math
+
+
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = A.shape[0] + 1
+    s = alpha / (math.sqrt(r) if stabilized else r)
+    return W + s * (B @ A)
+""",
+            "B A is multiplied by 2.5 here. The scaling is alpha / r =",
+        ),
+        WrongAnswer(
+            "fresh: r at most 8",
+            """
+import math
+
+
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = min(8, A.shape[0])
+    s = alpha / (math.sqrt(r) if stabilized else r)
+    return W + s * (B @ A)
+""",
+            "B A is multiplied by 0.0625 here. The scaling is alpha / r",
+        ),
+        WrongAnswer(
+            "fresh: only first rows of r=3",
+            """
+import math
+
+
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = A.shape[0]
+    s = alpha / (math.sqrt(r) if stabilized else r)
+    return W + s * (B[:, :3] @ A[:3])
+""",
+            "What is added to W is not a multiple of B A: the product of",
+        ),
+        WrongAnswer(
+            "fresh: rounded",
+            """
+import math
+
+
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = A.shape[0]
+    s = alpha / (math.sqrt(r) if stabilized else r)
+    return (W + s * (B @ A)).round(decimals=2)
+""",
+            "here. The scaling is alpha / r = 2.8571.",
+        ),
+        WrongAnswer(
+            "fresh: bf16",
+            """
+import math
+
+
+def adapted_weight(W, B, A, alpha, stabilized):
+    r = A.shape[0]
+    s = alpha / (math.sqrt(r) if stabilized else r)
+    return (W + s * (B @ A)).bfloat16().float()
+""",
+            "What is added to W is not a multiple of B A: the product of",
+        ),
     ],
     "alpha_for": [
         WrongAnswer(
@@ -355,7 +431,7 @@ def alpha_for(new_r, old_r, old_alpha, stabilized):
     q = new_r / old_r
     return int(old_alpha * (q ** 0.5 if stabilized else q))
 """,
-            "a whole number.",
+            "e number",
         ),
         WrongAnswer(
             "fresh: ceil",
@@ -376,7 +452,7 @@ def alpha_for(new_r, old_r, old_alpha, stabilized):
     q = new_r / old_r
     return round(old_alpha * (q ** 0.5 if stabilized else q), 2)
 """,
-            "This is rounded to 2 digits. Return the number as it is.",
+            "It is rounded to 2 decimals: return the number as it is.",
         ),
         WrongAnswer(
             "fresh: a pair",
@@ -635,7 +711,7 @@ def first_update(G, A, s, lr, optimizer):
     g = s * G @ A.T
     return -lr * s * g @ A / 2 if optimizer == 'sgd' else -lr * s * g.sign() @ A
 """,
-            "xpected",
+            "The result is 1/2 of what is expected.",
         ),
         WrongAnswer(
             "fresh: A normalised",
@@ -702,6 +778,53 @@ def first_update(G, A, s, lr, optimizer):
     return -lr * s * g @ A
 """,
             "This is SGD's step. Adam's first step moves each entry of B",
+        ),
+        WrongAnswer(
+            "fresh: batch mean",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T / len(G)
+    return -lr * s * (g if optimizer == 'sgd' else g.sign()) @ A
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: B not from zero",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T
+    B = torch.ones_like(g) - lr * (g if optimizer == 'sgd' else g.sign())
+    return s * B @ A
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: W after",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T
+    return G - lr * s * (g if optimizer == 'sgd' else g.sign()) @ A
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: A mutated",
+            """
+def first_update(G, A, s, lr, optimizer):
+    A *= s
+    g = G @ A.T
+    return -lr * (g if optimizer == 'sgd' else g.sign()) @ A
+""",
+            "Your code changes `A` itself, which it was given. Make a",
+        ),
+        WrongAnswer(
+            "fresh: rms",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T
+    return -lr * s * (g if optimizer == 'sgd' else g / g.square().mean().sqrt()) @ A
+""",
+            "times lr here. Adam's first step divides each entry of the",
         ),
     ],
     "same_run": [
@@ -992,6 +1115,58 @@ def same_run(k, lr, weight_decay, optimizer):
 """,
             "start_A must be one number; got str.",
         ),
+        WrongAnswer(
+            "fresh: k of one half",
+            """
+import math
+
+
+def same_run(k, lr, weight_decay, optimizer):
+    q = math.sqrt(k)
+    f = q if optimizer == 'adamw' else k
+    return {'lr': lr * f if k > 1 else lr / f, 'weight_decay': weight_decay / f, 'start_A': q}
+""",
+            "adamw: the rate is divided where it must be multiplied.",
+        ),
+        WrongAnswer(
+            "fresh: decay max",
+            """
+import math
+
+
+def same_run(k, lr, weight_decay, optimizer):
+    q = math.sqrt(k)
+    f = q if optimizer == 'adamw' else k
+    return {'lr': lr * f, 'weight_decay': max(weight_decay / f, 0.001), 'start_A': q}
+""",
+            "adamw: without weight decay there is none to make up for.",
+        ),
+        WrongAnswer(
+            "fresh: lr capped",
+            """
+import math
+
+
+def same_run(k, lr, weight_decay, optimizer):
+    q = math.sqrt(k)
+    f = q if optimizer == 'adamw' else k
+    return {'lr': min(lr * f, 1.0), 'weight_decay': weight_decay / f, 'start_A': q}
+""",
+            ": lr is multiplied by",
+        ),
+        WrongAnswer(
+            "fresh: default decay",
+            """
+import math
+
+
+def same_run(k, lr, weight_decay, optimizer):
+    q = math.sqrt(k)
+    f = q if optimizer == 'adamw' else k
+    return {'lr': lr * f, 'weight_decay': 0.01 / f, 'start_A': q}
+""",
+            "adamw: decay is multiplied by 0.0",
+        ),
     ],
     "power_law": [
         WrongAnswer(
@@ -1107,7 +1282,7 @@ def power_law(x, y):
     a, b = np.log(x), np.log(y)
     return round(np.polyfit(a, b, 1)[0], 2)
 """,
-            "digits. Return the number as it is.",
+            "decimals: return the number as it is.",
         ),
         WrongAnswer(
             "fresh: median of slopes",
@@ -1337,6 +1512,62 @@ def power_law(x, y):
 """,
             "Your code changes the list `x` itself, which it was given.",
         ),
+        WrongAnswer(
+            "fresh: zero only at start",
+            """
+import numpy as np
+
+
+def power_law(x, y):
+    if x[0] <= 0 or min(y) <= 0:
+        raise ValueError
+    a, b = np.log(x), np.log(y)
+    a, b = a - a.mean(), b - b.mean()
+    return (a @ b) / (a @ a)
+""",
+            "For x = 0 at the end it must raise a ValueError.",
+        ),
+        WrongAnswer(
+            "fresh: float16",
+            """
+import numpy as np
+
+
+def power_law(x, y):
+    if min(x) <= 0 or min(y) <= 0:
+        raise ValueError
+    a, b = np.log(np.float16(x)), np.log(np.float16(y))
+    a, b = a - a.mean(), b - b.mean()
+    return float((a @ b) / (a @ a))
+""",
+            "rounded",
+        ),
+        WrongAnswer(
+            "fresh: spread ratio",
+            """
+import numpy as np
+
+
+def power_law(x, y):
+    if min(x) <= 0 or min(y) <= 0:
+        raise ValueError
+    return np.log(y).std() / np.log(x).std()
+""",
+            "Expected 0.",
+        ),
+        WrongAnswer(
+            "fresh: asserts type",
+            """
+import numpy as np
+
+
+def power_law(x, y):
+    if min(x) <= 0 or min(y) <= 0:
+        raise TypeError('x')
+    return np.polyfit(np.log(x), np.log(y), 1)[0]
+""",
+            "For y = 0 (the gradient of A at the start) it raised",
+        ),
     ],
     "run_outcome": [
         WrongAnswer(
@@ -1473,7 +1704,7 @@ def run_outcome(losses, untrained, margin):
         return 'diverged'
     return 'spiked' if max(e) > margin else 'stable'
 """,
-            "",
+            "The last batches of this run are hard for the base too.",
         ),
         WrongAnswer(
             "fresh: base's first loss",
@@ -1759,6 +1990,107 @@ def run_outcome(losses, untrained, margin):
     if max(e) > margin:
         return 'spiked'
     return 'diverged' if sum(e[-n:]) / n > margin else 'stable'
+""",
+            "Its last tenth is far above the base: it did not come back.",
+        ),
+        WrongAnswer(
+            "fresh: tail is the last one",
+            """
+import math
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(1, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    if e[-1] > margin:
+        return 'diverged'
+    return 'spiked' if max(e) > margin else 'stable'
+""",
+            "Its last loss alone is below the base: average the last",
+        ),
+        WrongAnswer(
+            "fresh: at least 3 in tail",
+            """
+import math
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(3, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    if sum(e[-n:]) / n > margin:
+        return 'diverged'
+    return 'spiked' if max(e) > margin else 'stable'
+""",
+            "Of 11 losses the last tenth is one: // 10 rounds down.",
+        ),
+        WrongAnswer(
+            "fresh: strings by index",
+            """
+import math
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(1, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    return ['stable', 'spiked', 'diverged'][int(max(e) > margin)]
+""",
+            "Its last tenth is far above the base: it did not come back.",
+        ),
+        WrongAnswer(
+            "fresh: excess over lowest",
+            """
+import math
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(1, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    if sum(e[-n:]) / n > margin:
+        return 'diverged'
+    return 'spiked' if max(losses) - min(losses) > margin else 'stable'
+""",
+            "A batch can be hard for the base too. Compare each loss",
+        ),
+        WrongAnswer(
+            "fresh: weighted tail",
+            """
+import math
+import statistics
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(1, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    if statistics.median(e[-n:]) > margin:
+        return 'diverged'
+    return 'spiked' if max(e) > margin else 'stable'
+""",
+            "The mean of its last tenth is more than the margin above",
+        ),
+        WrongAnswer(
+            "fresh: ratio",
+            """
+import math
+
+
+def run_outcome(losses, untrained, margin):
+    if not all(math.isfinite(v) for v in losses):
+        return 'diverged'
+    n = max(1, len(losses) // 10)
+    e = [a - b for a, b in zip(losses, untrained)]
+    if sum(losses[-n:]) > (1 + margin) * sum(untrained[-n:]):
+        return 'diverged'
+    return 'spiked' if max(e) > margin else 'stable'
 """,
             "Its last tenth is far above the base: it did not come back.",
         ),

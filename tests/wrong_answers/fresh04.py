@@ -209,6 +209,60 @@ def dropped_branch(x, noise, A, B, scaling, p):
 """,
             "All tokens lose what the last one loses. Each has its own",
         ),
+        WrongAnswer(
+            "fresh: p over 1 - p",
+            """
+def dropped_branch(x, noise, A, B, scaling, p):
+    return scaling * (x * (noise >= p) * p / (1 - p)) @ A.T @ B.T
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: scaled noise twice",
+            """
+import torch.nn.functional as F
+
+
+def dropped_branch(x, noise, A, B, scaling, p):
+    z = F.dropout(x * (noise >= p), p)
+    return scaling * z @ A.T @ B.T
+""",
+            "Two calls give two results: make the mask from `noise`, do",
+        ),
+        WrongAnswer(
+            "fresh: rescales by kept per token",
+            """
+def dropped_branch(x, noise, A, B, scaling, p):
+    m = (noise >= p).float()
+    return scaling * (x * m / m.mean(-1, keepdim=True).clamp(min=1e-3)) @ A.T @ B.T
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: bool minus",
+            """
+def dropped_branch(x, noise, A, B, scaling, p):
+    return scaling * (x * ~(noise > p) / (1 - p)) @ A.T @ B.T
+""",
+            "This keeps an element with probability p. p is the share",
+        ),
+        WrongAnswer(
+            "fresh: base added",
+            """
+def dropped_branch(x, noise, A, B, scaling, p):
+    return x @ A.T @ B.T + scaling * (x * (noise >= p) / (1 - p)) @ A.T @ B.T
+""",
+            "(the entry that differs most).",
+        ),
+        WrongAnswer(
+            "fresh: A zero rows",
+            """
+def dropped_branch(x, noise, A, B, scaling, p):
+    M = (noise.reshape(-1, x.shape[-1])[0] >= p) / (1 - p)
+    return scaling * x @ (A * M).T @ B.T
+""",
+            "(the entry that differs most).",
+        ),
     ],
     "DropoutLora": [
         WrongAnswer(
@@ -735,6 +789,162 @@ class DropoutLora(nn.Module):
 """,
             "In training the branch is not B A (x * mask / (1 - p)) for",
         ),
+        WrongAnswer(
+            "fresh: train flag cached",
+            """
+import torch.nn.functional as F
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        self.flag = True
+
+    def forward(self, x):
+        z = F.dropout(x, self.p, self.flag)
+        return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "In evaluation the output is still random: drop only while",
+        ),
+        WrongAnswer(
+            "fresh: detached base",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = self.dropout(x)
+        return self.linear(x).detach() + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "The gradient with respect to x is not that of W + s B A:",
+        ),
+        WrongAnswer(
+            "fresh: eval scales",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = self.dropout(x) if self.training else x * (1 - self.p)
+        return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "In evaluation the branch is multiplied by 1 - p. With 1 /",
+        ),
+        WrongAnswer(
+            "fresh: half of the batch",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = x.clone()
+        if self.training and len(x) > 1:
+            z[1:] = self.dropout(x[1:])
+        return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "In training the branch is not B A (x * mask / (1 - p)) for",
+        ),
+        WrongAnswer(
+            "fresh: first features never",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = torch.cat([x[..., :1], self.dropout(x[..., 1:])], -1)
+        return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "In training the branch is not B A (x * mask / (1 - p)) for",
+        ),
+        WrongAnswer(
+            "fresh: scaling squared",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = self.dropout(x)
+        return self.linear(x) + self.scaling ** 2 * z @ self.A.T @ self.B.T
+""",
+            "The scaling is there twice.",
+        ),
+        WrongAnswer(
+            "fresh: A and B copied rounded",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        pass
+
+    def forward(self, x):
+        z = self.dropout(x)
+        return self.linear(x) + self.scaling * z @ self.A.half().float().T @ self.B.half().float().T
+""",
+            "Nearly right: was it rounded, computed in a lower",
+        ),
+        WrongAnswer(
+            "fresh: counts calls",
+            """
+from torch import nn
+
+
+class DropoutLora(nn.Module):
+    def __init__(self, linear, A, B, scaling, p):
+        super().__init__()
+        self.linear, self.A, self.B, self.scaling, self.p = linear, A, B, scaling, p
+        self.dropout = nn.Dropout(p)
+        self.n = 0
+
+    def forward(self, x):
+        self.n += 1
+        z = self.dropout(x) if self.n > 1 else x
+        return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
+""",
+            "What is kept must grow by 1 / (1 - p) in training: that",
+        ),
     ],
     "implied_penalty": [
         WrongAnswer(
@@ -899,7 +1109,7 @@ def implied_penalty(X, W_base, W_tuned, p):
     d, f = W_tuned - W_base, p / (1 - p)
     return round((f * (X.square().mean(0) * d.square().sum(0)).sum()).item(), 2)
 """,
-            "This is rounded to 2 digits. Return the number as it is.",
+            "decimals: return the number as it is.",
         ),
         WrongAnswer(
             "fresh: ridge alone",
@@ -945,6 +1155,52 @@ def implied_penalty(X, W_base, W_tuned, p):
     return (1 / (1 - p) - p) * (X.square().mean(0) * d.square().sum(0)).sum()
 """,
             "The factor is 1 / (1 - p) - 1 = p / (1 - p), and not 1 / (1",
+        ),
+        WrongAnswer(
+            "fresh: median",
+            """
+def implied_penalty(X, W_base, W_tuned, p):
+    d, f = W_tuned - W_base, p / (1 - p)
+    return f * (X.square().median(0).values * d.square().sum(0)).sum()
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: clip p",
+            """
+def implied_penalty(X, W_base, W_tuned, p):
+    d, f = W_tuned - W_base, p / (1 - p)
+    return min(f, 1.0) * (X.square().mean(0) * d.square().sum(0)).sum()
+""",
+            "The factor p / (1 - p) is missing.",
+        ),
+        WrongAnswer(
+            "fresh: sorted",
+            """
+def implied_penalty(X, W_base, W_tuned, p):
+    d, f = W_tuned - W_base, p / (1 - p)
+    return f * (X.square().mean(0).sort().values * d.square().sum(0).sort().values).sum()
+""",
+            "Expected",
+        ),
+        WrongAnswer(
+            "fresh: centered",
+            """
+def implied_penalty(X, W_base, W_tuned, p):
+    d, f = W_tuned - W_base, p / (1 - p)
+    Z = X - X.mean(0)
+    return f * (Z.square().mean(0) * d.square().sum(0)).sum()
+""",
+            "This takes the variance of x_j. The mean of its square is",
+        ),
+        WrongAnswer(
+            "fresh: len of d",
+            """
+def implied_penalty(X, W_base, W_tuned, p):
+    d, f = W_tuned - W_base, p / (1 - p)
+    return f * (X.square().sum(0) * d.square().sum(0)).sum() / len(d)
+""",
+            "Expected",
         ),
     ],
     "measure_quietly": [
@@ -1261,6 +1517,85 @@ def measure_quietly(model, measure):
 """,
             "model.train() also switched on a part that was in",
         ),
+        WrongAnswer(
+            "fresh: eval left when it was in eval parts",
+            """
+def measure_quietly(model, measure):
+    was = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return measure(model)
+    finally:
+        if was:
+            for m in model.modules():
+                m.training = True
+""",
+            "model.train() also switched on a part that was in",
+        ),
+        WrongAnswer(
+            "fresh: string result",
+            """
+def measure_quietly(model, measure):
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            out = measure(model)
+            return out.item() if hasattr(out, 'item') else out
+    finally:
+        for m, t in modes:
+            m.training = t
+""",
+            "Your code raised RuntimeError: a Tensor with 6 elements",
+        ),
+        WrongAnswer(
+            "fresh: two levels",
+            """
+def measure_quietly(model, measure):
+    modes = [(m, m.training) for c in [model, *model.children()] for m in [c, *c.children()]]
+    model.eval()
+    try:
+        with torch.no_grad():
+            return measure(model)
+    finally:
+        for m, t in modes:
+            m.training = t
+""",
+            "The part `1.1.0` was left in evaluation mode. Parts may lie",
+        ),
+        WrongAnswer(
+            "fresh: requires grad",
+            """
+def measure_quietly(model, measure):
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    model.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            return measure(model)
+    finally:
+        for m, t in modes:
+            m.training = t
+""",
+            "`model.0.weight.requires_grad` is False after the call;",
+        ),
+        WrongAnswer(
+            "fresh: zero grad",
+            """
+def measure_quietly(model, measure):
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    model.foo = 1
+    try:
+        with torch.no_grad():
+            return measure(model)
+    finally:
+        for m, t in modes:
+            m.training = t
+""",
+            "`model.foo` is 1 after the call; before it was 'not there'.",
+        ),
     ],
     "stopping_report": [
         WrongAnswer(
@@ -1465,7 +1800,7 @@ def stopping_report(train, valid, test):
     at = valid.index(min(valid))
     return at, test[at], round(test[-1] - test[at], 3)
 """,
-            "digits. Return the number as it is.",
+            "decimals: return the number as it is.",
         ),
         WrongAnswer(
             "fresh: two things",
@@ -1492,7 +1827,61 @@ def stopping_report(train, valid, test):
     at = next((i for i in range(1, len(valid) - 1) if valid[i - 1] > valid[i] < valid[i + 1]), valid.index(min(valid)))
     return at, test[at], test[-1] - test[at]
 """,
-            "validation loss",
+            "valid",
+        ),
+        WrongAnswer(
+            "fresh: best of train and valid",
+            """
+def stopping_report(train, valid, test):
+    at = min(range(len(valid)), key=lambda i: valid[i] + train[i])
+    return at, test[at], test[-1] - test[at]
+""",
+            "This is where the training loss is lowest: the end. Choose",
+        ),
+        WrongAnswer(
+            "fresh: best of valid and test",
+            """
+def stopping_report(train, valid, test):
+    at = min(range(len(valid)), key=lambda i: valid[i] + test[i])
+    return at, test[at], test[-1] - test[at]
+""",
+            "This is where the training loss is lowest: the end. Choose",
+        ),
+        WrongAnswer(
+            "fresh: threshold",
+            """
+def stopping_report(train, valid, test):
+    at = next(i for i, v in enumerate(valid) if v <= min(valid) + 0.05)
+    return at, test[at], test[-1] - test[at]
+""",
+            "loss is lowest",
+        ),
+        WrongAnswer(
+            "fresh: cost at next",
+            """
+def stopping_report(train, valid, test):
+    at = valid.index(min(valid))
+    return at, test[at], test[-1] - min(test[at:])
+""",
+            "This compares with the lowest test loss, which nobody could",
+        ),
+        WrongAnswer(
+            "fresh: rounded index",
+            """
+def stopping_report(train, valid, test):
+    at = int(valid.index(min(valid)) * 1.0001)
+    return at, valid[at], test[-1] - valid[at]
+""",
+            "This is the validation loss there. It was chosen for being",
+        ),
+        WrongAnswer(
+            "fresh: strings",
+            """
+def stopping_report(train, valid, test):
+    at = valid.index(min(valid))
+    return at, str(test[at]), test[-1] - test[at]
+""",
+            "Return a number; got str.",
         ),
     ],
 }

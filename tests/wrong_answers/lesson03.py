@@ -190,7 +190,7 @@ WRONG = {
         WrongAnswer(
             "rounded",
             _alpha("round(old_alpha * (new_r / old_r) ** (0.5 if stabilized else 1))"),
-            "was rounded",
+            "rounded",
         ),
     ],
     "power_law": [

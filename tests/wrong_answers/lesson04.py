@@ -473,7 +473,7 @@ WRONG = {
         WrongAnswer(
             "rounded",
             _report("return at, round(test[at], 2), round(test[-1] - test[at], 2)"),
-            "This is rounded to",
+            "rounded to",
         ),
         WrongAnswer(
             "test minus valid",
