@@ -118,9 +118,7 @@ WRONG = {
             "The update is, too",
         ),
         WrongAnswer("one norm", _dora(lengths="V.norm().detach().expand(len(m))"), "whole matrix"),
-        WrongAnswer(
-            "squared", _dora(lengths="V.square().sum(1).detach()"), "a root is missing"
-        ),
+        WrongAnswer("squared", _dora(lengths="V.square().sum(1).detach()"), "a root is missing"),
         WrongAnswer("absolute", _dora(lengths="V.abs().sum(1).detach()"), "absolute values"),
         WrongAnswer("not detached", _dora(lengths="V.norm(dim=1)"), "through the norm too"),
         WrongAnswer(
@@ -131,9 +129,7 @@ WRONG = {
         WrongAnswer(
             "V detached", _dora(result="(m / lengths)[:, None] * V.detach()"), "nothing else"
         ),
-        WrongAnswer(
-            "m not unsqueezed", _dora(result="m * V / lengths[:, None]"), "size of tensor"
-        ),
+        WrongAnswer("m not unsqueezed", _dora(result="m * V / lengths[:, None]"), "size of tensor"),
     ],
     "pissa": [
         WrongAnswer("returns nothing", "def pissa(W, r, s):\n    pass\n", "None"),
@@ -142,9 +138,7 @@ WRONG = {
         WrongAnswer("added", _pissa(rest="W + s * B @ A"), "added to W"),
         WrongAnswer("rest without s", _pissa(rest="W - B @ A"), "without the scaling"),
         WrongAnswer("main part stays", _pissa(rest="s * B @ A"), "main part is what stays"),
-        WrongAnswer(
-            "without s", _pissa(root="S.sqrt()", rest="W - B @ A"), "s times too much"
-        ),
+        WrongAnswer("without s", _pissa(root="S.sqrt()", rest="W - B @ A"), "s times too much"),
         WrongAnswer("s twice", _pissa(root="S.sqrt() / s"), "divided out twice"),
         WrongAnswer(
             "s in one root", _pissa(root="S.sqrt()", B="U * root / s**0.5"), "once too little"
@@ -158,9 +152,7 @@ WRONG = {
         WrongAnswer(
             "root in one", _pissa(A="Vh / s**0.5", B="U * S.sqrt() / s**0.5"), "power of a half"
         ),
-        WrongAnswer(
-            "squared", _pissa(root="S / s**0.5"), "squares them"
-        ),
+        WrongAnswer("squared", _pissa(root="S / s**0.5"), "squares them"),
         WrongAnswer(
             "no values", _pissa(B="U / s**0.5", A="Vh / s**0.5"), "singular values are missing"
         ),
@@ -176,14 +168,17 @@ WRONG = {
             _pissa(B="U * S.sqrt() / s", A="S.sqrt()[:, None] * Vh"),
             "all in B",
         ),
+        WrongAnswer("A and B swapped", _pissa(result="rest, B, A"), "A must have the shape"),
         WrongAnswer(
-            "A and B swapped", _pissa(result="rest, B, A"), "A must have the shape"
+            "V not transposed",
+            _pissa(A="(root[:, None] * Vh).T", rest="W - s * B @ A.T"),
+            "A must have the shape",
         ),
-        WrongAnswer("V not transposed", _pissa(A="(root[:, None] * Vh).T", rest="W - s * B @ A.T"),
-                    "A must have the shape"),  # fmt: skip
     ],
     "loraplus_groups": [
-        WrongAnswer("returns nothing", "def loraplus_groups(model, lr, ratio):\n    pass\n", "None"),
+        WrongAnswer(
+            "returns nothing", "def loraplus_groups(model, lr, ratio):\n    pass\n", "None"
+        ),
         WrongAnswer(
             "A faster",
             _groups(groups='[{"params": slow, "lr": ratio * lr}, {"params": quick, "lr": lr}]'),
@@ -235,39 +230,39 @@ WRONG = {
             _groups().replace("append(p)", "append(name)"),
             "holds names",
         ),
-        WrongAnswer(
-            "copies", _groups().replace("append(p)", "append(p.detach())"), "a copy"
-        ),
+        WrongAnswer("copies", _groups().replace("append(p)", "append(p.detach())"), "a copy"),
         WrongAnswer(
             "an optimizer",
             _groups(
                 groups='torch.optim.AdamW([{"params": slow, "lr": lr}, {"params": quick}], lr=lr)'
             ),
-            "not the optimizer",
+            "made from them",
         ),
         WrongAnswer("a dict", _groups(groups='{"params": slow, "lr": lr}'), "list of dicts"),
         WrongAnswer("no rate", _groups(groups='[{"params": slow}, {"params": quick}]'), '"lr"'),
     ],
     "loftq": [
         WrongAnswer("returns nothing", "def loftq(W, quantize, r, steps):\n    pass\n", "None"),
-        WrongAnswer("SVD of W", _loftq(error="W", turns="range(1)"), "quantize must be called"),
-        WrongAnswer("SVD of W, all turns", _loftq(error="W"), "main part of W"),
+        WrongAnswer("SVD of W", _loftq(error="W"), "main part of W"),
         WrongAnswer("W each turn", _loftq(asked="W"), "the turns change nothing"),
-        WrongAnswer(
-            "Q again", _loftq(start="Q = W", asked="Q"), "quantizes Q again"
-        ),
+        WrongAnswer("Q again", _loftq(start="Q = W", asked="Q"), "quantizes Q again"),
         WrongAnswer(
             "the error quantized", _loftq(start="Q = 0", asked="W - Q"), "Quantize W - B A"
         ),
         WrongAnswer("added", _loftq(asked="W + B @ A"), "is taken out"),
         WrongAnswer("one turn", _loftq(turns="range(1)"), "once a turn"),
         WrongAnswer("ends with Q", _loftq(end="Q = quantize(W - B @ A)"), "have not seen"),
-        WrongAnswer("never quantizes", _loftq(turns="range(0)", start="Q = W; B = W[:, :r]; A = W[:r]"),
-                    "never called"),  # fmt: skip
+        WrongAnswer(
+            "never quantizes",
+            _loftq(turns="range(0)", start="Q = W; B = W[:, :r]; A = W[:r]"),
+            "never called",
+        ),
         WrongAnswer("Q in floats", _loftq(end="Q = W - B @ A"), "in floats"),
-        WrongAnswer("rank grows", _loftq(
-            factors="A, B = torch.cat([A, Vh[:r]]), torch.cat([B, U[:, :r] * S[:r]], 1)"),
-            "must not grow"),  # fmt: skip
+        WrongAnswer(
+            "rank grows",
+            _loftq(factors="A, B = torch.cat([A, Vh[:r]]), torch.cat([B, U[:, :r] * S[:r]], 1)"),
+            "must not grow",
+        ),
         WrongAnswer("wrong sign", _loftq(error="Q - W"), "wrong sign"),
         WrongAnswer("main part of Q", _loftq(error="Q"), "main part of Q"),
         WrongAnswer(
@@ -282,6 +277,17 @@ WRONG = {
         "my_verdict",
         {
             "nothing like it": ("1.0, 2.0, 3.0", "not the answer to your numbers"),
+            "best single run": ("3e-3, -0.005, 0.00832935", "the best single run"),
+            "the variant at the edge": ("1e-4, -0.0206, 0.00832935", "cannot be judged"),
+            "at LoRA's rate": ("1e-3, 0.0406, 0.00832935", "at the rate of plain LoRA"),
+            "at the variant's rate": ("1e-3, -0.0482, 0.00832935", "at the variant's rate"),
+            "the sign": ("1e-3, 0.005, 0.00832935", "The sign is turned"),
+            "on the tuning seeds": ("1e-3, -0.013, 0.00832935", "on the tuning seeds"),
+            "1.96": ("1e-3, -0.005, 0.00588", "1.96 is for many runs"),
+            "no root of n": ("1e-3, -0.005, 0.018625", "interval for one run"),
+            "the standard error": ("1e-3, -0.005, 0.003", "standard error"),
+            "the whole interval": ("1e-3, -0.005, 0.0166587", "whole interval"),
+            "two digits": ("1e-3, -0.005, 0.008", "rounded too far"),
             "two numbers": ("0.001, 0.5", "Return 3 numbers"),
         },
     ),

@@ -136,8 +136,7 @@ def _check_dora_value(found: Any, W: Tensor, A: Tensor, B: Tensor, m: Tensor, s:
             "The scaling s is missing in W + s B A.": m
             * (W + B @ A)
             / (W + B @ A).norm(dim=1, keepdim=True),
-            "Only W is scaled by m over the lengths. The update is, too.": m * W / rows
-            + s * B @ A,
+            "Only W is scaled by m over the lengths. The update is, too.": m * W / rows + s * B @ A,
             "This is divided by the norm of the whole matrix. Each row has its own.": m
             * V
             / V.norm(),
@@ -195,7 +194,7 @@ def _check_pissa(result: list[Any], W: Tensor, r: int, s: float) -> None:
                 f"{name} must have the shape {shape}; got {tuple(value.shape)}. torch.linalg.svd "
                 "returns U, S and V transposed: W = U diag(S) Vh."
             )
-    rest, A, B = (value.detach().double() for value in result)
+    A, B = (value.detach().double() for value in result[1:])
     U, S, Vh = torch.linalg.svd(W, full_matrices=False)
     main = U[:, :r] * S[:r] @ Vh[:r]
     _check_taken_out(s * B @ A, main, U, S, Vh, r, s)

@@ -57,7 +57,7 @@ def _check_groups(groups: Any, model: nn.Module, lr: float, ratio: float) -> Non
         raise Wrong('Each group is a dict with "params" and "lr".')
     rates = _rates_by_name(groups, model)
     _check_members(rates, model)
-    for name, found in rates.items():
+    for name, found in sorted(rates.items()):  # A before B
         _check_rate(name, found, lr, ratio)
     for key in ("weight_decay", "betas", "eps"):
         if len({str(group.get(key)) for group in groups if group["params"]}) > 1:
@@ -199,12 +199,12 @@ def _check_calls(tool: Quantizer, W: Tensor, r: int, steps: int) -> None:
             "A and B from W - Q."
         )
     if len(tool.asked) != steps:
-        raise Wrong(f"quantize must be called once a turn, {steps} times; it was {len(tool.asked)}.")
+        raise Wrong(
+            f"quantize must be called once a turn, {steps} times; it was {len(tool.asked)}."
+        )
 
 
-def _check_result(
-    Q: Tensor, A: Tensor, B: Tensor, tool: Quantizer, W: Tensor, r: int
-) -> None:
+def _check_result(Q: Tensor, A: Tensor, B: Tensor, tool: Quantizer, W: Tensor, r: int) -> None:
     if not near(Q, tool.gave[-1]):
         if near(Q, W - B.double() @ A.double()):
             raise Wrong("Q is W - B A in floats. It must be what quantize gave.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from ...experiments.gaps import Gap, gaps_against
+from ...experiments.gaps import Gap, gaps_against, holm, paired_gap
 from ...experiments.lesson13 import SCALED
 from ...experiments.task import as_loss
 from ...experiments.variants import PLAIN
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 Data = Mapping[str, Any]
 MARKERS = "osD^vPX*"  # each line has its own marker too, so colour is never the only sign
-MIB, GIB = 2**20, 2**30
+GIB = 2**30
+SCALINGS = "two scalings at equal rates"
 FAMILY = "each variant against LoRA, both tuned"
 
 
@@ -170,27 +172,21 @@ def _curve(axis: Axes, rows: Rows, arm: str, i: int) -> None:
 
 
 def scaling_gaps(rows: Rows, lrs: Sequence[float], seeds: Sequence[int]) -> list[Gap]:
-    """rsLoRA less plain LoRA on these seeds: at each rate, and each at its own best; one family."""
-    from dataclasses import replace
-
-    from ...experiments.gaps import holm, paired_gap
-
+    """The second config less the first on these seeds: at each rate, and each at its own best."""
     plain, stabilized = SCALED
-    pairs = [((plain, lr), (stabilized, lr)) for lr in lrs]
     best = scaling_best(rows, seeds)
-    pairs.append(((plain, best[plain]), (stabilized, best[stabilized])))
+    pairs = {(lr, lr): None for lr in lrs} | {(best[plain], best[stabilized]): None}
     gaps = []
     for one, other in pairs:
-        found = [
-            {seed: loss for seed, loss in losses(rows, *arm).items() if seed in seeds}
-            for arm in (other, one)
-        ]
-        names = [f"{arm}, {lr:g}" for arm, lr in (other, one)]
-        if all(math.isfinite(loss) for by_seed in found for loss in by_seed.values()):
-            gaps.append(paired_gap(found[0], found[1], (names[0], names[1])))
+        of_plain, of_other = (
+            {seed: loss for seed, loss in losses(rows, arm, lr).items() if seed in seeds}
+            for arm, lr in ((plain, one), (stabilized, other))
+        )
+        if all(math.isfinite(loss) for loss in [*of_plain.values(), *of_other.values()]):
+            names = f"{stabilized}, {other:g}", f"{plain}, {one:g}"
+            gaps.append(paired_gap(of_other, of_plain, names))
     corrected = holm([gap.p for gap in gaps])
-    family = "two scalings at the same rate, and each at its own"
-    return [replace(gap, holm=p, family=family) for gap, p in zip(gaps, corrected, strict=True)]
+    return [replace(g, holm=p, family=SCALINGS) for g, p in zip(gaps, corrected, strict=True)]
 
 
 def scaling_best(rows: Rows, fresh: Sequence[int]) -> dict[str, float]:
@@ -201,6 +197,49 @@ def scaling_best(rows: Rows, fresh: Sequence[int]) -> dict[str, float]:
         found = curve(tuning, arm)
         best[arm] = min(found, key=found.__getitem__)
     return best
+
+
+def left_of_lead(rows: Rows, fresh: Sequence[int], lr: float) -> float:
+    """Percent of the second config's lead at one rate that is left with each at its own best."""
+    plain, stabilized = SCALED
+    mine = [row for row in rows if row["seed"] in fresh]
+    best = scaling_best(rows, fresh)
+    lead = average(mine, plain, lr) - average(mine, stabilized, lr)
+    own = average(mine, plain, best[plain]) - average(mine, stabilized, best[stabilized])
+    return 100 * own / lead
+
+
+def scaling_figure(rows: Rows) -> Figure:
+    """Loss against the rate for both configs, over all seeds."""
+    figure, (axis,) = new_figure(about="r = 64 with two scalings: loss against the learning rate")
+    for i, arm in enumerate(SCALED):
+        _curve(axis, rows, arm, i)
+    lowest = min(min(curve(rows, arm).values()) for arm in SCALED)
+    axis.set_xscale("log")
+    axis.set_ylim(lowest - 0.02, lowest + 0.4)
+    axis.set_xlabel("learning rate")
+    axis.set_ylabel("validation loss (nats per token)")
+    axis.legend()
+    return figure
+
+
+# --- LoftQ -------------------------------------------------------------------------------------
+
+
+def loftq_table(rows: Rows) -> Table:
+    """Error of the weights and loss of the model, by format and turns."""
+    lines = [
+        [
+            f"{row['form'].upper()}, "
+            + ("Q alone" if not row["turns"] else f"{row['turns']} turns"),
+            f"{row['error']:.0%}",
+            f"{row['loss']:.2f}",
+        ]
+        for row in rows
+    ]
+    return Table(
+        ["weights", "error of W", "loss"], lines, "Nano, Q + B A with r = 8, nothing trained"
+    )
 
 
 # --- costs -------------------------------------------------------------------------------------
@@ -221,10 +260,10 @@ def costs_table(rows: Rows) -> Table:
                 f"{1e3 * seconds['eager']:.2f}",
                 "not captured" if captured is None else f"{1e3 * captured:.2f}",
                 f"{ratio:.2f}",
-                f"{row['peak'] / MIB:,.0f}",
+                f"{row['peak'] / GIB:.2f}" if row["peak"] > GIB else "below 1",
             ]
         )
-    head = ["base and arm", "start, ms", "eager, ms", "captured, ms", "against LoRA", "peak, MiB"]
+    head = ["base and arm", "start, ms", "eager, ms", "captured, ms", "against LoRA", "peak, GiB"]
     return Table(head, lines, "Time to make the adapters, time of a step, and its peak of memory")
 
 
