@@ -155,16 +155,25 @@ def test_the_points_are_means_over_the_seeds_with_an_interval():
     assert len(others) == 5
     assert first[:4] == ("float32", 1e-3, pytest.approx(0.1), pytest.approx(0.1))
     assert first.kept == pytest.approx(0.6)
-    assert first.kept_half == pytest.approx(4.303 * 0.1 / 3**0.5)
-    lines = figures.rounding_table(made_up([0, 1, 2]))
-    assert len(lines) == 7 and lines[1].endswith("60.0% +- 24.8%")
-    assert figures.rounding_table(made_up([0]))[1].endswith(" 50.0%")
+    assert first.kept_half == pytest.approx(4.302652730 * 0.1 / 3**0.5)
+    table = figures.rounding_table(made_up([0, 1, 2]))
+    assert len(table.rows) == 6 and table.rows[0][-1] == "60.0 ± 24.8"
+    assert figures.rounding_table(made_up([0])).rows[0][-1] == "50.0"
+
+
+def test_a_subtraction_loses_what_a_higher_binade_rounded_away():
+    W, direction = normal(128, 128), normal(128, 128, seed=1)
+    rows = figures.undone_rows(W, direction)
+    for dtype in ("bfloat16", "float16", "float32"):
+        shares = [rows[dtype, size].changed for size in (0.001, 0.01, 0.1, 0.3)]
+        assert shares == sorted(shares) and shares[-1] > 0.1
+    assert rows["bfloat16", 0.1].lifted > 0.9
+    assert len(figures.undone_table(rows).rows) == 12
 
 
 def test_the_figures_draw_every_point():
     left, right = figures.rounding_figure(made_up([0, 1])).axes
-    curves = [line for line in left.lines if len(line.get_xdata()) == 2]
-    assert len(curves) == 3 and len(right.containers) == 3
+    assert len(left.lines) == 6 and len(right.containers) == 3
     gains = right.containers[0].lines[0].get_ydata()
     assert list(gains) == pytest.approx([0.55, 0.55])
 
@@ -212,9 +221,10 @@ def test_the_page_says_what_merging_the_decoders_adapters_lost():
     hundredth, three = points["bfloat16", 0.01], points["bfloat16", 0.03]
     for words in (
         f"are {points['bfloat16', 1.0].update:.0%} of its weights",
-        f"three hundredths of that, {three.unchanged:.0%} of the weights do not move",
+        f"three hundredths, {three.unchanged:.0%} of the weights do not move",
         f"and {100 * three.kept:.1f} ± {100 * three.kept_half:.1f}% of the gain is left",
-        f"{hundredth.unchanged:.0%} do not move and the update is off by {hundredth.error:.0%}",
+        f"{hundredth.unchanged:.0%} of the weights do not move and the update is off by "
+        f"{hundredth.error:.0%}",
         f"Yet {100 * hundredth.kept:.1f} ± {100 * hundredth.kept_half:.1f}% of the gain is left",
     ):
         assert words.replace("%", " %") in PAGE

@@ -1,6 +1,7 @@
 """Right answers to lesson 09 that are written in another way than the solution."""
 
 from . import RightAnswer
+from .afresh09 import AFRESH
 
 RIGHT = {
     "ExactMerge": [
@@ -440,3 +441,6 @@ def weighted_sum(adapters, weights):
         ),
     ],
 }
+
+for name, more in AFRESH.items():
+    RIGHT[name] = [*RIGHT.get(name, []), *more]

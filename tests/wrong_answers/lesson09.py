@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 09, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .afresh09 import AFRESH
 
 
 def _file(
@@ -624,3 +625,6 @@ WRONG["my_merge"] = wrong_numbers(
         "another student's": ("0.21875, 0.2197265625", "not the answer to your numbers"),
     },
 )
+
+for name, more in AFRESH.items():
+    WRONG[name] = [*WRONG.get(name, []), *more]

@@ -30,23 +30,46 @@ def draw(rng: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) 
 
 def check_file_tensors(answer: Callable[..., Any], rng: torch.Generator) -> None:
     paths = ("model.layers.0.attn.q_proj", "model.sea.layers.1.v_proj")  # a module named "sea"
-    state = {"model.embed.weight": draw(rng, 5, 4)}
+    # a base weight whose module is called "sea", too, and adapters whose names end alike
+    state = {"model.embed.weight": draw(rng, 5, 4), "model.norm.sea.weight": draw(rng, 4)}
     for path in paths:
         state[f"{path}.base_layer.weight"] = draw(rng, 4, 4)
         state[f"{path}.base_layer.bias"] = draw(rng, 4)
-        for adapter in ("sea", "sea_2", "default"):
+        for adapter in ("sea", "sea_2", "deepsea", "default", "c++"):
             state[f"{path}.lora_A.{adapter}.weight"] = draw(rng, 2, 4)
             state[f"{path}.lora_B.{adapter}.weight"] = draw(rng, 4, 2)
-    for adapter in ("default", "sea"):
+    for adapter in ("default", "sea", "deepsea", "c++", "nobody's"):
         expected = {
             f"{PREFIX}{path}.{factor}.weight": state[f"{path}.{factor}.{adapter}.weight"]
             for path in paths
             for factor in ("lora_A", "lora_B")
+            if adapter != "nobody's"
         }
         given = dict(state)
         _check_keys(answer(given, adapter), expected, adapter)
         if given.keys() != state.keys():
             raise Wrong("`state` itself was changed: build a new dict, and leave the given one.")
+    _check_one_layer(answer, rng)
+
+
+def _check_one_layer(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """A bare layer, and one within a module that is called lora_A."""
+    for path in ("q_proj", "block.lora_A.default.q_proj"):
+        state = {
+            f"{path}.lora_A.default.weight": draw(rng, 2, 4),
+            f"{path}.lora_B.default.weight": draw(rng, 4, 2),
+        }
+        expected = {
+            f"{PREFIX}{path}.{factor}.weight": state[f"{path}.{factor}.default.weight"]
+            for factor in ("lora_A", "lora_B")
+        }
+        found = answer(dict(state), "default")
+        if not isinstance(found, dict) or found.keys() != expected.keys():
+            wanted, got = (sorted(map(str, keys)) for keys in (expected, found))
+            raise Wrong(
+                f"For {sorted(state)} the keys must be {wanted}; got {got}. Only what stands after "
+                "the layer's own lora_A or lora_B is the adapter's name."
+            )
 
 
 def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
@@ -65,7 +88,8 @@ def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
     if len(keys) > len(expected):
         raise Wrong(
             f"{len(keys)} tensors, and {adapter!r} has {len(expected)}: those of another adapter "
-            "are among them."
+            "are among them. An adapter's name is all that stands between two dots: sea is not "
+            "the end of deepsea."
         )
     missing = [key for key in expected if key not in found]
     if missing and ".sea." in missing[0] and adapter == "sea":
@@ -78,6 +102,11 @@ def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
     for key, tensor in expected.items():
         if not isinstance(found[key], Tensor) or not torch.equal(found[key], tensor):
             raise Wrong(f'"{key}" has another tensor than the adapter {adapter!r} has there.')
+        if found[key].data_ptr() != tensor.data_ptr():
+            raise Wrong(
+                f'"{key}" is a copy. Return the tensor of `state` itself: what is loaded into it '
+                "must reach the model."
+            )
 
 
 # --- 9.2 -------------------------------------------------------------------------------------
@@ -86,7 +115,7 @@ KEYS = tuple(f"layers.{i}.{factor}.weight" for i in (0, 1) for factor in ("lora_
 
 
 def check_load_strictly(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    _check_good_file(answer, rng)
+    _check_good_file(answer, rng, _given(rng))
     last = KEYS[-1]
     good = _given(rng)
     without = {key: value for key, value in good.items() if key != last}
@@ -105,8 +134,55 @@ def check_load_strictly(answer: Callable[..., Any], rng: torch.Generator) -> Non
     _check_refusal(
         answer, rng, without | {typo: good[last]}, (last, typo), "is missing, and another is extra"
     )
+    _check_refusal(answer, rng, {}, KEYS, "is missing, as all keys are")
     all_wrong = without | {typo: broken, KEYS[0]: good[KEYS[0]][:1], KEYS[1]: good[KEYS[1]] / 0}
     _check_refusal(answer, rng, all_wrong, (last, typo, *KEYS[:2]), "is missing, among others")
+    _check_not_finite(answer, rng)
+    _check_shapes(answer, rng)
+    _check_good_file(answer, rng, {key: _awkward(value) for key, value in _given(rng).items()})
+
+
+def _awkward(value: Tensor) -> Tensor:
+    """Right values, all finite: so large that their sum is not, zeros, and a tiny one."""
+    value = value.sign() * 3e38
+    value[-1] = 0
+    value[0, 0] = 1e-42
+    return value
+
+
+def _check_not_finite(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """NaN and both infinities, each in another key, at any place and at the last one."""
+    nan, inf = float("nan"), float("inf")
+    keys = [KEYS[i] for i in torch.randperm(len(KEYS), generator=rng).tolist()]
+    for key, bad, fault in (
+        (keys[0], (nan,), "has a NaN in it"),
+        (keys[1], (inf,), "has inf in it"),
+        (keys[2], (-inf,), "has -inf in it"),
+        (keys[3], (inf, -inf), "has inf and -inf in it"),
+        (keys[0], (-inf,), "has -inf in its last place"),
+        (keys[1], (nan,), "has a NaN in its last place"),
+    ):
+        given = _given(rng)
+        flat = given[key].view(-1)
+        place = 1 + int(torch.randint(0, len(flat) - 2, (1,), generator=rng))
+        flat[-1 if "last" in fault else place] = bad[0]
+        if len(bad) > 1:
+            flat[0] = bad[1]
+        _check_refusal(answer, rng, given, (key,), fault)
+
+
+def _check_shapes(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """All that copy_ would spread or that has as many numbers: each is another shape."""
+    for key in (KEYS[0], KEYS[-1]):
+        own = _given(rng)[key]
+        for other in (own[:, :1], own[0], own[:1, :1], own[None], own.flatten(), own[:, :-1]):
+            shape = tuple(other.shape)
+            if torch.Size(shape) == own.shape:
+                continue
+            _check_refusal(
+                answer, rng, _given(rng) | {key: other.clone()}, (key,),
+                f"has shape {shape}, not {tuple(own.shape)}",
+            )  # fmt: skip
 
 
 def _targets(rng: torch.Generator) -> dict[str, Tensor]:
@@ -119,10 +195,19 @@ def _given(rng: torch.Generator) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in _targets(rng).items()}
 
 
-def _check_good_file(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    targets, given = _targets(rng), _given(rng)
+def _check_good_file(
+    answer: Callable[..., Any], rng: torch.Generator, given: dict[str, Tensor]
+) -> None:
+    targets = _targets(rng)
     live = dict(targets)
-    answer(targets, dict(reversed(given.items())))
+    try:
+        answer(targets, dict(reversed(given.items())))
+    except ValueError as error:
+        large = " Its numbers are large, up to 3e38, and finite all the same: ask isfinite()."
+        raise Wrong(
+            f"A file without a fault was refused: {error}."
+            + (large if given[KEYS[0]].abs().max() > 1e30 else " Its keys come in another order.")
+        ) from error
     for key, tensor in live.items():
         if targets.get(key) is not tensor or not torch.equal(tensor, given[key]):
             raise Wrong(
@@ -130,7 +215,7 @@ def _check_good_file(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 "(copy_), because the model holds this tensor; a new one in the dict is lost."
             )
         given[key].zero_()
-        if not tensor.any():
+        if not tensor.detach().any():
             raise Wrong(f"{key} shares its memory with the file's tensor: copy the values.")
         if not tensor.requires_grad:
             raise Wrong(
@@ -171,14 +256,26 @@ def _check_refusal(
     unnamed = [key for key in named if key not in str(error)]
     if unnamed:
         raise Wrong(f"The message does not name {unnamed[0]}. Collect every fault, raise once.")
+    if len(named) == 1 and all(key in str(error) for key in KEYS):
+        raise Wrong(
+            f"Only {named[0]} is at fault, and the message names all keys: nobody could find it."
+        )
 
 
 # --- 9.3 -------------------------------------------------------------------------------------
 
 
 def check_merge_rounded(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        W, A, B = 0.02 * draw(rng, OUT, IN), draw(rng, R, IN), 1e-4 * draw(rng, OUT, R)
+    # updates of 2 % of the weights, and as large as they are, where a rounded B A shows
+    for dtype, size in (
+        (torch.bfloat16, 1e-4),
+        (torch.bfloat16, 1e-2),
+        (torch.float16, 1e-4),
+        (torch.float16, 1e-2),
+        (torch.float32, 1e-4),
+        (torch.float32, 3e-10),  # half of the weights stay, to the last bit
+    ):
+        W, A, B = 0.02 * draw(rng, OUT, IN), draw(rng, R, IN), size * draw(rng, OUT, R)
         B[::4] = 0  # rows without an update
         W, before = W.to(dtype), W.to(dtype, copy=True)
         result = answer(W, A.clone(), B.clone(), SCALING)
@@ -262,13 +359,14 @@ def _check_unchanged(unchanged: Any, W: Tensor, delta: Tensor) -> None:
 
 
 def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for dtype in (torch.bfloat16, torch.float32):
-        linear = nn.Linear(IN, OUT, dtype=dtype)
+    for dtype in (torch.bfloat16, torch.float32, torch.float16):
+        linear = nn.Linear(IN, OUT, dtype=dtype, bias=dtype != torch.float16)
         weight = linear.weight
         _fill(weight, 0.02 * draw(rng, OUT, IN))
         merger = answer(linear)
         _once(merger, linear, weight, 1e-3 * draw(rng, OUT, IN))
         _twice(merger, weight, 1e-3 * draw(rng, OUT, IN))
+        _three_times(merger, weight, 1e-3 * draw(rng, OUT, IN))
         _after_new_values(merger, weight, rng)
         held = [name for name, value in vars(merger).items() if _holds(value, linear)]
         if held:
@@ -276,6 +374,25 @@ def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 f"self.{held[0]} still holds a copy after unmerge, and costs its memory for "
                 "nothing: drop it (= None)."
             )
+    _two_layers(answer, rng)
+
+
+def _two_layers(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Two mergers at work at once: what one keeps must not be the other's."""
+    layers = [nn.Linear(7, 5, dtype=torch.bfloat16) for _ in range(2)]
+    for layer in layers:
+        _fill(layer.weight, draw(rng, 5, 7))
+    before = [layer.weight.detach().clone() for layer in layers]
+    mergers = [answer(layer) for layer in layers]
+    for merger in mergers:
+        merger.merge(draw(rng, 5, 7))
+    for merger in mergers:
+        merger.unmerge()
+    if any(not torch.equal(a.weight, b) for a, b in zip(layers, before, strict=True)):
+        raise Wrong(
+            "Two layers were merged, and unmerge did not give each its own weights back. Keep the "
+            "copy in self, in __init__ or merge: an attribute of the class is one for all."
+        )
 
 
 @torch.no_grad()
@@ -361,6 +478,14 @@ def _check_both(merged: Tensor, before: Tensor, between: Tensor, second: Tensor)
     raise Wrong("After two merges the weight is not W + delta_1 + delta_2.")
 
 
+def _three_times(merger: Any, weight: Tensor, delta: Tensor) -> None:
+    before = weight.detach().clone()
+    for _ in range(3):
+        merger.merge(delta)
+    merger.unmerge()
+    _require_back(weight, before)
+
+
 def _after_new_values(merger: Any, weight: Tensor, rng: torch.Generator) -> None:
     _fill(weight, 0.02 * draw(rng, OUT, IN))
     before = weight.detach().clone()
@@ -374,5 +499,9 @@ def _after_new_values(merger: Any, weight: Tensor, rng: torch.Generator) -> None
 
 
 def _holds(value: Any, linear: nn.Linear) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set):
+        return any(_holds(item, linear) for item in value)
     own = value is not linear and value is not linear.weight
-    return own and isinstance(value, Tensor) and value.shape == linear.weight.shape
+    return own and isinstance(value, Tensor) and value.numel() == linear.weight.numel()

@@ -19,6 +19,56 @@ NAMES = ["sea", None, "land", "sea", "land", None, "sea"]
 
 
 def check_serve_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    _check_batch(answer, rng)
+    adapters = {
+        name: (draw(rng, r, IN), draw(rng, OUT, r), s)
+        for name, r, s in (("sea", 1, 0.5), ("land", 3, 2.0), ("unused", 2, 1.0))
+    }
+    linear = nn.Linear(IN, OUT, bias=False)  # no bias, no row of an adapter, one row alone
+    for names in ([None, None], ["land"], [None], ["land", "land", "sea"], ["sea", "sea"]):
+        x = draw(rng, len(names), 1 if len(names) == 3 else 4, IN)
+        with torch.no_grad():
+            y = answer(x.clone(), linear, dict(adapters), list(names))
+        base = x.double() @ linear.weight.detach().double().T
+        rows = []
+        for row, before, name in zip(x.double(), base, names, strict=True):
+            A, B, s = adapters.get(name, (torch.zeros(1, IN), torch.zeros(OUT, 1), 0.0))
+            rows.append(before + s * (row @ A.double().T @ B.double().T))
+        _check_rows(y, torch.stack(rows), names)
+    _check_gradient(answer, rng, linear, adapters)
+
+
+def _check_gradient(
+    answer: Callable[..., Any], rng: torch.Generator, linear: nn.Linear, adapters: dict[str, tuple]
+) -> None:
+    """The gradient of x goes through the base and through each row's branch."""
+    x = draw(rng, 3, 2, IN).requires_grad_()
+    with torch.enable_grad():
+        y = answer(x, linear, dict(adapters), ["land", None, "sea"])
+    if not y.requires_grad:
+        return  # the guard says it better
+    (found,) = torch.autograd.grad(y.sum(), x, allow_unused=True)
+    W = linear.weight.detach().double()
+    updates = [(s * B.double() @ A.double()) for A, B, s in (adapters["land"], adapters["sea"])]
+    weights = torch.stack([W + updates[0], W, W + updates[1]])
+    right = weights.sum(1)[:, None].expand(-1, 2, -1)
+    if found is None or (found - right).abs().max() > 1e-3 * right.abs().max():
+        raise Wrong(
+            "The numbers are right, but a part of the gradient does not flow back to x: the base's "
+            "or the branches'. Leave out detach() and .data."
+        )
+
+
+def _check_rows(y: Any, right: Tensor, names: list[str | None]) -> None:
+    """`expect`, with the batch's names in the message."""
+    try:
+        expect(y, right, k=IN)
+    except Wrong as error:
+        raise Wrong(f"For a batch of {names}, by a layer without bias: {error}") from error
+
+
+def _check_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Seven rows, two adapters of different rank, and the base; `linear` runs once."""
     linear = nn.Linear(IN, OUT)
     with torch.no_grad():
         linear.weight.copy_(draw(rng, OUT, IN))
@@ -106,7 +156,13 @@ def _check_order(y: Any, right: Tensor) -> None:
 
 
 def check_weighted_sum(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for ranks, weights in (((3, 3), (0.7, -0.4)), ((2, 4, 1), (1.0, 0.25, -2.0))):
+    for ranks, weights in (
+        ((3, 3), (0.7, -0.4)),
+        ((2, 4, 1), (1.0, 0.25, -2.0)),
+        ((2,), (-0.5,)),  # one adapter
+        ((3, 2, 2), (0.5, 0.0, 1.5)),  # one of weight zero
+        ((1, 1), (0.5, 0.5)),
+    ):
         adapters = [
             (draw(rng, r, IN), draw(rng, OUT, r), s)
             for r, s in zip(ranks, (2.0, 0.5, 3.0), strict=False)

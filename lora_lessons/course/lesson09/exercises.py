@@ -169,3 +169,13 @@ CARDS = [
         "Parameter of its own for one, and tie_word_embeddings = False in the config.",
     ),
 ]
+
+WHY = {
+    "unchanged": "A weight moves only if its change is at least half the gap to its neighbour, and "
+    "bfloat16's gap is between 1/256 and 1/128 of the weight: near an update of 1 %, many changes "
+    "are below half a gap.",
+    "back": "Where the sum lands in a higher binade its last bit is rounded away, and subtracting "
+    "cannot know it. An update of 1 % lifts few weights that far; larger ones lift more.",
+    "tied": "The same numbers are read on the way in. An update that was learnt for the logits "
+    "moves every token's embedding too, and all blocks read inputs that they were not trained on.",
+}
