@@ -128,9 +128,12 @@ def _surplus(config: LoraConfig, message: str) -> None:
 def nearest_module(entry: str, names: Iterable[str]) -> str:
     """A sentence with the module's name that is most like an entry, if it is very like it.
 
-    Short names are alike by chance, "down_proj" and "o_proj" too, and a number names no module.
+    Short names are alike by chance, "down_proj" and "o_proj" too, and a number names no module. The
+    end of a name, as "proj", is likely meant for it.
     """
-    return did_you_mean(entry, [n for n in last_parts(names) if not n.isdigit()], cutoff=0.82)
+    ends = [name for name in last_parts(names) if not name.isdigit()]
+    near = did_you_mean(entry, ends, cutoff=0.82)
+    return near or did_you_mean(entry, [name for name in ends if name.endswith(entry)])
 
 
 def unmatched(field: str, entry: str, names: list[str]) -> str:

@@ -307,7 +307,7 @@ def test_no_hint_where_names_are_alike_by_chance(entry):
     assert "Did you mean" not in str(error.value)
 
 
-@pytest.mark.parametrize("entry", ["up_porj", "upproj", "o_prj"])
+@pytest.mark.parametrize("entry", ["up_porj", "upproj", "o_prj", "proj"])
 def test_a_hint_where_a_name_is_misspelt(entry):
     with pytest.raises(NoMatchingPeftModuleError, match=r"Did you mean '(up|o)_proj'"):
         ll.get_peft_model(base(), config(target_modules=[entry]))
