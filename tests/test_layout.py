@@ -19,6 +19,7 @@ LAYERS = [
     ["base"],
     ["lora"],
     ["train"],
+    ["deploy"],
     ["experiments"],
     ["course"],
     ["app"],

@@ -6,6 +6,7 @@ lora-lessons progress   say which exercises you solved
 lora-lessons models     list the base models, or add a larger public one
 lora-lessons review     ask the review cards that are due today
 lora-lessons capstone   put your mini-LoRA of lesson 15, a file, to its tests
+lora-lessons export     write an adapter for llama.cpp, Bedrock's import or ONNX
 
 For teachers, in the folder that `make release` made (see docs/teaching.md):
 
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lessons.app import lab
+from lora_lessons.app import export, lab
 from lora_lessons.app.classroom import verbs as verbs_of_teachers
 
 
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, default=0, help="other shapes and numbers")
     verb.set_defaults(run=run_capstone)
 
+    export.add_to(verbs)
     verbs_of_teachers.add_to(verbs)
     return parser
 
