@@ -27,6 +27,8 @@ from ..seeding import generator
 
 ADVICE = "xllamacpp is not installed: pip install 'lora-lessons[llamacpp]'"
 PROMPT = "To the Senate and House of Representatives: I am happy to report that"
+AGAIN = "first, trained again"
+AFTER = "nothing, after second"
 TARGETS = ("q_proj", "v_proj", "up_proj")
 
 
@@ -128,8 +130,7 @@ def three_faults(
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         files, texts = _written(place, base, seeds, tokens)
-        with llama_server(files["base"], [files["first"], files["second"]]) as address:
-            asked = _asked(address, files, tokens)
+        asked = _asked(files, tokens)
     import xllamacpp
 
     return {"version": xllamacpp.__version__, "prompt": PROMPT, "torch": texts, "asked": asked}
@@ -147,7 +148,7 @@ def _written(
 
     files = {"base": write_gguf(read(base), place / "base.gguf")}
     texts = {"base": text(model)}
-    for name, seed in zip(("first", "second", "first, trained again"), seeds, strict=True):
+    for name, seed in zip(("first", "second", AGAIN), seeds, strict=True):
         adapted = drawn_adapter(base, seed)
         adapted.save_pretrained(place / name)
         files[name] = write_gguf(read(place / name, base), place / f"{name}.gguf")
@@ -155,25 +156,36 @@ def _written(
     return files, texts
 
 
-def _asked(address: str, files: dict[str, Path], tokens: int) -> list[dict[str, Any]]:
-    """Each request: what it meant, what it sent, what came back."""
-    found = []
+def _trials() -> list[list[tuple[str, str, dict[str, Any]]]]:
+    """Lists of requests (meant, sent, fields); each list is for a server that is new."""
+    first = ("first", "lora: first 1, second 0", {"lora": scales(1, 0)})
+    second = ("second", "lora: first 0, second 1", {"lora": scales(0, 1)})
+    return [
+        [("base", "nothing", {}), first, second],
+        [second, ("base", AFTER, {})],
+        [second, ("base", "lora: first 0, second 0", {"lora": scales(0, 0)})],
+        [second, ("base", "nothing, and cache_prompt: false", {"cache_prompt": False})],
+        [("first", 'model: "first"', {"model": "first"})],
+        [("an error", "lora: number 7, which is not there", {"lora": [{"id": 7, "scale": 1.0}]})],
+    ]
 
-    def ask(wanted: str, sent: str, **fields: Any) -> None:
+
+def _asked(files: dict[str, Path], tokens: int) -> list[dict[str, Any]]:
+    """Each request: which server it went to, what it meant, what it sent, what came back."""
+    found: list[dict[str, Any]] = []
+    adapters = [files["first"], files["second"]]
+
+    def ask(server: int, address: str, wanted: str, sent: str, fields: dict[str, Any]) -> None:
         answer = complete(address, tokens=tokens, **fields)
-        found.append({"wanted": wanted, "sent": sent} | answer)
+        found.append({"server": server, "wanted": wanted, "sent": sent} | answer)
 
-    ask("base", "nothing, first of all")
-    ask("first", "lora: first 1, second 0", lora=scales(1, 0))
-    ask("second", "lora: first 0, second 1", lora=scales(0, 1))
-    ask("first", 'model: "first"', model="first", cache_prompt=False)
-    ask("an error", "lora: an adapter 7 that is not there", lora=[{"id": 7, "scale": 1.0}],
-        cache_prompt=False)  # fmt: skip
-    ask("first", "lora: first 1, second 0", lora=scales(1, 0))
-    ask("base", "nothing, after first")
-    ask("base", "lora: first 0, second 0", lora=scales(0, 0))
-    ask("base", "nothing, and cache_prompt: false", cache_prompt=False)
-    os.replace(files["first, trained again"], files["first"])
-    ask("first, trained again", "lora: first 1, after its file was replaced", lora=scales(1, 0),
-        cache_prompt=False)  # fmt: skip
+    for number, requests in enumerate(_trials(), 1):
+        with llama_server(files["base"], adapters) as address:
+            for request in requests:
+                ask(number, address, *request)
+    with llama_server(files["base"], adapters) as address:
+        number, on = number + 1, {"lora": scales(1, 0)}
+        ask(number, address, "first", "lora: first 1, second 0", on)
+        os.replace(files[AGAIN], files["first"])
+        ask(number, address, AGAIN, "the same, after its file was replaced", on)
     return found

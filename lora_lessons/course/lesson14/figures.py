@@ -7,6 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ...experiments.lesson14 import WAYS, medians
+from ...experiments.llama_server import AFTER
 from ..drawing import FROZEN, Drawing
 from ..plots import PALETTE, new_figure
 from ..tables import Table
@@ -94,6 +95,7 @@ def transcript(data: dict[str, Any]) -> Table:
     texts = data["torch"]
     rows = [
         [
+            str(row["server"]),
             row["wanted"],
             row["sent"],
             str(row["from_cache"]),
@@ -102,13 +104,13 @@ def transcript(data: dict[str, Any]) -> Table:
         ]
         for row in data["asked"]
     ]
-    head = ["meant", "sent", "tokens from the cache", "whose text", ""]
+    head = ["server", "meant", "sent", "tokens from the cache", "whose text", ""]
     return Table(head, rows, f"llama.cpp's server by xllamacpp {data['version']}, one slot")
 
 
 def leaked(data: dict[str, Any]) -> bool:
     """Whether the base's request after an adapter's got another text than torch's base."""
-    (row,) = (row for row in data["asked"] if row["sent"] == "nothing, after first")
+    (row,) = (row for row in data["asked"] if row["sent"] == AFTER)
     return not is_right(row, data["torch"])
 
 
@@ -142,8 +144,8 @@ def mixed_batch(names: Sequence[str] = ("ada", "base", "bob", "ada")) -> Drawing
     """Rows of one batch: through the base together, through adapters by groups, back in order."""
     drawing = Drawing(
         "One batch, many adapters",
-        f"A batch of {len(names)} rows, for {', '.join(names)}. All rows go through the "
-        "frozen base in one product. Beside it the rows are grouped: those of ada go through ada's A and B, "
+        f"A batch of {len(names)} rows, for {', '.join(names)}. All rows go "
+        "through the frozen base in one product. Beside it the rows are grouped: those of ada go through ada's A and B, "
         "that of bob through bob's. Each update is added at its own row's place; the base's row "
         "gets none. The results leave in the order in which the rows came.",
         820,
