@@ -39,17 +39,20 @@ PROBLEMS = {
 }
 
 
-def bedrock_problems(files: Collection[str], config: Mapping[str, Any]) -> list[str]:
+def bedrock_problems(
+    files: Collection[str], config: Mapping[str, Any], listed: Collection[str] = ARCHITECTURES
+) -> list[str]:
     """What an import would refuse or misread, as keys of PROBLEMS; empty if nothing.
 
-    `files` are the names in the folder, `config` is its config.json.
+    `files` are the names in the folder, `config` is its config.json, `listed` the architectures
+    that are imported.
     """
     weights = [name for name in files if name.endswith(".safetensors") and name != WEIGHTS_NAME]
     found = {
         "adapter": CONFIG_NAME in files or WEIGHTS_NAME in files,
         "weights": not weights or any(name.endswith(".bin") for name in files),
         "tokenizer": not set(TOKENIZER_FILES) <= set(files),
-        "architecture": not set(config.get("architectures") or [None]) <= set(ARCHITECTURES),
+        "architecture": not set(config.get("architectures") or [None]) <= set(listed),
         "quantized": bool(config.get("quantization_config")),
         "rope_theta": "rope_parameters" in config and "rope_theta" not in config,
         "context": config.get("max_position_embeddings", 0) >= CONTEXT_BELOW,

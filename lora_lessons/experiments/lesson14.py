@@ -68,9 +68,11 @@ def package_key(
     return adapter, version, scale, tuple(tokens)
 
 
-def package_ready(files: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+def package_ready(
+    files: Sequence[str], config: Mapping[str, Any], listed: Sequence[str]
+) -> list[str]:
     """What Bedrock's import would refuse or misread: for exercise 14.4."""
-    return bedrock_problems(files, config)
+    return bedrock_problems(files, config, listed)
 
 
 def package_problems(shape: Mapping[str, Any], params: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -340,7 +342,7 @@ def aws_requests() -> dict[str, Any]:
 RECORDINGS = {
     "14_latency": (
         latency,
-        {"base": "decoder", "counts": [1, 8, 32], "tokens": 16, "rounds": 7, "device": "cpu"},
+        {"base": "decoder", "counts": [1, 4, 8, 16], "tokens": 8, "rounds": 5, "device": "cpu"},
         None,
     ),
     "14_load": (

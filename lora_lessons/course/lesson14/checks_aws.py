@@ -20,6 +20,7 @@ FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_c
 
 
 def check_bedrock_ready(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    listed = (*TAKEN, word(rng).title() + "ForCausalLM")
     base = {
         "architectures": [TAKEN[whole(rng, 0, len(TAKEN) - 1)]],
         "max_position_embeddings": whole(rng, 100, 9000),
@@ -43,7 +44,7 @@ def check_bedrock_ready(answer: Callable[..., Any], rng: torch.Generator) -> Non
         ("A quantized model", whole_files,
          both | {"quantization_config": {"quant_method": "bitsandbytes"}}, {"quantized"}),
         ("An architecture that is not imported", whole_files,
-         both | {"architectures": [word(rng).title() + "ForCausalLM"]}, {"architecture"}),
+         both | {"architectures": [word(rng, 8).title() + "ForCausalLM"]}, {"architecture"}),
         ("No architecture named", whole_files, {k: v for k, v in both.items()
          if k != "architectures"}, {"architecture"}),
         ("No tokenizer_config.json", [f for f in whole_files if f != "tokenizer_config.json"], both,
@@ -60,8 +61,12 @@ def check_bedrock_ready(answer: Callable[..., Any], rng: torch.Generator) -> Non
          new | {"quantization_config": {"bits": 4}},
          {"weights", "tokenizer", "quantized", "rope_theta"}),
     ]  # fmt: skip
+    cases += [
+        (f"A {name}, which is listed", whole_files, both | {"architectures": [name]}, set())
+        for name in listed
+    ]
     for what, files, config, wanted in cases:
-        found = _as_words(answer(list(files), copy.deepcopy(config)))
+        found = _as_words(answer(list(files), copy.deepcopy(config), listed))
         if found != wanted:
             raise Wrong(_explain_ready(what, found, wanted))
 

@@ -66,7 +66,7 @@ EXERCISES = [
             "config.get('max_position_embeddings', 0) >= 131072.",
         ),
         check=check_bedrock_ready,
-        takes=("files", "config"),
+        takes=("files", "config", "listed"),
     ),
     Exercise(
         name="check_request",

@@ -145,7 +145,8 @@ def mixed_batch(names: Sequence[str] = ("ada", "base", "bob", "ada")) -> Drawing
     drawing = Drawing(
         "One batch, many adapters",
         f"A batch of {len(names)} rows, for {', '.join(names)}. All rows go "
-        "through the frozen base in one product. Beside it the rows are grouped: those of ada go through ada's A and B, "
+        "through the frozen base in one product. Beside it the rows are grouped: those of ada go "
+        "through ada's A and B, "
         "that of bob through bob's. Each update is added at its own row's place; the base's row "
         "gets none. The results leave in the order in which the rows came.",
         820,
