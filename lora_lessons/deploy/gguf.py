@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..lora.layer import LoraLayer
 from ..storage import write_whole
@@ -89,9 +89,9 @@ def factors(source: Source) -> Iterator[tuple[str, Tensor, Tensor, float]]:
     """(llama.cpp's name, A, B, scaling) of each adapted layer."""
     for name, layer in source.model.get_base_model().named_modules():
         if isinstance(layer, LoraLayer):
-            _, A, B, scaling, _ = layer.adapter("default")
-            if not (hasattr(A, "weight") and A.weight.ndim == 2):
+            if not isinstance(layer.base_layer, nn.Linear):
                 raise ExportError(f"{name} is no linear layer: merge the adapter")
+            _, A, B, scaling, _ = layer.adapter("default")
             yield tensor_name(name), A.weight.detach(), B.weight.detach(), scaling
 
 
