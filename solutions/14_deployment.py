@@ -217,14 +217,26 @@ with contract.serving(echo) as address:
     for method, path, body, headers in (
         ("GET", "/ping", b"", {}),
         ("POST", "/invocations", b'{"inputs": "Call me"}', JSON),
-        ("POST", "/invocations", b'{"inputs": "Call me"}', JSON | {contract.ADAPTER_HEADER: "moby"}),
-        ("POST", "/invocations", b'{"inputs": "Call me"}', JSON | {contract.ADAPTER_HEADER: "mobi"}),
+        (
+            "POST",
+            "/invocations",
+            b'{"inputs": "Call me"}',
+            JSON | {contract.ADAPTER_HEADER: "moby"},
+        ),
+        (
+            "POST",
+            "/invocations",
+            b'{"inputs": "Call me"}',
+            JSON | {contract.ADAPTER_HEADER: "mobi"},
+        ),
         ("POST", "/invocations", b"Call me", JSON),
         ("POST", "/invocations", b"Call me", {"Content-Type": "text/plain"}),
         ("GET", "/models", b"", {}),
     ):
         found = client.send(address, method, path, body, headers)
-        print(method, path, body.decode(), "->", found.status, found.content.get("generated_text", ""))
+        print(
+            method, path, body.decode(), "->", found.status, found.content.get("generated_text", "")
+        )
 
 # %% [markdown]
 # ### Is it ever the wrong adapter?
@@ -246,8 +258,12 @@ load
 
 # %%
 of_load = load.data
-print(f"{of_load['requests']:,d} requests over {of_load['adapters']} adapters and the base, {of_load['at_once']} at once:")
-print(f"{of_load['right']:,d} right, {of_load['lost']} lost, {of_load['wrong_adapter']} from the wrong adapter")
+print(
+    f"{of_load['requests']:,d} requests over {of_load['adapters']} adapters and the base, {of_load['at_once']} at once:"
+)
+print(
+    f"{of_load['right']:,d} right, {of_load['lost']} lost, {of_load['wrong_adapter']} from the wrong adapter"
+)
 print(f"{of_load['told_apart']:.1%} of the pairs of adapters write different texts to one prompt")
 
 # %% [markdown]
@@ -345,6 +361,7 @@ lesson.compare("crosstalk", {"the base's": not lost, "not the base's": lost})
 # | `quantized` | there is a `quantization_config` that is not null |
 # | `rope_theta` | there is `rope_parameters`, and no `rope_theta` beside it |
 # | `context` | `max_position_embeddings` is not below 131,072 |
+
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "bedrock_ready", "locked": false, "solution": true, "task": false}
 def bedrock_ready(files: list[str], config: dict, listed: tuple[str, ...]) -> list[str]:

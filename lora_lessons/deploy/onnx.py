@@ -29,6 +29,7 @@ class Logits(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Logits of all positions."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         later = positions[None, :] > positions[:, None]  # (T, T): what a token must not see
         mask = torch.where(later, torch.finfo(torch.float32).min, 0.0)[None, None]
