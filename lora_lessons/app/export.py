@@ -49,7 +49,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def default_out(folder: str, form: str) -> Path:
-    """The folder "my_adapter" gives my_adapter.gguf, my_adapter.onnx or the folder my_adapter-bedrock."""
+    """Beside the folder "moby": moby.gguf, moby.onnx, or the folder moby-bedrock."""
     path = Path(folder).expanduser()
     name = path.resolve().name
     return path.parent / (f"{name}-bedrock" if form == "bedrock" else f"{name}.{form}")
