@@ -80,7 +80,9 @@ def loftq(W, quantize, r, steps):
 
 WRONG = {
     "rs_scaling": [
-        WrongAnswer("returns nothing", "def rs_scaling(lora_alpha, r):\n    pass\n", "None"),
+        WrongAnswer(
+            "returns nothing", "def rs_scaling(lora_alpha, r):\n    pass\n", "It returns None"
+        ),
         WrongAnswer("one number", _scaling("lora_alpha / r**0.5"), "two numbers"),
         WrongAnswer("plain scaling", _scaling("lora_alpha / r, lora_alpha * r**0.5"), "plain LoRA"),
         WrongAnswer("times r", _scaling("lora_alpha * r, lora_alpha"), "multiplies by r"),
@@ -101,7 +103,9 @@ WRONG = {
         ),
     ],
     "dora_weight": [
-        WrongAnswer("returns nothing", "def dora_weight(W, A, B, m, s):\n    pass\n", "None"),
+        WrongAnswer(
+            "returns nothing", "def dora_weight(W, A, B, m, s):\n    pass\n", "It returns None"
+        ),
         WrongAnswer(
             "columns",
             _dora(lengths="V.norm(dim=0).detach()", result="m[:, None] * V / lengths"),
@@ -132,7 +136,7 @@ WRONG = {
         WrongAnswer("m not unsqueezed", _dora(result="m * V / lengths[:, None]"), "size of tensor"),
     ],
     "pissa": [
-        WrongAnswer("returns nothing", "def pissa(W, r, s):\n    pass\n", "None"),
+        WrongAnswer("returns nothing", "def pissa(W, r, s):\n    pass\n", "It returns None"),
         WrongAnswer("rest forgotten", _pissa(result="A, B"), "three tensors"),
         WrongAnswer("W stays whole", _pissa(rest="W.clone()"), "counts its main part twice"),
         WrongAnswer("added", _pissa(rest="W + s * B @ A"), "added to W"),
@@ -177,7 +181,9 @@ WRONG = {
     ],
     "loraplus_groups": [
         WrongAnswer(
-            "returns nothing", "def loraplus_groups(model, lr, ratio):\n    pass\n", "None"
+            "returns nothing",
+            "def loraplus_groups(model, lr, ratio):\n    pass\n",
+            "It returns None",
         ),
         WrongAnswer(
             "A faster",
@@ -242,7 +248,9 @@ WRONG = {
         WrongAnswer("no rate", _groups(groups='[{"params": slow}, {"params": quick}]'), '"lr"'),
     ],
     "loftq": [
-        WrongAnswer("returns nothing", "def loftq(W, quantize, r, steps):\n    pass\n", "None"),
+        WrongAnswer(
+            "returns nothing", "def loftq(W, quantize, r, steps):\n    pass\n", "It returns None"
+        ),
         WrongAnswer("SVD of W", _loftq(error="W"), "main part of W"),
         WrongAnswer("W each turn", _loftq(asked="W"), "the turns change nothing"),
         WrongAnswer("Q again", _loftq(start="Q = W", asked="Q"), "quantizes Q again"),
