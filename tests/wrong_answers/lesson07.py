@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 07, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .afresh07 import AFRESH
 
 
 def _labels(body: str) -> str:
@@ -278,7 +279,7 @@ WRONG = {
         WrongAnswer(
             "all that is below the padding",
             _shift("return torch.cat([first, labels[:, :-1]], 1).clamp(min=pad)"),
-            "differs most",
+            "the first of its row",
         ),
     ],
     "edit_distance": [
@@ -414,3 +415,6 @@ WRONG["my_loss"] = wrong_numbers(
         "another student's": ("142, 3.1", "second number is not the answer"),
     },
 )
+
+for name, more in AFRESH.items():
+    WRONG[name] = [*WRONG.get(name, []), *more]

@@ -37,22 +37,62 @@ def _whole_numbers(result: Any) -> None:
 
 
 def check_labels_for(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    rows, T = 4, 12
-    prompts = torch.tensor([_whole(rng, 1, 5) for _ in range(rows)])
-    lengths = prompts + torch.tensor([_whole(rng, 2, 6) for _ in range(rows)])
-    lengths[1] = T  # one row is full
+    _compare_labels(answer, _rows_of_answers(rng, 4, 12))
+    _compare_labels(answer, _rows_of_answers(rng, 1, 6))  # a batch of one
+    ids, prompts, lengths = _rows_of_answers(rng, 5, 9)
+    prompts[0], lengths[0] = 0, 9  # nothing but an answer
+    prompts[2] = lengths[2] = 4  # no answer at all
+    prompts[4], lengths[4] = 8, 9  # an answer of one token, in the last place
+    ids[3, :2], ids[3, int(prompts[3])] = 0, 0  # 0 is the id of a token, END may come anywhere
+    ids[1, int(prompts[1])] = ids[1, 0] = END
+    _compare_labels(answer, (ids, prompts, lengths))
+
+
+def _rows_of_answers(rng: torch.Generator, rows: int, T: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (rows, T), and how many tokens of each row are the prompt's, and real."""
+    prompts = torch.tensor([_whole(rng, 1, T // 3 + 1) for _ in range(rows)])
+    lengths = prompts + torch.tensor([_whole(rng, 2, T // 2) for _ in range(rows)])
+    lengths[rows // 4] = T  # one row is full
     ids = _ids(rng, rows, T)
     for i in range(rows):
         ids[i, lengths[i] - 1 :] = END
-    given = ids.clone()
+    return ids, prompts, lengths
+
+
+def _compare_labels(answer: Callable[..., Any], given: tuple[Tensor, Tensor, Tensor]) -> None:
+    ids, prompts, lengths = (value.clone() for value in given)
     result = answer(ids, prompts, lengths)
-    if not torch.equal(ids, given):
+    if not torch.equal(ids, given[0]):
         raise Wrong("Your code changed `ids` in place: the model still reads them. Make a copy.")
     _whole_numbers(result)
-    expect(
-        result,
-        _labels(ids, prompts, lengths).double(),
-        mistakes={m: v.double() for m, v in _label_mistakes(ids, prompts, lengths).items()},
+    ids, prompts, lengths = given
+    right = _labels(ids, prompts, lengths)
+    mistakes = {m: v.double() for m, v in _label_mistakes(ids, prompts, lengths).items()}
+    try:
+        expect(result, right.double(), mistakes=mistakes)
+    except Wrong as error:
+        raise Wrong(
+            _where(error, result, right, lambda i, j: _part(i, j, prompts, lengths))
+        ) from error
+
+
+def _part(i: int, j: int, prompts: Tensor, lengths: Tensor) -> str:
+    """What stands at place j of row i."""
+    prompt, length = int(prompts[i]), int(lengths[i])
+    row = f"prompt_lengths[{i}] = {prompt}, lengths[{i}] = {length}"
+    if j < prompt:
+        return f"a token of the prompt ({row}), so it does not count"
+    return f"padding ({row}), so it does not count" if j >= length else f"the answer's ({row})"
+
+
+def _where(error: Wrong, result: Any, right: Tensor, what: Callable[[int, int], str]) -> str:
+    """The message; where no mistake was named, the first place that differs and what it is."""
+    if not str(error).startswith("Expected"):
+        return str(error)
+    i, j = (result.cpu() != right).nonzero()[0].tolist()
+    return (
+        f"Row {i}, place {j} is {what(i, j)}: it must be {int(right[i, j])}, and yours is "
+        f"{int(result[i, j])}."
     )
 
 
@@ -108,20 +148,61 @@ def _label_mistakes(ids: Tensor, prompts: Tensor, lengths: Tensor) -> dict[str, 
 
 
 def check_causal_loss(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    B, T, V = 3, 11, 13
-    logits = (2 * torch.randn(B, T, V, generator=rng, dtype=torch.float64)).float()
+    T = 11
+    # each row's part that counts: a long row and a short one, a prompt, and none at all
+    for spans, size in (
+        (((0, T), (3, 9), (T - 2, T)), 2.0),
+        (((2, 8), (0, 7), (0, T), (0, 0)), 3.0),  # first labels count: they have no partner
+        (((0, T),), 1.0),
+        (((0, 1), (T - 1, T)), 1.0),  # one label counts in all
+    ):
+        _compare_loss(answer, *_scored(rng, spans, T, size))
+    logits, labels = _scored(rng, ((0, T), (1, 9)), T, 400.0)
+    _compare_loss(answer, logits, labels, large=True)
+
+
+def _scored(
+    rng: torch.Generator, spans: tuple[tuple[int, int], ...], T: int, size: float
+) -> tuple[Tensor, Tensor]:
+    """Logits (B, T, 13) of this size, and labels of which those within each row's span count."""
+    B, V = len(spans), 13
+    logits = (size * torch.randn(B, T, V, generator=rng, dtype=torch.float64)).float()
     labels = torch.randint(0, V, (B, T), generator=rng)
-    for row, (start, end) in enumerate(((0, T), (3, 9), (T - 2, T))):  # a long row and a short one
+    labels[:, -2] = 0  # a label like any other
+    for row, (start, end) in enumerate(spans):
         labels[row, :start], labels[row, end:] = LEFT_OUT, LEFT_OUT
+    if (labels != LEFT_OUT).sum() > 3 * T // 2:
+        labels[0, 4] = LEFT_OUT  # a gap
+    return logits, labels
+
+
+def _compare_loss(
+    answer: Callable[..., Any], logits: Tensor, labels: Tensor, *, large: bool = False
+) -> None:
     given = labels.clone()
-    result = answer(logits, labels)
+    result = answer(logits.clone(), labels)
     if not torch.equal(labels, given):
         raise Wrong("Your code changed `labels` in place. Make a copy.")
+    if isinstance(result, Tensor | float) and not torch.isfinite(torch.as_tensor(result)).all():
+        raise Wrong(
+            "This is not finite. "
+            + (
+                "exp of a logit of 400 overflows: use log_softmax, logsumexp or cross_entropy."
+                if large
+                else "Does a row without labels that count divide 0 by 0?"
+            )
+        )
     losses, counts = _losses(logits, labels, 1)
+    right = float(losses.sum() / counts.sum())
+    if isinstance(result, float | Tensor) and 2e-5 < abs(float(result) - right) / right < 1e-3:
+        raise Wrong(
+            f"Near, but not it: {right:.7g}, and yours is {float(result):.7g}. Was it rounded, "
+            "computed in half precision, or is a small number added before the logarithm?"
+        )
     expect(
         result,
         losses.sum() / counts.sum(),
-        k=T,
+        k=labels.shape[1],
         mistakes=_loss_mistakes(logits, labels, losses, counts),
     )
 
@@ -138,6 +219,18 @@ def _losses(logits: Tensor, labels: Tensor, ahead: int, code: int = LEFT_OUT) ->
                 losses[i, j] = logits[i, j].logsumexp(0) - logits[i, j, max(label, 0)]
                 counts[i, j] = 1
     return losses, counts
+
+
+def _rolled(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss where the first label stands behind the last."""
+    losses, counts = _losses(logits, labels.roll(-1, 1), 0)
+    return losses.sum() / counts.sum()
+
+
+def _joined(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss where all rows are one long row."""
+    losses, counts = _losses(logits.flatten(0, 1)[None], labels.flatten()[None], 1)
+    return losses.sum() / counts.sum()
 
 
 def _loss_mistakes(
@@ -168,7 +261,18 @@ def _loss_mistakes(
         "The sum is right, but it is divided by all labels that are not -100. The first label of "
         "a row is predicted by nothing.": total / (labels != LEFT_OUT).sum(),
         "The mean of the rows' means counts a short answer as much as a long one. Every label "
-        "counts the same.": (losses.sum(1) / counts.sum(1)).mean(),
+        "counts the same.": (losses.sum(1) / counts.sum(1).clamp(min=1)).mean(),
+        "Label 0 is a token like any other. Only -100 is left out.": (
+            losses * (counts * (labels.roll(-1, 1) != 0))
+        ).sum()
+        / (counts * (labels.roll(-1, 1) != 0)).sum().clamp(min=1),
+        "Only the first row is scored. The mean is over the whole batch.": (
+            losses[0].sum() / counts[0].sum().clamp(min=1)
+        ),
+        "The first label came round to the end of its row, and the last place is scored on it. "
+        "The last logits have no partner.": _rolled(logits, labels),
+        "The rows were joined before the shift, so a row's last place is scored on the next row's "
+        "first label. Shift each row by itself.": _joined(logits, labels),
         "This is the sum. Divide it by the labels that count.": total,
         "The softmax was taken twice: cross-entropy takes it of the logits itself.": (
             _losses(chances, labels, 1)[0].sum() / n
@@ -198,27 +302,42 @@ def _loss_mistakes(
 
 
 def check_shift_right(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    rows, T = 3, 8
-    labels = _ids(rng, rows, T)
-    for row, length in enumerate((T, 5, 3)):
-        labels[row, length:] = LEFT_OUT
-    start, pad = 3, 50  # above all ids: what is below the padding need not be -100
+    # the padding is above all ids: what is below it need not be -100
+    for rows, T, start, pad in ((3, 8, 3, 50), (1, 1, 0, 0), (4, 6, 0, 9), (2, 5, 70, 1)):
+        labels = _ids(rng, rows, T)
+        for row, length in enumerate((T, 5, 3, 0)[:rows]):
+            labels[row, length:] = LEFT_OUT
+        if rows > 3:
+            labels[0, 2] = LEFT_OUT  # a gap
+            labels[1, 1] = 0  # an id like any other
+        _compare_read(answer, labels, start, pad)
+
+
+def _compare_read(answer: Callable[..., Any], labels: Tensor, start: int, pad: int) -> None:
     given = labels.clone()
     result = answer(labels, start, pad)
     if not torch.equal(labels, given):
         raise Wrong("Your code changed `labels` in place: the loss still needs them. Make a copy.")
     _whole_numbers(result)
     _not_the_wrong_way(result, labels)
-    expect(
-        result,
-        _read(labels, start, pad).double(),
-        mistakes={m: v.double() for m, v in _shift_mistakes(labels, start, pad).items()},
-    )
+    right = _read(labels, start, pad)
+    mistakes = {m: v.double() for m, v in _shift_mistakes(labels, start, pad).items()}
+
+    def what(i: int, j: int) -> str:
+        if j == 0:
+            return f"the first of its row, with start = {start}"
+        label = int(labels[i, j - 1])
+        return f"after the label {label}" + (f", with pad = {pad}" if label == LEFT_OUT else "")
+
+    try:
+        expect(result, right.double(), mistakes=mistakes)
+    except Wrong as error:
+        raise Wrong(_where(error, result, right, what)) from error
 
 
 def _not_the_wrong_way(result: Any, labels: Tensor) -> None:
     """Name the wrong shifts, whatever was put at the rows' ends and in place of -100."""
-    if not isinstance(result, Tensor) or result.shape != labels.shape:
+    if not isinstance(result, Tensor) or result.shape != labels.shape or labels.shape[1] < 3:
         return
     result, real = result.cpu(), labels[:, 1:] != LEFT_OUT
     if (result[:, :-1] == labels[:, 1:])[real].all():

@@ -25,6 +25,13 @@ PAIRS = (
     ((), ("K", "AE")),
     (("K", "AE"), ()),
     ((), ()),
+    (("T",), ("T", "T", "T")),  # the same sound again
+    (("S", "AE", "S", "AE", "S"), ("AE", "S", "AE")),
+    (("K", "AE", "T"), ("k", "ae", "t")),
+    (tuple("ABCDEFGHIJ"), tuple("BCDEFGHIJA")),  # all places differ, and two edits do
+    (tuple("KITTEN"), tuple("SITTING")),
+    (tuple("KKBAB"), tuple("BKABB")),  # to keep the longest common part costs one edit more
+    (tuple("AABBAA"), tuple("BB")),
 )
 
 
@@ -113,11 +120,15 @@ TASKS = {
     "T5ForConditionalGeneration": "SEQ_2_SEQ_LM",
     "Qwen2ForSequenceClassification": "SEQ_CLS",
     "BertForSequenceClassification": "SEQ_CLS",
+    "DistilBertForSequenceClassification": "SEQ_CLS",
+    "TinyForSequenceClassification": "SEQ_CLS",
     "BertForTokenClassification": "TOKEN_CLS",
     "BertForQuestionAnswering": "QUESTION_ANS",
     "BertModel": "FEATURE_EXTRACTION",
+    "TinyModel": "FEATURE_EXTRACTION",
     "TinyModelForSequenceClassification": "SEQ_CLS",
     "TinyForCausalLMForTokenClassification": "TOKEN_CLS",
+    "TinyModelForCausalLM": "CAUSAL_LM",
 }
 
 NEW = {
@@ -125,9 +136,13 @@ NEW = {
     "T5ForConditionalGeneration": ["gate"],
     "Qwen2ForSequenceClassification": ["score"],
     "BertForSequenceClassification": ["pooler", "classifier"],
+    "DistilBertForSequenceClassification": ["pre_classifier", "classifier"],
+    "TinyForSequenceClassification": ["class", "classifier.dense", "gate", "scorer"],
     "BertForTokenClassification": ["classifier"],
     "BertForQuestionAnswering": ["qa_outputs", "classifier"],
     "BertModel": ["pooler"],
+    "TinyModel": ["pooler", "gate", "score"],
+    "TinyModelForCausalLM": ["lm_head", "gate", "pooler"],
     "TinyModelForSequenceClassification": ["score"],
     "TinyForCausalLMForTokenClassification": ["score"],
 }
@@ -144,14 +159,18 @@ SAVED_BY = {
 
 def check_fitting_arguments(answer: Callable[..., Any], rng: torch.Generator) -> None:
     extra = f"gate_{int(torch.randint(0, 99, (1,), generator=rng))}"
-    for architecture, task in TASKS.items():
+    # the last: what a task type saves is told by `saved_by`, and may be other than PEFT's
+    other = SAVED_BY | {"CAUSAL_LM": ("lm_head",), "SEQ_CLS": ("pooler",), "TOKEN_CLS": ()}
+    cases = [(*case, SAVED_BY) for case in TASKS.items()]
+    cases += [(*case, other) for case in TASKS.items() if case[1] in ("CAUSAL_LM", "SEQ_CLS")]
+    for architecture, task, saved_by in cases:
         new = [extra if name == "gate" else name for name in NEW[architecture]]
-        arguments = answer(architecture, list(new), dict(SAVED_BY))
+        arguments = answer(architecture, list(new), dict(saved_by))
         if not isinstance(arguments, dict):
             raise Wrong(f"Return a dict of arguments; got {type(arguments).__name__}.")
         _check_keys(arguments)
         _check_task(architecture, task, arguments.get("task_type"))
-        _check_modules(architecture, task, new, arguments.get("modules_to_save"))
+        _check_modules(architecture, task, new, arguments.get("modules_to_save"), saved_by[task])
 
 
 def _check_keys(arguments: dict[Any, Any]) -> None:
@@ -178,11 +197,15 @@ def _check_task(architecture: str, task: str, given: Any) -> None:
         raise Wrong(f"{architecture} is no model for {given}: its head and loss are for {task}.")
 
 
-def _check_modules(architecture: str, task: str, new: list[str], given: Any) -> None:
+def _check_modules(
+    architecture: str, task: str, new: list[str], given: Any, by_itself: tuple[str, ...]
+) -> None:
     if isinstance(given, str):
         raise Wrong("modules_to_save is a list of names, not one text.")
-    given = list(given or [])
-    saved = {*given, *SAVED_BY[task]}
+    given = [] if given is None else given
+    if not isinstance(given, list | tuple | set | frozenset):
+        raise Wrong(f"modules_to_save is a list of names; got {type(given).__name__}.")
+    saved = {*given, *by_itself}
     if lost := [name for name in new if name not in saved]:
         raise Wrong(
             f"{architecture}: {lost[0]!r} is new, and {task} does not save it. It would stay "

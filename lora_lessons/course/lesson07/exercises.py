@@ -37,7 +37,7 @@ EXERCISES = [
             "cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), "
             "ignore_index=-100).item()",
         ),
-        check=check_causal_loss, takes=("logits", "labels"),
+        check=check_causal_loss, takes=("logits", "labels"), returns="number",
     ),
     Exercise(
         name="shift_right",
@@ -51,7 +51,7 @@ EXERCISES = [
             "first = labels.new_full((len(labels), 1), start); read = torch.cat([first, "
             "labels[:, :-1]], dim=1); read.masked_fill(read == -100, pad).",
         ),
-        check=check_shift_right, takes=("labels", "start", "pad"),
+        check=check_shift_right, takes=("labels", "start", "pad"), dtype="input",
     ),
     Exercise(
         name="edit_distance",
@@ -128,3 +128,16 @@ CARDS = [
         "it in modules_to_save, and it is trained and saved whole.",
     ),
 ]
+
+WHY = {
+    "losses": "The loss and the head belong to the model's class. The task type only picks the "
+    "class of the wrapper around it, and which heads are saved.",
+    "perplexity": "Each step teaches words and turns of phrase that occur on every page of the "
+    "book. What is new in a chapter, its names and its plot, no adapter can know.",
+    "fault": "English spelling says less about its vowels than about its consonants: one letter "
+    "stands for many vowels.",
+    "ablation": "The table is no linear layer, so all-linear does not reach it, and without it the "
+    "encoder cannot know the letters' order, whatever A and B are.",
+    "no_task": "The adapter learns to work with the random head that it was given. That head is "
+    "not in the file, and the next process draws another one.",
+}

@@ -6,8 +6,11 @@ from math import exp
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from ...experiments.gaps import Gap, by_seed, gaps_against, paired_gaps
+from ..drawing import FROZEN, TRAINS, Drawing
 from ..plots import PALETTE, new_figure
 from ..statistics import half_width95
+from ..tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +28,9 @@ def perplexities(result: dict[str, Any]) -> tuple[float, float, float]:
 
 def style(results: dict[str, dict[str, Any]]) -> Figure:
     """Perplexity on unseen chapters before and after, one panel for each of the named runs."""
-    figure, axes = new_figure(1, len(results))
+    figure, axes = new_figure(
+        1, len(results), "Perplexity on unseen chapters of Moby Dick before and after training."
+    )
     for axis, (name, result) in zip(axes, results.items(), strict=True):
         before, after, half = perplexities(result)
         bars = axis.bar(
@@ -58,18 +63,40 @@ def behind(result: dict[str, Any], arm: str, key: str, other: str = "full") -> t
 
 def spelling(result: dict[str, Any]) -> Figure:
     """Loss on unseen words against steps, and the two scores before and after."""
-    figure, axes = new_figure(1, 2)
+    figure, axes = new_figure(
+        1, 2, "Spelling to sound: the loss on unseen words, and two scores of what is said."
+    )
     for i, arm in enumerate(arms(result)):
         runs = [run for run in result["runs"] if run["arm"] == arm]
         _band(axes[0], runs[0]["steps"], [run["losses"] for run in runs], i, arm)
     axes[0].set_xlabel("step")
     axes[0].set_ylabel("loss on unseen words (nats per byte)")
     axes[0].set_yscale("log")  # from 8 to 0.1: on a linear scale the arms are one line
-    axes[0].set_yticks(LOSSES, map(str, LOSSES))
+    axes[0].set_yticks(LOSSES)
+    axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0].minorticks_off()
     axes[0].legend()
     _scores(axes[1], result)
+    figure.alt = _spelling_in_words(result)
     return figure
+
+
+def _spelling_in_words(result: dict[str, Any]) -> str:
+    """The alt text of `spelling`: each arm's first and last loss, and its two scores."""
+    words = []
+    for arm in arms(result):
+        curves = [run["losses"] for run in result["runs"] if run["arm"] == arm]
+        first, last = (mean(curve[end] for curve in curves) for end in (0, -1))
+        match, rate = (measured(result, arm, key)[0] for key in ("exact match", "sound error rate"))
+        words.append(
+            f"{arm}: from {first:.2f} to {last:.3f}, exact match {match:.1%}, error rate {rate:.1%}"
+        )
+    before = result["before"]
+    return (
+        "Left, the loss on unseen words (nats per byte, log scale) against steps; right, exact "
+        f"match and sound error rate. {'; '.join(words)}. The base: exact match "
+        f"{before['exact match']:.1%}, error rate {before['sound error rate']:.1%}."
+    )
 
 
 def _band(axis: Axes, steps: list[int], curves: list[list[float]], i: int, label: str) -> None:
@@ -97,30 +124,55 @@ def _scores(axis: Axes, result: dict[str, Any]) -> None:
     axis.legend()
 
 
-def print_spelling(result: dict[str, Any]) -> None:
-    """A table, narrow enough for a page: the base and each arm, with 95 % intervals."""
-    width = max(map(len, ["base", *arms(result)]))
-    row = f"{{:{width}s}}  {{:14s}} {{:13s}} {{:16s}} {{:>9s}}  {{}}"
+def spelling_table(result: dict[str, Any]) -> Table:
+    """The base and each arm, with 95 % intervals of the mean."""
     keys = ("loss", "exact match", "sound error rate")
-    print(row.format("", *keys, "trained", "rate").rstrip())
+    head = (
+        "",
+        "loss (nats per byte)",
+        "exact match (%)",
+        "sound error rate (%)",
+        "trained",
+        "rate",
+    )
     loss, match, rate = (result["before"][key] for key in keys)
-    print(row.format("base", f"{loss:.3f}", f"{match:.1%}", f"{rate:.1%}", "", "").rstrip())
+    body = [("base", f"{loss:.3f}", f"{100 * match:.1f}", f"{100 * rate:.1f}", "0", "")]
     for arm in arms(result):
         run = next(run for run in result["runs"] if run["arm"] == arm)
-        (loss, l_half), (match, m_half), (rate, r_half) = (measured(result, arm, k) for k in keys)
-        found = f"{loss:.3f} +- {l_half:.3f}", f"{match:.1%} +- {m_half:.1%}"
-        found += (f"{rate:.1%} +- {r_half:.1%}", f"{run['trained']:,d}", f"{run['lr']:g}")
-        print(row.format(arm, *found))
+        (loss, l_half), *shares = (measured(result, arm, key) for key in keys)
+        found = [f"{100 * share:.1f} ± {100 * half:.1f}" for share, half in shares]
+        body.append(
+            (arm, f"{loss:.3f} ± {l_half:.3f}", *found, f"{run['trained']:,d}", f"{run['lr']:g}")
+        )
+    return Table(head, body)
 
 
-def print_words(words: dict[str, list[str]], count: int = 16) -> None:
+def spelling_gaps(result: dict[str, Any]) -> list[Gap]:
+    """LoRA less full fine-tuning by each measure: nats per byte, and points."""
+    sides, pairs = {}, []
+    for key, factor in (("loss", 1), ("exact match", 100), ("sound error rate", 100)):
+        for arm in ("LoRA", "full"):
+            seeds = by_seed(result["runs"], key, arm=arm)
+            sides[f"{arm}, {key}"] = {seed: factor * value for seed, value in seeds.items()}
+        pairs.append((f"LoRA, {key}", f"full, {key}"))
+    return paired_gaps(sides, pairs, family="LoRA against full fine-tuning, three measures")
+
+
+def blind_gaps(whole: dict[str, Any], blind: dict[str, Any]) -> list[Gap]:
+    """The sound error rate from the blind base, less that of LoRA from the whole base (points)."""
+    sides = {
+        f"{arm}, blind": by_seed(blind["runs"], "sound error rate", arm=arm)
+        for arm in ("LoRA", "LoRA + table")
+    }
+    sides["LoRA, whole"] = by_seed(whole["runs"], "sound error rate", arm="LoRA")
+    sides = {arm: {k: 100 * v for k, v in seeds.items()} for arm, seeds in sides.items()}
+    return gaps_against(sides, "LoRA, whole", family="LoRA from the blind base and the whole one")
+
+
+def words_table(words: dict[str, list[str]], count: int = 16) -> Table:
     """Some words, how the dictionary says them, and what was said."""
-    columns = [name for name in words if name != "word"]
-    width = {name: 2 + max(map(len, [name, *_clean(words[name])])) for name in words}
-    print("".join(f"{name:{width[name]}s}" for name in words))
-    for i in range(min(count, len(words["word"]))):
-        row = [words["word"][i], *(_clean(words[name])[i] for name in columns)]
-        print("".join(f"{cell:{width[name]}s}" for cell, name in zip(row, words, strict=True)))
+    columns = {name: _clean(texts)[:count] for name, texts in words.items()}
+    return Table(tuple(columns), list(zip(*columns.values(), strict=True)))
 
 
 def _clean(texts: list[str]) -> list[str]:
@@ -131,7 +183,9 @@ def _clean(texts: list[str]) -> list[str]:
 
 def heads(rows: list[dict[str, Any]]) -> Figure:
     """Accuracy after training and after loading, a pair of points for each seed of each arm."""
-    figure, (axis,) = new_figure()
+    figure, (axis,) = new_figure(
+        about="Accuracy of the recorded classifiers after training and after loading, by config."
+    )
     names = list(dict.fromkeys(row["arm"] for row in rows))
     for i, key in enumerate(("trained", "loaded")):
         at = [names.index(row["arm"]) + 0.25 * (i - 0.5) for row in rows]
@@ -139,13 +193,34 @@ def heads(rows: list[dict[str, Any]]) -> Figure:
         axis.plot(
             at, [row[key] for row in rows], MARKERS[i], color=PALETTE[i], label=label, alpha=0.8
         )
+    for row in rows:  # a line joins the two of one seed
+        x = names.index(row["arm"])
+        pair = [row["trained"], row["loaded"]]
+        axis.plot([x - 0.125, x + 0.125], pair, color=PALETTE[-1], alpha=0.5, zorder=0)
     axis.axhline(0.5, linestyle="--", color=PALETTE[-1], label="chance")
     axis.set_xticks(range(len(names)), names)
     axis.set_xlim(-0.5, len(names) - 0.5)
     axis.set_ylim(0, 1.02)
     axis.set_ylabel("share of unseen rows with the right writer")
     axis.legend(loc="lower right")
+    figure.alt = _heads_in_words(rows)
     return figure
+
+
+def _heads_in_words(rows: list[dict[str, Any]]) -> str:
+    """The alt text of `heads`: the range of each arm, after training and after loading."""
+    words = []
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        mine = [row for row in rows if row["arm"] == arm]
+        ends = [
+            f"{min(row[key] for row in mine):.2f} to {max(row[key] for row in mine):.2f}"
+            for key in ("trained", "loaded")
+        ]
+        words.append(f"{arm}: {ends[0]} after training, {ends[1]} after loading")
+    return (
+        "The share of unseen rows with the right writer, a joined pair of points for each seed. "
+        f"{'; '.join(words)}. A dashed line at chance, 0.5."
+    )
 
 
 def lost(rows: list[dict[str, Any]], arm: str) -> tuple[float, float]:
@@ -154,13 +229,59 @@ def lost(rows: list[dict[str, Any]], arm: str) -> tuple[float, float]:
     return mean(losses), half_width95(losses)
 
 
-def print_heads(rows: list[dict[str, Any]]) -> None:
-    """One line an arm: the wrapper, what is saved of the head, the accuracies."""
+def trained(rows: list[dict[str, Any]], arm: str) -> float:
+    """Mean accuracy after training."""
+    return mean(row["trained"] for row in rows if row["arm"] == arm)
+
+
+def lost_table(rows: list[dict[str, Any]]) -> Table:
+    """What saving and loading cost each arm: points, with the 95 % interval, and each seed's."""
+    body = []
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        losses = sorted(100 * (r["trained"] - r["loaded"]) for r in rows if r["arm"] == arm)
+        middle, half = lost(rows, arm)
+        each = ", ".join(f"{abs(loss) if abs(loss) < 0.05 else loss:.1f}" for loss in losses)
+        body.append((arm, f"{100 * middle + 0:.1f} ± {100 * half:.1f}", each))
+    return Table(("arm", "points lost", "each seed"), body)
+
+
+def heads_table(rows: list[dict[str, Any]]) -> Table:
+    """A row for each arm: the wrapper, what is saved of the head, the accuracies."""
+    body = []
     for arm in dict.fromkeys(row["arm"] for row in rows):
         mine = [row for row in rows if row["arm"] == arm]
-        trained, loaded = (mean(row[key] for row in mine) for key in ("trained", "loaded"))
-        saved = "head saved" if mine[0]["saved"] else "no head saved"
-        print(
-            f"{arm:18s} {mine[0]['wrapper']:33s} {saved:14s} "
-            f"trained {trained:.1%}, loaded {loaded:.1%}"
-        )
+        after = mean(row["loaded"] for row in mine)
+        saved = "saved" if mine[0]["saved"] else "not saved"
+        shares = (f"{100 * trained(rows, arm):.1f}", f"{100 * after:.1f}")
+        body.append((arm, mine[0]["wrapper"], saved, *shares))
+    return Table(("arm", "wrapper", "head", "trained (%)", "loaded (%)"), body)
+
+
+def what_a_task_type_adds() -> Drawing:
+    """The model's class has the head and the loss; the task type adds a wrapper and a list."""
+    drawing = Drawing(
+        "What a task type adds",
+        "The model's class brings three parts: the pretrained body, the head, and the loss. The "
+        "config's task_type adds two things around them: the wrapper's class, and the names of "
+        "heads that are trained and saved whole. With SEQ_CLS the new head score trains whole and "
+        "is in the file beside A and B. Without a task type the head stays random and frozen, and "
+        "is not in the file.",
+        840, 330,
+    )  # fmt: skip
+    drawing.label(200, 22, "the model's class", bold=True)
+    drawing.box(10, 35, 400, 270)
+    drawing.box(35, 60, 165, 100, ["body: W", "pretrained"], FROZEN)
+    drawing.box(35, 190, 165, 90, ["A and B", "on its layers"], TRAINS)
+    head = drawing.box(
+        220, 60, 165, 100, ["head: score", "random, new"], TRAINS, word="trains whole"
+    )
+    loss = drawing.box(220, 200, 165, 60, ["loss"])
+    drawing.arrow(head.bottom, loss.top)
+    drawing.label(640, 22, "task_type=SEQ_CLS", bold=True)
+    wrapper = drawing.box(470, 45, 340, 60, ["the wrapper's class", "PeftModelForSequence..."])
+    names = drawing.box(470, 130, 340, 60, ["modules_to_save", "score: train it, save it"])
+    file = drawing.box(470, 235, 340, 70, ["the adapter's file", "A, B and the whole head"])
+    drawing.arrow(wrapper.left, (410, wrapper.left[1]))
+    drawing.arrow(names.left, (430, names.left[1]), (430, head.right[1]), head.right)
+    drawing.arrow(names.bottom, file.top)
+    return drawing
