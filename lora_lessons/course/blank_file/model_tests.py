@@ -33,7 +33,11 @@ MATCHES = {
 def matching(given: Given) -> None:
     """a list matches by suffix, a string by full match"""
     for what, (targets, expected) in MATCHES.items():
-        found = sorted(layers(given, add(given, sample(given), targets)))
+        try:
+            found = sorted(layers(given, add(given, sample(given), targets)))
+        except ValueError as error:
+            said = f"Targets {targets!r} ({what}) must match {expected[0]}"
+            raise Failed(f"{said}, but it says: {error}") from None
         if found == sorted(expected):
             continue
         more, less = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
@@ -67,7 +71,10 @@ def trains(given: Given) -> None:
             raise Failed(f"{name} is frozen, and is A or B.")
     if len(mine) != 8:
         raise Failed("A or B is shared between layers.")
-    model(given.normal(4, width_of(model))).square().sum().backward()
+    loss = model(given.normal(4, width_of(model))).square().sum()
+    if not loss.requires_grad:
+        raise Failed("No gradient reaches B, nor A. Was the branch detached?")
+    loss.backward()
     for name, layer in layers(given, model).items():
         A, B = given.mini.factors(layer)
         if B.grad is None or not B.grad.any():

@@ -1,0 +1,212 @@
+"""The checks of lesson 15: the blank file, the split by stem, and the rule of endings."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..blank_file.run import blank_file_test
+from ..checks.core import Wrong
+from ..checks.limits import without_limit
+
+
+def whole(rng: torch.Generator, low: int, high: int) -> int:
+    return int(torch.randint(low, high + 1, (1,), generator=rng))
+
+
+def shuffled(rng: torch.Generator, items: Sequence[Any]) -> list[Any]:
+    return [items[i] for i in torch.randperm(len(items), generator=rng).tolist()]
+
+
+# --- 15.1 ------------------------------------------------------------------------------------
+
+
+def check_mini_lora(answer: Callable[[], Any], rng: torch.Generator) -> None:
+    text = answer()
+    if text is None:
+        raise Wrong("It returns None. Is the `return` missing?")
+    if not isinstance(text, str | os.PathLike):
+        raise Wrong(f"Return the file's text, or its path; got {type(text).__name__}.")
+    with without_limit():
+        report = blank_file_test(text, whole(rng, 0, 10**6))
+    if not report.right:
+        raise Wrong(
+            f"{report.passed} of {len(report.results)} tests passed. {report.first_failure}"
+        )
+
+
+# --- 15.2 ------------------------------------------------------------------------------------
+
+
+def _family(rng: torch.Generator, number: int, size: int) -> list[str]:
+    name = "".join(chr(97 + whole(rng, 0, 25)) for _ in range(4)) + str(number)
+    return [f"{name}-{i}" for i in range(size)]
+
+
+def _stem(word: str) -> str:
+    return word.partition("-")[0]
+
+
+def check_split_by_stem(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for count, most in ((30, 5), (12, 9), (25, 1)):
+        sizes = [whole(rng, 1, most) for _ in range(count)]
+        kin = [_family(rng, i, size) for i, size in enumerate(sizes)]
+        words = shuffled(rng, [word for family in kin for word in family])
+        wanted = whole(rng, len(words) // 4, len(words) // 2)
+        seed = whole(rng, 0, 1000)
+        asked = _check_split(answer, words, wanted, max(sizes), seed)
+        if set(asked) != set(_split(answer, words, wanted, seed)[1]):
+            raise Wrong(
+                "The same seed gives two different splits. Shuffle with random.Random(seed)."
+            )
+        others = [set(_split(answer, words, wanted, seed + i)[1]) for i in range(1, 6)]
+        if all(other == set(asked) for other in others):
+            raise Wrong("Six seeds give the same split: shuffle the stems with the seed.")
+    _check_no_order(answer, rng)
+
+
+def _split(
+    answer: Callable[..., Any], words: list[str], valid: int, seed: int
+) -> tuple[list, list]:
+    given = answer(list(words), _stem, valid, seed)
+    if given is None:
+        raise Wrong("It returns None. Is the `return` missing?")
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise Wrong("Return two lists of words: (training, validation).")
+    if any(isinstance(part, str | dict) or not hasattr(part, "__iter__") for part in given):
+        raise Wrong("Return two lists of words: (training, validation).")
+    return list(given[0]), list(given[1])
+
+
+def _check_split(
+    answer: Callable[..., Any], words: list[str], valid: int, largest: int, seed: int
+) -> list[str]:
+    train, asked = _split(answer, words, valid, seed)
+    both = Counter(train) + Counter(asked)
+    if strange := set(both) - set(words):
+        raise Wrong(
+            f"{sorted(strange, key=str)[0]!r} is none of the words. Return words, not stems."
+        )
+    if lost := set(words) - set(both):
+        raise Wrong(f"{len(lost)} of {len(words)} words are in neither part.")
+    if max(both.values()) > 1:
+        raise Wrong("A word is there twice, or in both parts.")
+    if shared := {_stem(word) for word in train} & {_stem(word) for word in asked}:
+        raise Wrong(
+            f"{len(shared)} stems have words in both parts. Choose stems, and let all words of a "
+            "stem go one way."
+        )
+    swapped = valid <= len(train) < valid + largest
+    if swapped and not valid <= len(asked) < valid + largest:
+        raise Wrong("The parts are the wrong way round: (training, validation).")
+    if len(asked) < valid:
+        raise Wrong(f"The validation part has {len(asked)} words; {valid} are wanted at least.")
+    if len(asked) >= valid + largest:
+        raise Wrong(
+            f"The validation part has {len(asked)} words where {valid} are wanted. Stop at the "
+            "first stem that reaches it, and count words, not stems."
+        )
+    return asked
+
+
+def _check_no_order(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Over many seeds a stem from any place must come into the validation part."""
+    words = [f"{chr(97 + i)}-{j}" for i in range(8) for j in range(2)]
+    seen: set[str] = set()
+    for seed in range(40):
+        seen |= {_stem(word) for word in _split(answer, words, 4, seed + whole(rng, 0, 10))[1]}
+    if len(seen) < 8:
+        raise Wrong("Some stems never come into the validation part: shuffle all of them.")
+
+
+# --- 15.3 ------------------------------------------------------------------------------------
+
+
+def _rule(
+    train: Sequence[tuple[str, int]], asked: Sequence[str], lengths: Sequence[int], **how: Any
+) -> list[int]:
+    """The rule, and its likely mistakes by `how`."""
+    front, ties, most = how.get("front", False), how.get("ties", min), how.get("most", True)
+
+    def cut(word: str, n: int) -> str:
+        return word[:n] if front else word[len(word) - n :] if n else ""
+
+    guesses = []
+    for word in asked:
+        for n in lengths:
+            kinds = [
+                kind for text, kind in train if n <= len(text) and cut(text, n) == cut(word, n)
+            ]
+            if kinds and n <= len(word):
+                counts = Counter(kinds)
+                best = max(counts.values()) if most else min(counts.values())
+                guesses.append(ties(kind for kind, times in counts.items() if times == best))
+                break
+        else:
+            guesses.append(-1)
+    return guesses
+
+
+def _words(rng: torch.Generator, count: int) -> list[str]:
+    return ["".join("abc"[whole(rng, 0, 2)] for _ in range(whole(rng, 2, 7))) for _ in range(count)]
+
+
+def check_by_ending(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    for longest in (4, 2, 1, 0, 3):
+        train = [(word, whole(rng, 0, 2)) for word in dict.fromkeys(_words(rng, 40))]
+        asked = [*_words(rng, 25), "zzzz", "za", train[0][0]]
+        given = answer(list(train), list(asked), longest)
+        if given is None:
+            raise Wrong("It returns None. Is the `return` missing?")
+        if isinstance(given, str | dict) or not hasattr(given, "__len__"):
+            raise Wrong("Return a list with a class for each word asked.")
+        if len(given) != len(asked):
+            raise Wrong(f"Return a class for each word: {len(asked)} were asked, got {len(given)}.")
+        given = [int(kind) if kind is not None else None for kind in given]
+        downwards = range(longest, -1, -1)
+        if given != _rule(train, asked, downwards):
+            raise Wrong(_why(given, train, asked, longest, downwards))
+
+
+def _why(
+    given: list[int | None],
+    train: list[tuple[str, int]],
+    asked: list[str],
+    longest: int,
+    downwards: range,
+) -> str:
+    likely = {
+        "This is the commonest class for every word. Look at its ending first.": ([0], {}),
+        "This takes the shortest ending that is known. Begin with the longest.": (
+            range(1, longest + 1), {},
+        ),
+        "These are beginnings. Endings are at the other side: word[-n:].": (
+            downwards, {"front": True},
+        ),
+        "Of two equally common classes take the smaller number.": (downwards, {"ties": max}),
+        "This is the rarest class of an ending. Take the commonest.": (downwards, {"most": False}),
+        "It stops one letter short: endings of `longest` letters count too.": (
+            range(longest - 1, -1, -1), {},
+        ),
+        "It looks at endings of more than `longest` letters.": (range(9, -1, -1), {}),
+    }  # fmt: skip
+    for message, (lengths, how) in likely.items():
+        if given == _rule(train, asked, [*lengths, *([0] * (0 not in lengths))], **how):
+            return message
+    right = _rule(train, asked, downwards)
+    unknown = asked.index("zzzz")
+    if given[unknown] != right[unknown]:
+        return (
+            "For a word with no known ending, give the commonest class of all training words. (The "
+            "ending of 0 letters is word[len(word):]; word[-0:] is the whole word.)"
+        )
+    place = next(i for i, (a, b) in enumerate(zip(given, right, strict=True)) if a != b)
+    return (
+        f"With longest = {longest}, {asked[place]!r} got class {given[place]}. Which training "
+        "words "
+        "have the longest of its endings that any of them has, and what is their commonest class?"
+    )
