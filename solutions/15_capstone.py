@@ -309,7 +309,9 @@ guesses = rule([(word.text, word.kind) for word in training], [word.text for wor
 true = [word.kind for word in asked]
 majority = stress.scores(stress.by_majority(training, asked), true)
 ending = stress.scores(guesses, true)
-print(f"{len(kin):,} words of 700 families; {len(asked)} are asked, none of a stem that was trained")
+print(
+    f"{len(kin):,} words of 700 families; {len(asked)} are asked, none of a stem that was trained"
+)
 for name, scores in (("majority", majority), ("rule of endings", ending)):
     print(f"{name:16s} accuracy {scores['accuracy']:.1%}, macro F1 {scores['macro F1']:.1%}")
 
@@ -416,7 +418,9 @@ lesson.explore.curves()
 # %% tags=["nbval-ignore-output"]
 mine = study.Arm(r=2, alpha=16, targets=("query", "value", "intermediate.dense", "output.dense"))
 study.ARMS[explorer.MINE] = mine
-found = study.choices({explorer.MINE: [3e-3]}, tuning_seeds=(10,), seeds=(0, 1), progress=True, **STUDY)
+found = study.choices(
+    {explorer.MINE: [3e-3]}, tuning_seeds=(10,), seeds=(0, 1), progress=True, **STUDY
+)
 explorer.add_mine(found["runs"])
 ll.show(figures.study_figure(found["runs"], found["baselines"]))
 
@@ -489,7 +493,9 @@ verdict.require()
 # %%
 read = study.read_by_peft(training[:200], asked[:50])
 assert read["same"] == 1.0 and read["apart"] < 1e-4
-print(f"PEFT read {read['bytes']:,} bytes and gave the same class to {read['same']:.0%} of the words")
+print(
+    f"PEFT read {read['bytes']:,} bytes and gave the same class to {read['same']:.0%} of the words"
+)
 
 # %% [markdown]
 # ## 8. Twenty questions (*extra*)
