@@ -212,8 +212,8 @@ def test_the_table_has_the_mean_and_its_interval(capsys):
     assert rows[0][3] == pytest.approx(0.55) and rows[0][4] == pytest.approx(0.635, abs=1e-3)
     figures.print_table(result("spans"), "exact match")
     assert "without a model" in capsys.readouterr().out
-    figures.print_marks(result("punctuation"), ["LoRA"])
-    assert capsys.readouterr().out.count("0.550") == 6
+    arm, *marks = figures.marks_table(result("punctuation")).rows[0]
+    assert arm == "LoRA" and marks == ["0.550 ± 0.635"] * 6
 
 
 def test_the_rates_are_printed_with_a_star_at_the_one_taken(capsys):
@@ -229,6 +229,7 @@ def test_every_seed_is_drawn():
     assert dotted == [known.head is None for known in heads.TASKS.values()]
     for axis in figure.axes:
         assert [len(line.get_xdata()) for line in axis.lines].count(2) >= 3  # two arms, baseline
+    assert "three seeds each" in figure.about
 
 
 def test_the_reload_is_drawn_with_a_line_for_each_seed(reloads):
@@ -313,13 +314,18 @@ def test_the_verdicts_of_the_page_are_those_of_the_recordings():
         run = recorded.load(f"08_{task}").data
         tried = {row["lr"]: row[known.metric] for row in run["tuning"] if row["arm"] == "LoRA"}
         assert tried[1e-2] < 0.1 * max(tried.values())  # it diverges
-        of = {
-            arm: (mean - half, mean + half)
-            for arm, *_, mean, half in figures.table(run, known.metric)
+        settled = {
+            gap.first: gap.settled
+            for gap in ll.gaps_against(
+                {arm: ll.by_seed(run["runs"], known.metric, arm=arm) for arm in run["arms"]},
+                "LoRA",
+                family=task,
+            )
         }
-        assert of["LoRA"][1] >= of["full fine-tuning"][0]  # the intervals overlap
-        assert of["full fine-tuning"][1] >= of["LoRA"][0]
-    marks = recorded.load("08_punctuation").data
+        assert settled["full fine-tuning"] == (task == "punctuation")
+        assert settled.get("head only", True) == (task != "definitions")
+    marks = recorded.load("08_punctuation").data["runs"]
     for mark in (",", ".", "capitals"):
-        of = {arm: (mean - half, mean + half) for arm, *_, mean, half in figures.table(marks, mark)}
-        assert of["head only"][1] < of["LoRA"][0] < of["LoRA"][1] < of["full fine-tuning"][0]
+        full, lora = (ll.by_seed(marks, mark, arm=arm) for arm in ("full fine-tuning", "LoRA"))
+        gap = ll.paired_gap(full, lora)
+        assert gap.mean > 0 and 3 * gap.p < 0.05  # Bonferroni, which is stricter than Holm

@@ -1,6 +1,7 @@
 """Wrong answers that learners really give in lesson 08, and what the check must say to each."""
 
 from . import WrongAnswer, wrong_numbers
+from .afresh08 import AFRESH
 
 _MODULES = "def new_modules(in_model, in_file):\n"
 _PIECES = "def label_pieces(word_ids, labels):\n"
@@ -376,3 +377,6 @@ WRONG["my_classifier"] = wrong_numbers(
         "another student's": ("99_999, 0.5", "not the answer to your numbers"),
     },
 )
+
+for name, more in AFRESH.items():
+    WRONG[name] = [*WRONG.get(name, []), *more]

@@ -47,15 +47,50 @@ def check_new_modules(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ),
         ([*body, "score.weight"], {"score"}),  # a head without a bias
         (body, set()),
+        ([], set()),
     )
     for in_model, right in cases:
         _compare_modules(answer(list(in_model), list(in_file)), in_model, in_file, right)
+    for in_model, in_file_too, right in _awkward_names(rng, layer):
+        _compare_modules(
+            answer([*body, *in_model], [*in_file, *in_file_too]),
+            [*body, *in_model],
+            [*in_file, *in_file_too],
+            right,
+        )
     no_bias = [name for name in in_file if name != f"{layer}.bias"]
     if set(_items(answer(list(body), no_bias), "a list of names of modules")) != {layer}:
         raise Wrong(
             f"A file that has {layer}.weight and not {layer}.bias leaves that bias new: compare "
             "the names of weights, then name their modules."
         )
+
+
+def _awkward_names(rng: torch.Generator, layer: str) -> list[tuple[list[str], list[str], set[str]]]:
+    """(more in the model, more in the file, what is new): names that contain or end in others."""
+    i = _whole(rng, 21, 40)
+    return [
+        # "weight" and "bias" within a name
+        (
+            ["head.weight_net.weight", "head.bias.bias", "head.weightless.bias.weight"],
+            [],
+            {"head.weight_net", "head.bias", "head.weightless.bias"},
+        ),
+        # the same end as a name of the file, or as one of the file's and longer
+        (["output.dense.weight", f"head.{layer}.weight"], [], {"output.dense", f"head.{layer}"}),
+        # the beginning of a name of the file, and a name of the file as the beginning
+        (
+            ["bert.pool.weight", "bert.pooler_2.weight"],
+            ["bert.pooler.weight", "bert.pool.dense.weight"],
+            {"bert.pool", "bert.pooler_2"},
+        ),
+        # other last words than weight and bias; parts of one module, and a module within it
+        (
+            ["norm.gamma", "norm.beta", "head.weight", "head.out.weight", f"head.{i}.weight"],
+            [],
+            {"norm", "head", "head.out", f"head.{i}"},
+        ),
+    ]
 
 
 def _compare_modules(value: Any, in_model: list[str], in_file: list[str], right: set[str]) -> None:
@@ -97,8 +132,19 @@ def check_label_pieces(answer: Callable[..., Any], rng: torch.Generator) -> None
         for word, label in enumerate(labels):
             right[1 + sum(pieces[:word])] = label
         _compare_labels(answer(list(word_ids), list(labels)), word_ids, labels, right)
-    cut = [None, 0, 1, 1, None]  # the row was cut: labels of words that are not there
-    _compare_labels(answer(list(cut), [4, 5, 6]), cut, [4, 5, 6], [-100, 4, 5, -100, -100])
+    for word_ids, labels, right in (
+        # the row was cut: labels of words that are not there
+        ([None, 0, 1, 1, None], [4, 5, 6], [-100, 4, 5, -100, -100]),
+        # neighbours with one label, and a label of -100
+        ([None, 0, 0, 1, 2, 2, 3, None], [7, 7, 7, -100], [-100, 7, -100, 7, 7, -100, -100, -100]),
+        # no [CLS]; padding in front; a word without pieces; nothing at all
+        ([0, 0, 1], [3, 5], [3, -100, 5]),
+        ([None, None, None, 0, 1, 1], [2, 9], [-100, -100, -100, 2, 9, -100]),
+        ([None, 0, 2, 2, 3], [1, 2, 3, 4], [-100, 1, 3, -100, 4]),
+        ([None, None], [], [-100, -100]),
+        ([], [], []),
+    ):
+        _compare_labels(answer(list(word_ids), list(labels)), word_ids, labels, right)
 
 
 def _compare_labels(
@@ -161,8 +207,20 @@ def check_table_macro_f1(answer: Callable[..., Any], rng: torch.Generator) -> No
         if empty is not None:
             table[:, empty] = 0
         _compare_f1(answer(table.clone()), table)
-    never = torch.tensor([[5, 1, 0], [2, 7, 0], [0, 0, 0]])  # class 2 occurs nowhere
-    _compare_f1(answer(never.clone()), never)
+    for counts in (
+        [[5, 1, 0], [2, 7, 0], [0, 0, 0]],  # class 2 occurs nowhere
+        [
+            [0, 4, 0],
+            [0, 7, 1],
+            [0, 0, 3],
+        ],  # class 0 is never hit, and class 2 is called once too often
+        [[0, 0, 0], [2, 7, 1], [0, 3, 9]],  # class 0 never occurs, and is called
+        [[0, 3], [5, 0]],  # no hit
+        [[9, 0], [0, 0]],
+        [[6]],
+    ):
+        table = torch.tensor(counts)
+        _compare_f1(answer(table.clone()), table)
 
 
 def _compare_f1(value: Any, table: Tensor) -> None:
@@ -180,7 +238,7 @@ def _compare_f1(value: Any, table: Tensor) -> None:
     right = f1.mean()
     precision, recall = hits / said.clamp(min=1), hits / true.clamp(min=1)
     average = precision.mean() * recall.mean() * 2 / (precision.mean() + recall.mean())
-    there = f1[f1 > 0]
+    there = f1[f1 > 0] if (f1 > 0).any() else f1
     mistakes = {
         "This is the accuracy, or F1 from all counts together, which is the same number. Take F1 "
         "of each class, then the mean.": hits.sum() / table.sum(),
@@ -219,7 +277,8 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
     page = [_whole(rng, 2, 6) for _ in range(9)]
     question = page[:5]  # the same offsets, so that a search in both texts finds it first
     offsets, sides = _pair_of_texts(question, page)
-    for first, length in ((2, 1), (3, 1), (2, 2), (3, 4)):
+    # the page's first token, at character 0, and its last too
+    for first, length in ((2, 1), (3, 1), (2, 2), (3, 4), (0, 1), (0, 3), (8, 1), (6, 3), (0, 9)):
         a, b = PAGE + first, PAGE + first + length - 1
         start, end = offsets[a][0], offsets[b][1]
         _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets)
@@ -230,6 +289,17 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
         raise Wrong("The row was cut within the answer: return (0, 0), the place of [CLS].")
     if _pair(answer(list(offsets), list(sides), end + 90, end + 95)) != (0, 0):
         raise Wrong("The row was cut before the answer: return (0, 0), the place of [CLS].")
+    late = [  # the page begins in the middle of the text: what came before was cut away
+        (a + 40, b + 40) if side == 1 else (a, b)
+        for (a, b), side in zip(offsets, sides, strict=True)
+    ]
+    # in the first two the question has what is looked for
+    for start, end in ((0, offsets[1][1]), offsets[2], (3, late[PAGE + 2][1]), (2, 9)):
+        if _pair(answer(list(late), list(sides), start, end)) != (0, 0):
+            raise Wrong(
+                f"The page's tokens here begin at character {late[PAGE][0]}, and the answer at "
+                f"{start}: it was cut away. Return (0, 0), the place of [CLS]."
+            )
 
 
 def _pair_of_texts(
@@ -316,6 +386,10 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
          "page: its tokens, where `page` is False, are left out"),
         ({15: 4.0}, {16: 3.0, 17: 8.0}, (15, 16), "what follows the page, [SEP] and padding, is "
          "left out too"),
+        ({4: 9.0, 6: 3.0}, {5: 6.0, 7: 4.0}, (6, 7), "a span must not begin before the page: its "
+         "first token lies where `page` is True, as its last does"),
+        ({5: 4.0}, {6: 4.0}, (5, 6), "the page's first token may begin the answer"),
+        ({16: 4.0}, {16: 4.0}, (16, 16), "the page's last token may be the answer"),
         ({a: 4.0, a + 5: 3.0}, {a + 4: 6.0, a + 6: 4.5}, (a + 5, a + 6), "a span has `longest` "
          "tokens at most, first and last counted"),
         ({a: 4.0}, {a + 3: 6.0, a + 1: 3.0}, (a, a + 3), "a span of exactly `longest` tokens is "
@@ -339,6 +413,75 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
             raise Wrong(f"Expected {right}, got {found}: count from the row's first place.")
         if found != right:
             raise Wrong(f"Expected {right}, got {found}: {why}.")
+    _compare_random_spans(answer, rng)
+    _compare_far_down(answer, rng)
+
+
+def _compare_far_down(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """The best pair at either end of the row; and one of neither the best starts nor ends."""
+    for T, peak, longest in ((7, (0, 1), 3), (7, (5, 6), 3), (7, (6, 6), 2), (31, (15, 16), 4)):
+        start, end = torch.rand(2, T, generator=rng)
+        if T > 7:  # the large starts stand behind the large ends, farther than a span is long
+            start[19:] += 5
+            end[:12] += 5
+            start[:19] -= 3
+            end[12:] -= 3
+        start[peak[0]], end[peak[1]] = 3.0, 3.0
+        page = torch.ones(T, dtype=torch.bool)
+        found = _pair(answer(start.clone(), end.clone(), page, longest))
+        if found != peak:
+            raise Wrong(_why_not(found, peak, start, end, page, longest))
+
+
+def _compare_random_spans(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Pages at a row's beginning and end, any `longest`, logits far below zero and far above."""
+    for T, first, last, longest, size, middle in (
+        (9, 0, 9, 1, 1.0, 0.0),
+        (9, 0, 4, 3, 1.0, 0.0),
+        (11, 6, 11, 40, 1.0, 0.0),
+        (10, 3, 8, 2, 5.0, -1e4),
+        (10, 3, 8, 3, 1e4, 0.0),
+        (10, 2, 9, 4, 3.0, 500.0),
+        (8, 4, 5, 5, 1.0, -50.0),
+        (1, 0, 1, 1, 1.0, 0.0),
+        (9, 0, 9, 3, 0.02, 0.25),
+        (9, 2, 8, 3, 0.02, -7.25),
+    ):
+        page = torch.tensor([first <= i < last for i in range(T)])
+        start, end = middle + size * torch.randn(2, T, generator=rng)
+        right = _by_search(start, end, page, longest)
+        found = _pair(answer(start.clone(), end.clone(), page.clone(), longest))
+        if found != right:
+            raise Wrong(_why_not(found, right, start, end, page, longest))
+
+
+def _why_not(
+    found: tuple[int, int],
+    right: tuple[int, int],
+    start: Tensor,
+    end: Tensor,
+    page: Tensor,
+    longest: int,
+) -> str:
+    i, j = found
+    said = f"Expected {right}, got {found}"
+    if not (0 <= i < len(page) and 0 <= j < len(page)):
+        return f"{said}: the row has the places 0 to {len(page) - 1}."
+    if not (page[i] and page[j]):
+        return (
+            f"{said}: not on the page. The logits here lie between "
+            f"{float(torch.stack([start, end]).min()):.0f} and "
+            f"{float(torch.stack([start, end]).max()):.0f}: what is left out must be lower than "
+            "any of them, as -inf is."
+        )
+    if j < i:
+        return f"{said}: a span must not end before it starts."
+    if j - i >= longest:
+        return f"{said}: a span has {longest} tokens at most here, first and last counted."
+    return (
+        f"{said}, and start[{right[0]}] + end[{right[1]}] is larger than start[{i}] + end[{j}]. "
+        "Compare all pairs on the page by the sum of their logits, which may all be negative."
+    )
 
 
 def _by_search(start: Tensor, end: Tensor, page: Tensor, longest: int) -> tuple[int, int]:
@@ -351,24 +494,44 @@ def _by_search(start: Tensor, end: Tensor, page: Tensor, longest: int) -> tuple[
 
 
 def check_masked_mean(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    lengths, T, h = [3, 11, 7, 1], 13, 5
-    hidden = torch.randn(len(lengths), T, h, generator=rng) + 1.0
-    mask = (torch.arange(T) < torch.tensor(lengths)[:, None]).long()  # (n, T)
+    T, lengths = 13, torch.tensor([3, 11, 7, 1])[:, None]
+    place = torch.arange(T)
+    right_padded, left_padded = place < lengths, place >= T - lengths
+    gaps = (place % 3 != 1) & (place < lengths) | (place == 2)  # tokens that are left out, too
+    for mask, h in (
+        (right_padded, 5),
+        (left_padded, 5),
+        (gaps, 5),
+        (right_padded[:1], 3),
+        (left_padded, 1),
+    ):
+        hidden = torch.randn(*mask.shape, h, generator=rng) + 1.0
+        _compare_means(answer, hidden, mask.long())
+    full = torch.randn(2, 1, 3, generator=rng)  # texts of one token, nothing padded
+    _compare_means(answer, full, torch.ones(2, 1, dtype=torch.long))
+
+
+def _compare_means(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> None:
+    T, kept = hidden.shape[1], mask.bool()
     right = torch.stack(
-        [row[:n].double().mean(0) for row, n in zip(hidden, lengths, strict=True)]
+        [row[of].double().mean(0) for row, of in zip(hidden, kept, strict=True)]
     )  # (n, h)
     x, m = hidden.double(), mask.double()
-    sums = torch.einsum("nth,nt->nh", x, m)
+    sums, counts = torch.einsum("nth,nt->nh", x, m), mask.sum(1).tolist()
+    n = torch.tensor(counts)[:, None]
+    first = torch.stack([row[:c].mean(0) for row, c in zip(x, counts, strict=True)])
     expect(
         answer(hidden.clone(), mask.clone()),
         right,
         k=T,
         mistakes={
+            "This takes the first tokens of each row, as many as count. Padding may stand in "
+            "front: go by the mask.": first,
             "Padding is in the mean. Only tokens whose mask is 1 count.": x.mean(1),
             "This sums the tokens that count and divides by the length of the row. Divide by "
             "their own number.": sums / T,
             "This divides by the longest text of the batch. Divide each row by its own number "
-            "of tokens.": sums / max(lengths),
+            "of tokens.": sums / max(counts),
             "This is the sum. Divide by the number of tokens.": sums,
             "This is the first token, [CLS], alone. Take the mean over all that count.": x[:, 0],
             "This divides by the mask's sum over the whole batch.": sums / m.sum(),
@@ -376,14 +539,14 @@ def check_masked_mean(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 x.sum(1) / m.sum(1, keepdim=True)
             ),
             "The mask is turned round: 1 stands for a token, 0 for padding.": (
-                torch.einsum("nth,nt->nh", x, 1 - m) / (1 - m).sum(1, keepdim=True)
+                torch.einsum("nth,nt->nh", x, 1 - m) / (1 - m).sum(1, keepdim=True).clamp(min=1)
             ),
             "This is the last token alone. Take the mean over all that count.": torch.stack(
-                [row[n - 1] for row, n in zip(x, lengths, strict=True)]
+                [row[of][-1] for row, of in zip(x, kept, strict=True)]
             ),
-            "This divides by one token too many.": sums / (m.sum(1, keepdim=True) + 1),
+            "This divides by one token too many.": sums / (n + 1),
             "This is the largest of each feature, not the mean.": torch.stack(
-                [row[:n].max(0).values for row, n in zip(x, lengths, strict=True)]
+                [row[of].max(0).values for row, of in zip(x, kept, strict=True)]
             ),
         },
     )

@@ -55,6 +55,7 @@ EXERCISES = [
         ),
         check=check_table_macro_f1,
         takes=("table",),
+        returns="number",
     ),
     Exercise(
         name="answer_tokens",
@@ -100,6 +101,7 @@ EXERCISES = [
         check=check_masked_mean,
         takes=("hidden", "mask"),
         differentiable=("hidden",),
+        dtype="input",
     ),
     MY_CLASSIFIER,
 ]
@@ -149,3 +151,16 @@ CARDS = [
         "states yourself.",
     ),
 ]
+
+WHY = {
+    "furthest": "The list sees one word. Names are written large wherever they stand, so it is "
+    "good at capitals already; where a sentence ends, only the words around can tell.",
+    "reload": "Only what is in the file comes back. A module that was random, and was not saved "
+    "whole, is drawn again with other numbers, and what learnt to work with it fits no more.",
+    "exact_match": "What an answer looks like is learnt first. Which entry was asked for takes far "
+    "more steps, so the score stays near that of a random pick.",
+    "untrained": "The body was trained to guess words from their neighbours, so texts that share "
+    "words and themes already have states that lie close.",
+    "head_only": "Features that were made to guess masked words sort most things already; what "
+    "they lack a linear layer cannot add.",
+}

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.tasks import punctuation
 from ...experiments.heads import TASKS
+from ..drawing import TRAINS, Drawing
 from ..plots import PALETTE, new_figure
 from ..statistics import half_width95
+from ..tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,14 +75,33 @@ def print_rates(result: Result, metric: str) -> None:
         print(f"{arm:23s}", "  ".join(cells))
 
 
-def print_marks(result: Result, arms: Sequence[str]) -> None:
-    """F1 of each mark and of capitals, the mean over the seeds, for some arms."""
-    names = [*(mark for mark in punctuation.MARKS if mark), "capitals"]
-    print(" " * 20 + "".join(f"{name:>10s}" for name in names))
-    rows = {arm: [mean(scores(result, arm, name)) for name in names] for arm in arms}
-    rows["without a model"] = [result["baseline"][name] for name in names]
-    for arm, values in rows.items():
-        print(f"{arm:20s}" + "".join(f"{value:10.3f}" for value in values))
+def scores_table(result: Result, metrics: Sequence[str]) -> Table:
+    """A row for each arm: the mean of each score, with half of its 95 % interval."""
+    body = [
+        (arm, *(_with_half(scores(result, arm, metric)) for metric in metrics))
+        for arm in result["arms"]
+    ]
+    if all(metric in result["baseline"] for metric in metrics):
+        body.append(("without a model", *(f"{result['baseline'][m]:.3f}" for m in metrics)))
+    return Table(("arm", *metrics), body)
+
+
+def _with_half(values: Sequence[float]) -> str:
+    return f"{mean(values):.3f} ± {half_width95(values):.3f}"
+
+
+def marks_table(result: Result) -> Table:
+    """F1 of each mark and of capitals for each arm."""
+    return scores_table(result, [*(mark for mark in punctuation.MARKS if mark), "capitals"])
+
+
+def reloads_table(rows: Sequence[Result]) -> Table:
+    """The means of `reloads`."""
+    body = [
+        (choice, f"{before:.3f}", f"{after:.3f}")
+        for choice, (before, after) in reloads(rows).items()
+    ]
+    return Table(("config", "macro F1 as trained", "reloaded"), body)
 
 
 def reloads(rows: Sequence[Result]) -> dict[str, tuple[float, float]]:
@@ -103,7 +124,7 @@ def heads(results: Mapping[str, Result]) -> Figure:
 
     A line is the score without a model, and where there is no new head, that before training.
     """
-    figure, axes = new_figure(2, 2)
+    figure, axes = new_figure(2, 2, "The score of each arm on four tasks, three seeds each.")
     for axis, (task, result) in zip(axes, results.items(), strict=True):
         if TASKS[task].head is None:  # nothing is new: the body alone has a score
             before = result["untrained"][TASKS[task].metric]
@@ -117,9 +138,13 @@ def _arms(axis: Axes, result: Result, metric: str) -> None:
     arms = list(result["arms"])
     for row, arm in enumerate(arms):
         values = scores(result, arm, metric)
-        axis.plot(values, [row] * len(values), "o", color=PALETTE[1], markersize=4)
+        seen = "_nolegend_" if row else "a seed"
+        axis.plot(values, [row] * len(values), "o", color=PALETTE[1], markersize=4, label=seen)
         half = half_width95(values)
-        axis.errorbar(mean(values), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5)
+        seen = "_nolegend_" if row else "mean, 95 %"
+        axis.errorbar(
+            mean(values), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5, label=seen
+        )
     axis.axvline(
         result["baseline"][metric], color=PALETTE[-1], linestyle="--", label="without a model"
     )
@@ -132,7 +157,7 @@ def _arms(axis: Axes, result: Result, metric: str) -> None:
 
 def reload(rows: Sequence[Result]) -> Figure:
     """Each choice's score before saving and after a reload; a line joins the two of one seed."""
-    figure, (axis,) = new_figure()
+    figure, (axis,) = new_figure(about="Macro F1 of each config as trained and after a reload.")
     figure.set_size_inches(7.4, 4.0)
     choices = list(dict.fromkeys(row["choice"] for row in rows))
     for row in rows:
@@ -150,3 +175,34 @@ def reload(rows: Sequence[Result]) -> Figure:
     axis.set_xlabel("macro F1 on the validation part")
     axis.legend()
     return figure
+
+
+def four_heads() -> Drawing:
+    """One body with LoRA, and the four heads: what each reads and gives."""
+    drawing = Drawing(
+        "One body, four heads",
+        "Tokens go into one pretrained body, which is frozen and has LoRA on its layers. Its "
+        "hidden states, one of h numbers for each token, go to one of four heads. TOKEN_CLS: a "
+        "linear layer at each token, new, trained whole. SEQ_CLS: the state of CLS through a "
+        "pooler and a classifier, both trained whole, where the file has no pooler. QUESTION_ANS: "
+        "a linear layer of two logits at each token, new, trained whole. FEATURE_EXTRACTION: no "
+        "head; the mean over the tokens that are not padding.",
+        840, 400,
+    )  # fmt: skip
+    tokens = drawing.box(10, 160, 90, 50, ["tokens", "(n, T)"])
+    body = drawing.box(150, 135, 150, 100, ["body", "W frozen", "A and B train"])
+    states = drawing.box(350, 155, 110, 60, ["states", "(n, T, h)"])
+    drawing.arrow(tokens.right, body.left)
+    drawing.arrow(body.right, states.left)
+    heads = (
+        ("TOKEN_CLS", "a linear layer, each token", TRAINS),
+        ("SEQ_CLS", "[CLS], pooler, classifier", TRAINS),
+        ("QUESTION_ANS", "start and end, each token", TRAINS),
+        ("FEATURE_EXTRACTION", "mean without padding", ""),
+    )
+    for k, (task, what, state) in enumerate(heads):
+        word = "new: trained whole" if state else None
+        head = drawing.box(560, 10 + 90 * k, 260, 76, [task, what], state, word=word)
+        drawing.arrow(states.right, (510, states.right[1]), (510, head.left[1]), head.left)
+    drawing.legend(10, 365, trains="trains")
+    return drawing
