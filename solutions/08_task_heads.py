@@ -669,6 +669,7 @@ lesson.compare("head_only", round(100 * of["head only"] / of["LoRA"]))
 # Arms share their seeds, so differences are taken seed by seed, with Holm's correction within each table. Three seeds
 # are few, and all intervals are over seeds alone.
 
+
 # %%
 def against_lora(task, metric, name):
     """Each other arm less LoRA, one family."""
@@ -830,8 +831,8 @@ print(f"{'our encoder, untrained, on the same neighbours':52s}: {ours['recall@1'
 figures.scores_table(larger["neighbours"].data, ("recall@1", "recall@10"))
 
 # %%
-minilm = {a: larger["definitions"].data["runs"] for a in ("LoRA", "full fine-tuning")}
-minilm = {arm: ll.by_seed(rows, "accuracy", arm=arm) for arm, rows in minilm.items()}
+runs = larger["definitions"].data["runs"]
+minilm = {arm: ll.by_seed(runs, "accuracy", arm=arm) for arm in ("LoRA", "full fine-tuning")}
 ll.gap_table(ll.gaps_against(minilm, "LoRA", family="MiniLM, definitions, accuracy"))
 
 # %% [markdown]

@@ -243,7 +243,7 @@ def table_macro_f1(table):
 def table_macro_f1(table):
     h = table.diagonal()
     return float((2 * h // (table.sum(0) + table.sum(1)).clamp(min=1)).double().mean())
-""", 'Expected 0.'),
+""", 'The fraction is cut off'),
         WrongAnswer('jaccard', """
 def table_macro_f1(table):
     t = table.double()
@@ -255,7 +255,7 @@ def table_macro_f1(table):
     t = table.double()
     h = t.diagonal()
     return round((2 * h / (t.sum(0) + t.sum(1)).clamp(min=1)).mean().item(), 2)
-""", 'Expected 0.'),
+""", 'It is rounded to 2 decimals'),
         WrongAnswer('zeros diag', """
 def table_macro_f1(table):
     t = table.double()
