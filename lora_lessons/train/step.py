@@ -26,6 +26,7 @@ from .optim import adamw, adamw_with_faster_B, autocast, set_learning_rate, trai
 from .settings import FitSettings
 
 DRAWS_AGAIN = "recompute=True saves and restores random states on the host, for dropout's sake"
+DROPS_TWICE = "recompute=True computes dropout twice, and compiled it might drop other numbers"
 SHARDED = "the model is sharded, and its blocks gather their weights as they run"
 
 
@@ -170,7 +171,12 @@ def training_step(
             masters = stack.enter_context(master_weights(model, parameters, split))
             stack.enter_context(fused_layers(model))
         blocks = stack.enter_context(
-            compiled_blocks(model, settings.compile, settings.steps, why_not)
+            compiled_blocks(
+                model,
+                settings.compile,
+                settings.steps,
+                why_not or why_not_compiled(model, settings),
+            )
         )
         recomputed = stack.enter_context(recomputed_blocks(model, settings.recompute))
         eager = TrainStep(
@@ -187,6 +193,16 @@ def training_step(
         step = prepare(eager, settings.capture, settings.steps, blocks, why_not)
         stack.callback(step.close)
         yield step
+
+
+def why_not_compiled(model: nn.Module, settings: FitSettings) -> str:
+    """Why this step's blocks are not compiled, or an empty string.
+
+    That a compiled block drops the same numbers in its second pass is shown on a CPU only.
+    """
+    drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
+    on_gpu = trainable_parameters(model)[0].device.type == "cuda"
+    return DROPS_TWICE if settings.recompute and drops and on_gpu else ""
 
 
 def optimizer_for(

@@ -474,8 +474,10 @@ def test_a_step_that_recomputes_is_captured_where_nothing_is_random(compile):
     assert a.compiled is compile
     assert a.losses == pytest.approx(b.losses, rel=2e-2)
     assert fell(a)
-    eager = run(model_of("ours", dropout=0.2, dtype=torch.bfloat16), **how)
+    how["compile"] = "auto"  # with dropout blocks are not compiled on a GPU
+    eager = run(model_of("ours", dropout=0.05, dtype=torch.bfloat16), **how)
     assert "recompute=True saves" in eager.why_not_captured
+    assert not eager.compiled
     assert fell(eager)
     with pytest.raises(RuntimeError, match="recompute=True saves"):
         run(model_of("ours", dropout=0.2), recompute=True, capture=True)
