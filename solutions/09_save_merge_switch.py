@@ -378,7 +378,7 @@ print(f"measured shares: up to {above:.1f} percentage points above the curves")
 # Its adapters, as trained, are only 1.3 % of its weights (they had fewer steps, too). Merging them into bfloat16
 # leaves 18 % of the weights unchanged, and still costs nothing. But a tenth of that update keeps 85 % of its gain,
 # and a hundredth 32 %, and 78 % in float16. So the report matters more the smaller the update is beside its weights.
-# (Its shares are up to 6.5 percentage points above the curves.)
+# (Its shares are up to 6.4 percentage points above the curves.)
 
 # %% [markdown]
 # What to do about it: look at the report first. If the error is large, merge into float32 and store that, or
