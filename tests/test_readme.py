@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections import Counter
 
 import pytest
 import run_tests
 from notebook_source import lesson_sources
 
 from lora_lessons.app import cli
+from lora_lessons.course.ledger import VERDICTS, load_claims
 
 WRITTEN = re.compile(r'\[markdown\] nbgrader=.*"grade_id": "(\w+)".*"points": (\d+)')
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]
@@ -63,6 +65,12 @@ def test_every_link_and_path_leads_somewhere(root, page):
 def test_every_lesson_has_a_row_in_the_readme(readme):
     missing = [path.stem for path in lesson_sources() if f"\n| {path.stem[:2]} | " not in readme]
     assert not missing, f"not in the README's table of lessons: {missing}"
+
+
+def test_the_readme_counts_the_verdicts_as_the_claims_do(readme):
+    counts = Counter(claim.verdict for claim in load_claims())
+    tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    assert tally in " ".join(readme.split())
 
 
 def test_contributing_says_what_to_do_when_a_test_fails(root):
