@@ -116,7 +116,7 @@ def handle(method, path, headers, body, adapters, generate):
     if path != "/invocations" or method != "POST":
         return [HTTPStatus.NOT_FOUND, {}]
     get = {k.lower(): v for k, v in headers.items()}.get
-    if not (get("content-type") or "").lower().startswith("application/json"):
+    if (get("content-type") or "").lower().partition(";")[0].strip() != "application/json":
         return [415, {}]
     if len(body) > 6_291_456:
         return [413, {}]
@@ -181,36 +181,12 @@ def bedrock_ready(files, config, listed):
         "weights": ".safetensors" not in ends or ".bin" in ends,
         "tokenizer": sum(n in files for n in ("tokenizer.json", "tokenizer_config.json")) < 2,
         "architecture": not (names and all(name in listed for name in names)),
-        "quantized": bool(config.get("quantization_config")),
+        "quantized": config.get("quantization_config") is not None,
         "rope_theta": "rope_parameters" in config.keys() - ({"rope_parameters"}
                       if "rope_theta" in config else set()),
         "context": not config.get("max_position_embeddings", 0) < 128 * 1024,
     }
     return {word for word, broken in rules.items() if broken}
-""",
-        ),
-        RightAnswer(
-            "a generator",
-            """
-def bedrock_ready(files, config, listed):
-    if any(name.startswith("adapter_") for name in files):
-        yield "adapter"
-    if any(n.endswith(".bin") for n in files) or not any(
-        n.endswith(".safetensors") and not n.startswith("adapter_") for n in files
-    ):
-        yield "weights"
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        if name not in files:
-            yield "tokenizer"
-            break
-    if not config.get("architectures") or set(config["architectures"]) - set(listed):
-        yield "architecture"
-    if config.get("quantization_config"):
-        yield "quantized"
-    if config.get("rope_parameters") and config.get("rope_theta") is None:
-        yield "rope_theta"
-    if (config.get("max_position_embeddings") or 0) > 131071:
-        yield "context"
 """,
         ),
         RightAnswer(
@@ -221,11 +197,12 @@ def bedrock_ready(files, config, listed):
     found += ["context"] * (config.get("max_position_embeddings", 1) >= 1 << 17)
     found += ["rope_theta"] * ("rope_parameters" in config and "rope_theta" not in config)
     found += ["quantized"] * (config.get("quantization_config") is not None)
-    found += ["architecture"] * (not any(a in listed for a in config.get("architectures", [])))
+    named = config.get("architectures") or [None]
+    found += ["architecture"] * any(name not in listed for name in named)
     missing = {"tokenizer.json", "tokenizer_config.json"} - set(files)
     found += ["tokenizer"] * bool(missing)
-    whole = [f for f in files if ".safetensors" in f and "adapter" not in f]
-    found += ["weights"] * (not whole or any(".bin" in f for f in files))
+    whole = [f for f in files if f[-12:] == ".safetensors" and "adapter" not in f]
+    found += ["weights"] * (not whole or any(f[-4:] == ".bin" for f in files))
     found += ["adapter"] * ("adapter_config.json" in files or "adapter_model.safetensors" in files)
     return tuple(found)
 """,
@@ -276,29 +253,6 @@ def check_request(shape, params):
             if len(given) > now.get("max", float("inf")):
                 found.append((".".join(path), "max"))
     return found
-""",
-        ),
-        RightAnswer(
-            "a generator of lists",
-            """
-import re
-def check_request(shape, params, before=""):
-    for name in shape["required"]:
-        if name not in params:
-            yield [before + name, "required"]
-    for name in params:
-        if name not in shape["members"]:
-            yield [before + name, "unknown"]
-        elif shape["members"][name]["type"] == "structure":
-            yield from check_request(shape["members"][name], params[name], before + name + ".")
-        else:
-            text, member = params[name], shape["members"][name]
-            if text[member.get("max", len(text)):]:
-                yield [before + name, "max"]
-            if "pattern" in member:
-                met = re.match(member["pattern"], text)
-                if not re.fullmatch(member["pattern"], text):
-                    yield [before + name, "pattern"]
 """,
         ),
     ],

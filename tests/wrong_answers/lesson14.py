@@ -194,6 +194,11 @@ WRONG = {
             _bytes("str(width * (n * base if merged else base + n * adapter))"),
             "number",
         ),
+        WrongAnswer(
+            "no adapters hold nothing",
+            _bytes("width * (n * base if merged or n == 0 else base + n * adapter)"),
+            "The base is left out",
+        ),
     ],
     "handle": [
         WrongAnswer(
@@ -322,6 +327,43 @@ WRONG = {
             "more than once",
         ),
         WrongAnswer("the status alone", _handle(end="\n    return 200\n"), "Return two things"),
+        WrongAnswer("at the limit", _handle(long=_LONG.replace(">", ">=")), "not above the limit"),
+        WrongAnswer(
+            "six million", _handle(long=_LONG.replace("6_291_456", "6_000_000")), "not above"
+        ),
+        WrongAnswer("one byte more", _handle(long=_LONG.replace("456", "457")), "6,291,457 bytes"),
+        WrongAnswer(
+            "characters are counted",
+            _handle(long=_LONG.replace("len(body)", 'len(body.decode("utf-8", "ignore"))')),
+            "in fewer characters",
+        ),
+        WrongAnswer(
+            "the type only begins so",
+            _handle(
+                kind='\n    kind = fields.get("content-type", "").lower()\n'
+                '    if not kind.startswith("application/json"):\n        return 415, {}\n'
+            ),
+            "only begins like",
+        ),
+        WrongAnswer(
+            "the type somewhere in it",
+            _handle(
+                kind='\n    kinds = fields.get("content-type", "").lower().split(";")\n'
+                '    if "application/json" not in [k.split("=")[-1].strip() for k in kinds]:\n'
+                "        return 415, {}\n"
+            ),
+            "before ';', here text/plain",
+        ),
+        WrongAnswer(
+            "latin-1",
+            _handle(content=_JSON.replace("loads(body)", "loads(body.decode('latin-1'))")),
+            "unchanged",
+        ),
+        WrongAnswer(
+            "a prompt without its edges",
+            _handle(end=_END.replace('content["inputs"]', 'content["inputs"].strip()')),
+            "unchanged",
+        ),
     ],
     "cache_key": [
         WrongAnswer("the prompt alone", _key("tuple(tokens)"), "Another adapter, the same prompt"),
@@ -375,6 +417,43 @@ WRONG = {
             "the last token is left out",
             _key("(adapter, version, scale, tuple(tokens[:-1]))"),
             "The last token",
+        ),
+        *[
+            WrongAnswer(
+                f"for the base, {label}",
+                _key(
+                    f"(None, {left}) if adapter is None else (adapter, version, scale, "
+                    "tuple(tokens))"
+                ),
+                f"For the base (None): {says}",
+            )
+            for label, left, says in (
+                ("the length", "len(tokens)", "Two prompts of one length"),
+                ("the order lost", "tuple(sorted(tokens))", "The order"),
+                ("a set", "frozenset(tokens)", "The order"),
+                ("the last 16 tokens", "len(tokens), tuple(tokens[-16:])", "Two prompts of 48"),
+            )
+        ],
+        WrongAnswer(
+            "a hash", _key("hash((adapter, version, scale, tuple(tokens)))"), "hash() is the same"
+        ),
+        WrongAnswer(
+            "version times scale", _key("(adapter, version * scale, tuple(tokens))"), "run together"
+        ),
+        WrongAnswer(
+            "tokens as bytes",
+            _key("(adapter, version, scale, bytes(t % 256 for t in tokens))"),
+            "a token is no byte",
+        ),
+        WrongAnswer(
+            "the last 16 tokens",
+            _key("(adapter, version, scale, len(tokens), tuple(tokens[-16:]))"),
+            "differ in their first token",
+        ),
+        WrongAnswer(
+            "the first 32 tokens",
+            _key("(adapter, version, scale, len(tokens), tuple(tokens[:32]))"),
+            "differ in their last token",
         ),
     ],
     "bedrock_ready": [
@@ -456,6 +535,64 @@ WRONG = {
         WrongAnswer("a boolean", _ready(end="not problems"), "got bool"),
         WrongAnswer("the first only", _ready(end="problems[:1]"), "It misses"),
         WrongAnswer("capitals", _ready(end="[p.title() for p in problems]"), "none of the seven"),
+        WrongAnswer(
+            "both of the adapter's files",
+            _ready(own="{'adapter_config.json', 'adapter_model.safetensors'} <= set(files)"),
+            "adapter_config.json left in it: It misses adapter",
+        ),
+        WrongAnswer(
+            "the adapter's config only",
+            _ready(own="'adapter_config.json' in files"),
+            "adapter_model.safetensors left in it: It misses adapter",
+        ),
+        WrongAnswer(
+            "the adapter's weights only",
+            _ready(own="'adapter_model.safetensors' in files"),
+            "adapter_config.json left in it: It misses adapter",
+        ),
+        WrongAnswer(
+            "whatever begins with adapter",
+            _ready(own="any(f.startswith('adapter') for f in files)"),
+            "need not say adapter",
+        ),
+        *[
+            WrongAnswer(
+                label,
+                _ready(
+                    weights="not [f for f in files if f.endswith('.safetensors') and not "
+                    f"f.startswith('adapter')]{bad}"
+                ),
+                says,
+            )
+            for label, bad, says in (
+                ("bin beside safetensors", "", "one of two .bin beside them: It misses weights"),
+                ("one name of a bin", " or 'pytorch_model.bin' in files", "one of two .bin"),
+                ("bin in a name", " or any('.bin' in f for f in files)", "which is no .bin"),
+            )
+        ],
+        WrongAnswer(
+            "any architecture",
+            _ready(architecture="not set(config.get('architectures') or []) & set(listed)"),
+            "the second not listed: It misses architecture",
+        ),
+        WrongAnswer(
+            "the first architecture",
+            _ready(architecture="(config.get('architectures') or [None])[0] not in listed"),
+            "the second not listed: It misses architecture",
+        ),
+        WrongAnswer(
+            "part of a listed name",
+            _ready(
+                architecture="not config.get('architectures') or any(a not in ' '.join(listed) "
+                "for a in config['architectures'])"
+            ),
+            "only part of a listed one: It misses architecture",
+        ),
+        WrongAnswer(
+            "quantized by truth",
+            _ready(quantized="config.get('quantization_config')"),
+            "which is not null: It misses quantized",
+        ),
     ],
     "check_request": [
         WrongAnswer("top level only", _request(inner="pass"), "source.s3Uri"),
@@ -513,6 +650,38 @@ WRONG = {
                 "params.get(n)]"
             ),
             "need not say required",
+        ),
+        WrongAnswer(
+            "one level of nesting",
+            _request(inner="found += look(member, value, name + '.') if not before else []"),
+            "misses required at 'source.place.zone'",
+        ),
+        WrongAnswer(
+            "the last two of a path",
+            _request(inner="found += look(member, value, name + '.')"),
+            "misses required at 'source.place.zone'",
+        ),
+        WrongAnswer(
+            "a maximum of 0 is none",
+            _request(longer="member.get('max') and len(value) > member['max']"),
+            "where the maximum is 0: it misses max",
+        ),
+        WrongAnswer(
+            "bytes are counted",
+            _request(longer="len(value.encode()) > member.get('max', 10**9)"),
+            "each two bytes: it need not say max",
+        ),
+        WrongAnswer(
+            "spaces are not counted",
+            _request(longer="len(value.strip()) > member.get('max', 10**9)"),
+            "by a space: it misses max",
+        ),
+        WrongAnswer(
+            "a dot is a line's end too",
+            _request(
+                pattern="'pattern' in member and not re.fullmatch(member['pattern'], value, re.S)"
+            ),
+            "where the pattern has a dot",
         ),
     ],
     "my_batch": wrong_numbers(

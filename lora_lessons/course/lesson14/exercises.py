@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..cards import Card
 from ..checks.core import Exercise
-from .checks import check_cache_key, check_handle, check_held_bytes
+from .checks import check_handle, check_held_bytes
 from .checks_aws import check_bedrock_ready, check_request_shape
+from .checks_cache import check_cache_key
 from .own import MY_BATCH
 
 EXERCISES = [
@@ -62,7 +63,7 @@ EXERCISES = [
             "Start with an empty list, and append a word by one `if` each.",
             "adapter_model.safetensors ends in .safetensors too, and is no model's weights: take "
             "it out before you look for weights.",
-            "quantization_config may be there and null: config.get(...). Context: "
+            "quantization_config may be there and null: config.get(...) is not None. Context: "
             "config.get('max_position_embeddings', 0) >= 131072.",
         ),
         check=check_bedrock_ready,
