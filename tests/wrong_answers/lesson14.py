@@ -360,6 +360,15 @@ WRONG = {
             "unchanged",
         ),
         WrongAnswer(
+            "the adapter from the body",
+            _handle(
+                adapter="",
+                content=_JSON
+                + _ADAPTER.replace("= fields.get(", "= content.get('adapter') or fields.get("),
+            ),
+            "The header alone does",
+        ),
+        WrongAnswer(
             "a prompt without its edges",
             _handle(end=_END.replace('content["inputs"]', 'content["inputs"].strip()')),
             "unchanged",

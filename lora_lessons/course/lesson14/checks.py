@@ -207,6 +207,12 @@ def _check_bodies(ask: Callable[[_Request], Any], request: _Request, model: Mode
         raise Wrong(
             f"`generate` must get the text of 'inputs' unchanged, {prompt!r}; it got {got!r}."
         )
+    status, _ = ask(request.changed(body=b'{"inputs": "a", "adapter": "b"}'))
+    if status != 200 or [adapter for _, adapter in model.calls] != [None]:
+        raise Wrong(
+            "The body has an 'adapter', and no header names one. The header alone does: the base "
+            f"must answer, with 200; got {status}."
+        )
 
 
 def _explain_text(
