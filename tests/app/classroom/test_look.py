@@ -18,7 +18,6 @@ from lora_lessons.app.classroom.copies import literal_answer
 from lora_lessons.app.classroom.course import ClassroomError, Course
 from lora_lessons.app.classroom.look import look
 from lora_lessons.app.classroom.suspects import SUSPECT
-from lora_lessons.course.lesson import lesson_numbers
 
 (SOURCE,) = lesson_sources(["01"])
 LESSON = SOURCE.stem
@@ -191,8 +190,10 @@ def test_such_words_in_a_written_answer_say_nothing(handed_in):
 
 
 def test_no_answer_that_learners_give_holds_such_a_word():
-    answers = [text for source in lesson_sources() for text in lesson_answers(source).values()]
-    for number in lesson_numbers():
+    # but for lesson 15, whose answer is a whole file that reads and writes files
+    sources = [source for source in lesson_sources() if not source.name.startswith("15")]
+    answers = [text for source in sources for text in lesson_answers(source).values()]
+    for number in (source.name[:2] for source in sources):
         wrong = importlib.import_module(f"tests.wrong_answers.lesson{number}").WRONG
         answers += [mistake.source for mistakes in wrong.values() for mistake in mistakes]
     code = [answer for answer in answers if "def " in answer]
