@@ -58,6 +58,7 @@ def count(model):
     [
         (lambda x, items, table: x.mul_(2), "changes `x` itself"),
         (lambda x, items, table: x.data.mul_(2), "changes `x` itself"),
+        (lambda x, items, table: x.add_(torch.ones(3).requires_grad_()), "changes `x` itself"),
         (lambda x, items, table: x.requires_grad_(), "`x.requires_grad` is True"),
         (lambda x, items, table: items.sort(reverse=True), "the list `items` itself"),
         (lambda x, items, table: table.pop("a"), "the dict `table` itself"),

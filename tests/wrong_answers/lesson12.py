@@ -145,6 +145,8 @@ def frozen_product(x, packed, decode):
 
 WRONG = {
     "nf4_table": [
+        WrongAnswer("bfloat16", _table(end="(levels / levels.max()).bfloat16()"), "rounded to"),
+        WrongAnswer("float16", _table(end="(levels / levels.max()).half()"), "rounded to"),
         WrongAnswer(
             "returns nothing", "def nf4_table(offset=0.9677083):\n    pass\n", "tensor of 16"
         ),
@@ -257,6 +259,26 @@ WRONG = {
         WrongAnswer("W is changed", _IN_PLACE, "Your code changes `W` itself"),
         WrongAnswer("zero over zero", _quantize(guard="pass"), "A block of zeros"),
         WrongAnswer(
+            "the scale 1 for zeros",
+            _quantize(scale="piece.abs().max() or torch.ones(())"),
+            "A block of zeros has the scale 0; absmax holds 1.",
+        ),
+        WrongAnswer(
+            "a guard at 1e-6",
+            _quantize(guard="scale = scale.clamp(min=1e-6)"),
+            "Small is not zero",
+        ),
+        WrongAnswer(
+            "a guard at 1e-3",
+            _quantize(guard="scale = scale.clamp(min=1e-3)"),
+            "Small is not zero",
+        ),
+        WrongAnswer(
+            "tiny blocks taken for zero",
+            _quantize(scale="piece.abs().max() * (piece.abs().max() > 1e-6)"),
+            "Small is not zero",
+        ),
+        WrongAnswer(
             "the scale in bfloat16",
             _quantize(
                 flat="W.flatten()", guard="scale = scale.float() if scale != 0 else torch.ones(())"
@@ -339,6 +361,11 @@ WRONG = {
         WrongAnswer("returns nothing", _dequantize().replace("return", "_ ="), "got NoneType"),
     ],
     "bits_per_weight": [
+        WrongAnswer(
+            "256 whatever is asked",
+            _bits("4 + 8 / block + 32 / (block * 256)"),
+            "`second` says how many",
+        ),
         WrongAnswer("codes alone", _bits("4", "4"), "The scales are forgotten"),
         WrongAnswer("a scale a weight", _bits(_DOUBLE, "4 + 32"), "a block shares one"),
         WrongAnswer(

@@ -42,7 +42,8 @@ class TensorPart:
                     f"before it was {self.requires_grad}. Leave it, or put it back."
                 ),
             )
-        if self.leaf and not _same_grad(self.tensor.grad, self.grad):
+        # a leaf into which a result with a gradient was written is none any more, and has no .grad
+        if self.leaf and self.tensor.is_leaf and not _same_grad(self.tensor.grad, self.grad):
             yield "grad", f"Your code changes `{self.path}.grad`. Leave gradients as they were."
         if set(self.tensor._backward_hooks or ()) != self.hooks:
             yield "hooks", f"A hook is left on `{self.path}`. Keep the handle, handle.remove()."
@@ -54,6 +55,8 @@ class TensorPart:
             self.tensor.data = self.values.clone()
         elif not same(self.tensor, self.values):
             self.tensor.detach().copy_(self.values)
+        if self.leaf and not self.tensor.is_leaf:
+            self.tensor.detach_()
         if self.leaf and self.tensor.requires_grad != self.requires_grad:
             self.tensor.requires_grad_(self.requires_grad)
         if self.leaf:

@@ -66,6 +66,11 @@ def _check_table(table: Any, offset: float) -> None:
         )
     if table.shape != (LEVELS,):
         raise Wrong(f"The shape must be (16,); got {tuple(table.shape)}.")
+    if table.is_floating_point() and torch.finfo(table.dtype).bits < 32:
+        raise Wrong(
+            f"The levels are rounded to {table.dtype}, so they are others. Return them in float32 "
+            "or float64."
+        )
     if not table.isfinite().all():
         raise Wrong(
             "A level is infinite or nan. The quantile of probability 1 is infinite: start at the "
@@ -136,13 +141,29 @@ def check_quantize(answer: Callable[..., Any], rng: torch.Generator) -> None:
         W = weights(rng, *shape, dtype=dtype)
         W[0, 3] = -9 * W.abs().max()  # the largest of its block is negative
         _check_quantized(answer(W, table, block), W, table, block)
-    W = weights(rng, 2, 64)
-    W[1] = 0
+    _check_small_blocks(answer, weights(rng, 3, 64), table)
+
+
+def _check_small_blocks(answer: Callable[..., Any], W: Tensor, table: Tensor) -> None:
+    """A block of zeros, and one of tiny weights that a guard against 0 must leave alone."""
+    W[1], W[2] = 0, 2e-6 * W[2]
     packed, absmax = answer(W, table, 64)
-    if not absmax.isfinite().all() or not _codes_fit(unpacked(packed), W, table, 64):
+    fits = _fits(unpacked(packed), W, table, 64).view(3, 64).all(1)
+    if not absmax.isfinite().all() or not fits[1]:
         raise Wrong(
             "A block of zeros has the scale 0, and its codes must be 7, the level of zero: do not "
             "divide by 0."
+        )
+    if absmax[1] != 0:
+        raise Wrong(
+            f"A block of zeros has the scale 0; absmax holds {absmax[1].item():.3g}. What you "
+            "divide by there is not what you return."
+        )
+    largest = W[2].abs().max().item()
+    if not fits[2] or not math.isclose(absmax[2].item(), largest, rel_tol=1e-5):
+        raise Wrong(
+            f"A block whose largest weight is {largest:.2g} is not divided by it. Small is not "
+            "zero: a guard such as clamp(min=...) must leave all scales but 0 as they are."
         )
 
 
@@ -309,10 +330,9 @@ def _check_decoded(
 
 def check_bits_per_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for _ in range(3):
-        block, second = (
-            2 ** int(torch.randint(4, 9, (), generator=rng)),
-            2 ** int(torch.randint(6, 10, (), generator=rng)),
-        )
+        block = 2 ** int(torch.randint(5, 9, (), generator=rng))
+        # such that no two mistakes give one number, and none is the answer rounded
+        second = (48, 96, 160)[int(torch.randint(3, (), generator=rng))]
         _check_bits(answer(block, False, second), block, second, double=False)
         _check_bits(answer(block, True, second), block, second, double=True)
     _check_bits(answer(64), 64, 256, double=False)
@@ -342,6 +362,9 @@ def _check_bits(found: Any, block: int, second: int, double: bool) -> None:
             "The 8-bit scale replaces the first, it does not come on top of it.": plain
             + 8 / block
             + 32 / (block * second),
+            "This takes 256 scales to a block of scales. `second` says how many.": 4
+            + 8 / block
+            + 32 / (block * 256),
             "The scale of the scales is a float32, too; this counts 8 bits.": 4
             + 8 / block
             + 8 / (block * second),
