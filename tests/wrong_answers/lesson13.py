@@ -96,6 +96,14 @@ WRONG = {
         WrongAnswer(
             "inverse conversion", _scaling("lora_alpha / r**0.5, lora_alpha / r**0.5"), "other way"
         ),
+        WrongAnswer(
+            "alpha cut", _scaling("int(lora_alpha) / r**0.5, lora_alpha * r**0.5"), "is cut"
+        ),
+        WrongAnswer(
+            "alpha cut in the second",
+            _scaling("lora_alpha / r**0.5, int(lora_alpha) * r**0.5"),
+            "is cut",
+        ),
         WrongAnswer("same alpha", _scaling("lora_alpha / r**0.5, lora_alpha"), "the same alpha"),
         WrongAnswer("alpha times r", _scaling("lora_alpha / r**0.5, lora_alpha * r"), "too large"),
         WrongAnswer(
@@ -133,6 +141,10 @@ WRONG = {
         WrongAnswer(
             "V detached", _dora(result="(m / lengths)[:, None] * V.detach()"), "nothing else"
         ),
+        WrongAnswer(
+            "m made positive", _dora(result="(m.abs() / lengths)[:, None] * V"), "negative m"
+        ),
+        WrongAnswer("W added to", _dora(V="W.add_(s * B @ A)"), "changes `W` itself"),
         WrongAnswer("m not unsqueezed", _dora(result="m * V / lengths[:, None]"), "size of tensor"),
     ],
     "pissa": [
@@ -190,6 +202,9 @@ WRONG = {
             _groups(groups='[{"params": slow, "lr": ratio * lr}, {"params": quick, "lr": lr}]'),
             "A has the fast rate",
         ),
+        WrongAnswer("any B", _groups(fast='"B" in name'), "Ask for all of that"),
+        WrongAnswer("any _B", _groups(fast='"_B" in name'), "Ask for all of that"),
+        WrongAnswer("any b", _groups(fast='"b" in name.lower()'), "Ask for all of that"),
         WrongAnswer("finds A", _groups(fast='"lora_A" in name'), "A has the fast rate"),
         WrongAnswer("frozen in", _groups(asks="True"), "is frozen"),
         WrongAnswer(

@@ -48,11 +48,15 @@ def same(actual: float, wanted: float) -> bool:
 
 def check_rs_scaling(answer: Callable[..., Any], rng: torch.Generator) -> None:
     drawn = [(whole(rng, 5, 40), whole(rng, 5, 90)) for _ in range(3)]
-    for alpha, r in [*drawn, (16, 8), (16, 1)]:
+    fraction = drawn[0][0] + 0.5, drawn[0][1]  # an alpha need not be whole
+    for alpha, r in [*drawn, (16, 8), (16, 1), fraction]:
         both = "two numbers: rsLoRA's scaling, and the alpha of plain LoRA"
         scaling, plain = map(number, parts(answer(alpha, r), 2, both))
         _check_scaling(scaling, alpha, r)
         _check_plain_alpha(plain, alpha, r)
+
+
+CUT = "alpha is cut to a whole number. It may be any."
 
 
 def _check_scaling(found: float, alpha: float, r: float) -> None:
@@ -61,6 +65,7 @@ def _check_scaling(found: float, alpha: float, r: float) -> None:
         alpha / r**0.5,
         f"The scaling for alpha = {alpha}, r = {r}: ",
         {
+            CUT: int(alpha) / r**0.5,
             "this is plain LoRA's, alpha / r. rsLoRA divides by the root of r.": alpha / r,
             "the root stands over alpha too. Only r is under it.": (alpha / r) ** 0.5,
             "alpha stands under the root, and r does not.": alpha**0.5 / r,
@@ -79,6 +84,7 @@ def _check_plain_alpha(found: float, alpha: float, r: float) -> None:
         alpha * r**0.5,
         f"The plain alpha for alpha = {alpha}, r = {r}: ",
         {
+            CUT: int(alpha) * r**0.5,
             "this converts the other way, from plain to rsLoRA. Plain LoRA divides by more, so it "
             "needs the larger alpha.": alpha / r**0.5,
             "this is the same alpha. Then plain LoRA's scaling is smaller by the root of r.": alpha,
@@ -106,6 +112,7 @@ def check_dora_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for r in (1, 3):
         W, A, B = normal(rng, OUT, IN), normal(rng, r, IN), normal(rng, OUT, r)
         m, s = normal(rng, OUT).abs() + 0.5, between(rng, 0.3, 3.0)
+        m[whole(rng, 0, OUT - 1)] *= -1  # m trains, so it may cross zero
         trained = [tensor.requires_grad_() for tensor in (A, B, m)]
         found = answer(W, A, B, m, s)
         _check_dora_value(found, *(t.detach().double() for t in (W, A, B, m)), s)
@@ -126,6 +133,8 @@ def _check_dora_value(found: Any, W: Tensor, A: Tensor, B: Tensor, m: Tensor, s:
         m * V / rows,
         k=IN,
         mistakes={
+            "A negative m is made positive. m is a trained number like any other: multiply by "
+            "it.": m.abs() * V / rows,
             "The norm is taken over columns. Each output has one length: that of its row, over the "
             "in_features (dim=1).": m * V / columns,
             "The norm is that of W alone. Divide by the length that the rows have now, "

@@ -15,7 +15,7 @@ from .checks import IN, OUT, between, normal, parts, whole
 
 
 class _Adapted(nn.Module):
-    """Parameters under the names of LoRA layers: two layers, a frozen adapter, a trained head."""
+    """Parameters under the names of LoRA layers: two layers, a frozen adapter, trained heads."""
 
     def __init__(self, rng: torch.Generator) -> None:
         super().__init__()
@@ -32,6 +32,8 @@ class _Adapted(nn.Module):
             layer.lora_magnitude_vector = magnitude
             setattr(self, name, layer)
         self.score = _holder(normal(rng, 3, 4))
+        self.score.bias = nn.Parameter(normal(rng, 3))
+        self.score_B = _holder(normal(rng, 3, 4))  # a second head: its name has a B, no lora_B
 
 
 def _holder(values: Tensor, trained: bool = True) -> nn.Module:
@@ -114,6 +116,11 @@ def _check_rate(name: str, found: float, lr: float, ratio: float) -> None:
     if abs(found / (lr / ratio) - 1) < 1e-6:
         which = "B's rate" if fast else "A's rate"
         raise Wrong(f"{which} is lr / ratio. A keeps lr, and B gets ratio * lr.")
+    if name.startswith("score") and "b" in name.lower() and abs(found / (lr * ratio) - 1) < 1e-6:
+        raise Wrong(
+            f"{name} has B's rate, and is no factor B: such a name has lora_B in it. Ask for all "
+            "of that."
+        )
     if "magnitude" in name or name.startswith("score"):
         raise Wrong(f"{name} has the rate {found:.3g}. Only B learns faster; all else has lr.")
     raise Wrong(f"{name} has the rate {found:.3g}; it must be {wanted:.3g}.")
