@@ -106,7 +106,20 @@ WRONG = {
         WrongAnswer(
             "reports all seeds",
             _pick("return best, mean(of(best, tuning + fresh)), edge(best)"),
-            "the mean over all seeds",
+            "the mean over the tuning and the fresh seeds",
+        ),
+        WrongAnswer(
+            "reports every run",
+            _pick("return best, mean(bad(v) for lr, s, v in runs if lr == best), edge(best)"),
+            "the mean over all seeds.",
+        ),
+        WrongAnswer(
+            "reports all seeds but the tuning ones",
+            _pick(
+                "rest = {s for _, s, _ in runs} - set(tuning)",
+                "return best, mean(of(best, rest)), edge(best)",
+            ),
+            "report the seeds in `fresh`",
         ),
         WrongAnswer(
             "reports the best fresh run",
@@ -266,6 +279,19 @@ WRONG = {
         WrongAnswer("the mean alone", _interval("return m"), "(mean difference, half width)"),
     ],
     "forgetting_at": [
+        WrongAnswer(
+            "zero for nothing",
+            _forget(
+                "found = None",
+                "if target[0] <= goal: found = base[0]",
+                "for i in range(1, len(target)):",
+                "    if found is None and target[i] <= goal:",
+                "        share = (target[i - 1] - goal) / (target[i - 1] - target[i])",
+                "        found = base[i - 1] + share * (base[i] - base[i - 1])",
+                "return found or None",
+            ),
+            "Ask `is None`",
+        ),
         WrongAnswer("the last value", _forget("return base[-1]"), "end of the run"),
         WrongAnswer(
             "the nearest measurement",

@@ -45,6 +45,7 @@ class _Sweep(NamedTuple):
     loss: dict[float, dict[int, float]]
     tuning: list[int]
     fresh: list[int]
+    other: int  # a seed of an earlier run, in neither list
 
     def runs(self, rng: torch.Generator) -> list[tuple[float, int, float]]:
         return shuffled(rng, [(lr, s, v) for lr, row in self.loss.items() for s, v in row.items()])
@@ -69,7 +70,7 @@ def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _S
     lowest = 1e-4 * whole(rng, 1, 9)
     rates = [lowest * 2**i for i in range(5)]
     seeds = shuffled(rng, range(40))
-    tuning, fresh = seeds[:3], seeds[3:8]
+    tuning, fresh, other = seeds[:3], seeds[3:8], seeds[8]
     loss = {}
     for i, lr in enumerate(rates):
         low = 4 + 0.1 * abs(i - best)
@@ -80,7 +81,8 @@ def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _S
         loss[lr] = dict(zip(tuning, row, strict=True)) | dict(
             zip(fresh, [later + x for x in spread(rng, 5, 0.02)], strict=True)
         )
-    return _Sweep(loss, tuning, fresh)
+        loss[lr][other] = later + 0.3
+    return _Sweep(loss, tuning, fresh, other)
 
 
 def check_pick(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -156,6 +158,11 @@ def _check_fresh_mean(loss: float, sweep: _Sweep, rate: float) -> None:
         "This is the loss on the tuning seeds, on which the rate was chosen: it looks better than "
         "it is. Report the fresh seeds.": mean(row[s] for s in sweep.tuning),
         "This is the mean over all seeds. Report the fresh seeds alone.": mean(row.values()),
+        "This is the mean over the tuning and the fresh seeds. Report the fresh seeds alone.": mean(
+            row[s] for s in [*sweep.tuning, *sweep.fresh]
+        ),
+        "This is the mean over all seeds but those of tuning. `runs` may hold others: report the "
+        "seeds in `fresh`.": mean([*fresh, row[sweep.other]]),
         "This is the best of the fresh runs. Report their mean.": min(fresh),
         "This is the lowest mean of any rate on the fresh seeds. Report the rate that you chose.": (
             min(sweep.means(sweep.fresh).values())

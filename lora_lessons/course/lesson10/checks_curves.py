@@ -23,7 +23,7 @@ class _Curves(NamedTuple):
 
 
 def check_forgetting_at(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for cases in (_falling, _twice, _never, _at_the_start, _on_a_point, _diverged):
+    for cases in (_falling, _twice, _never, _at_the_start, _on_a_point, _to_zero, _diverged):
         for case in cases(rng):
             given = answer(list(case.target), list(case.base), case.goal)
             _compare_forgetting(given, case)
@@ -31,6 +31,8 @@ def check_forgetting_at(answer: Callable[..., Any], rng: torch.Generator) -> Non
 
 def _compare_forgetting(given: Any, case: _Curves) -> None:
     if given is None and case.right is not None:
+        if case.right == 0:
+            raise Wrong(ZERO)
         raise Wrong("It returns None, but the goal is reached. Is a `return` missing?")
     if case.right is None:
         if given is not None:
@@ -45,6 +47,10 @@ def _compare_forgetting(given: Any, case: _Curves) -> None:
     raise Wrong(f"Expected {case.right:.6g}, got {value:.6g}.")
 
 
+ZERO = (
+    "The base loss there is 0.0, and it returns None: 0.0 counts as false in `or` and `if`. Ask "
+    "`is None`."
+)
 NEVER = (
     "The target loss never reaches the goal: return None. Anything else, the last value or a line "
     "drawn on beyond the end, was not measured."
@@ -146,6 +152,13 @@ def _on_a_point(rng: torch.Generator) -> list[_Curves]:
         _Curves(target, base, target[2], base[2], mistakes),
         _Curves(target, base, target[-1], base[-1], {last: base[-2]}),
     ]
+
+
+def _to_zero(rng: torch.Generator) -> list[_Curves]:
+    """A base loss of exactly 0 where the goal is reached: a number, not a missing one."""
+    target, base = _curves(rng, 5)
+    base = [x - base[2] for x in base]
+    return [_Curves(target, base, target[2], 0.0, {})]
 
 
 def _diverged(rng: torch.Generator) -> list[_Curves]:
