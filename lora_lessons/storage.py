@@ -66,8 +66,8 @@ def adapter_path(
         pickle = folder / "adapter_model.bin"
         if filename == WEIGHTS_NAME and pickle.is_file():
             raise AdapterFileError(
-                f"{pickle} is a pickle, which can run code: refused. Save it again as safetensors "
-                "on a machine where you trust it."
+                f"{pickle} is a pickle, which can run code: refused. The command `lora-lessons "
+                f'convert "{folder}"` writes its tensors as safetensors, and runs nothing in it.'
             )
         raise ValueError(f"Can't find '{filename}' at '{folder}'")
     from huggingface_hub import hf_hub_download

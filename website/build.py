@@ -27,7 +27,7 @@ from notebook_source import lesson_sources  # noqa: E402
 import lora_lessons as ll  # noqa: E402
 from lora_lessons.course.ledger import BADGES, VERDICTS, Claim, load_claims  # noqa: E402
 
-DOCS = ("engine", "peft-parity", "training", "teaching")
+DOCS = ("engine", "adapters", "peft-parity", "training", "teaching")
 
 
 def prepare(source: Path) -> None:
@@ -85,6 +85,7 @@ results: they are hidden until you have guessed, and the solutions are folded.
 
 claims
 engine
+adapters
 peft-parity
 training
 api

@@ -7,6 +7,7 @@ lora-lessons models     list the base models, or add a larger public one
 lora-lessons review     ask the review cards that are due today
 lora-lessons capstone   put your mini-LoRA of lesson 15, a file, to its tests
 lora-lessons export     write an adapter for llama.cpp, Bedrock's import or ONNX
+lora-lessons convert    write an adapter's old adapter_model.bin as safetensors
 
 For teachers, in the folder that `make release` made (see docs/teaching.md):
 
@@ -24,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lessons.app import export, lab
+from lora_lessons.app import convert, export, lab
 from lora_lessons.app.classroom import verbs as verbs_of_teachers
 
 
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=run_capstone)
 
     export.add_to(verbs)
+    convert.add_to(verbs)
     verbs_of_teachers.add_to(verbs)
     return parser
 

@@ -19,6 +19,7 @@ from torch import nn
 from tests.parity import test_layers
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.models import Mlp
+from tests.parity.other_differences import OTHER_BEHAVIOUR
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "peft-parity.md"
 CHECKS = (
@@ -295,7 +296,7 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
 
 def page() -> str:
     """The whole page."""
-    behaviour = BEHAVIOUR + LAYER_BEHAVIOUR
+    behaviour = BEHAVIOUR + LAYER_BEHAVIOUR + OTHER_BEHAVIOUR
     rows = "\n".join(f"| {name} | {outcome(f)} | {ours} |" for name, f, ours in behaviour)
     return f"""# LoRA Lessons and PEFT {peft.__version__}
 
@@ -317,12 +318,12 @@ Other words name the one check that fails: files do not hold the random start of
 |---|---|---|
 {rows}
 
-Each entry of the last column is a test in `tests/lora/` or `tests/lora/more/`.
+Each entry of the last column is a test in `tests/lora/`, `tests/lora/more/` or `tests/app/`.
 
 ## What PEFT has and this library has not
 
 `MultiheadAttention`, `target_parameters`, EVA, LoftQ, CorDA, LoRA-GA, aLoRA, Arrow and the other
-methods; quantized base layers; hot swapping; pickled files; `PeftMixedModel`. Such a field in a
+methods; quantized base layers; hot swapping; `PeftMixedModel`. Such a field in a
 config is refused by its name.
 
 A fused qkv projection with ranks of its own for q, k and v is here and not in PEFT; its file is a

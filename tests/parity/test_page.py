@@ -6,6 +6,7 @@ import pytest
 
 from tests.parity import test_layers
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
+from tests.parity.other_differences import OTHER_BEHAVIOUR
 from tests.parity.table import BEHAVIOUR, PAGE
 
 
@@ -35,4 +36,5 @@ def test_every_layer_and_config_is_compared(rows):
 def test_every_difference_stands_with_what_happens_here(rows):
     at = next(i for i, row in enumerate(rows) if row[0] == "case")
     written = [(row[0], row[-1]) for row in rows[at + 1 :]]
-    assert written == [(name, here) for name, _, here in [*BEHAVIOUR, *LAYER_BEHAVIOUR]]
+    every = [*BEHAVIOUR, *LAYER_BEHAVIOUR, *OTHER_BEHAVIOUR]
+    assert written == [(name, here) for name, _, here in every]
