@@ -14,6 +14,7 @@ class History:
     Losses are mean nats per token. `losses[i]` belongs to step `steps[i]` (counted from 1) and was
     measured before that step's update. Step 0 in `eval_steps` is the model before training.
     `fast_layers`: whether `fit` let other classes stand in for the LoRA layers.
+    `without_gradient`: modules whose adapters no gradient reached in the first step.
     """
 
     steps: list[int] = dataclasses.field(default_factory=list)
@@ -27,6 +28,7 @@ class History:
     why_not_compiled: str = ""
     interrupted: bool = False
     fast_layers: bool = True
+    without_gradient: list[str] = dataclasses.field(default_factory=list)
 
     def record(self, step: int, loss: float) -> None:
         """Append one training loss; after a loss that is not finite nothing more is kept."""

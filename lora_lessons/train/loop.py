@@ -26,7 +26,8 @@ from .modes import (
 )
 from .optim import device_of, trainable_parameters
 from .settings import FitSettings, require_unmerged
-from .step import training_step
+from .step import TrainStep, training_step
+from .unreached import warn_of_unreached, without_gradient
 
 __all__ = ["Step", "evaluate", "fit", "run"]
 
@@ -161,8 +162,19 @@ def train(
             measure=measure,
             progress=progress and processes.rank == 0,
             save=None if kept is None else partial(kept.save, history),
+            after_first=partial(note_unreached, model, step.step, processes, history),
         )
     return history
+
+
+def note_unreached(
+    model: nn.Module, step: TrainStep, processes: Processes, history: History
+) -> None:
+    """Note which adapters no gradient reached; the first process warns of them."""
+    unreached = step.unreached()
+    history.without_gradient = without_gradient(model, unreached)
+    if processes.rank == 0:
+        warn_of_unreached(history.without_gradient)
 
 
 def next_batches(
@@ -202,11 +214,12 @@ def run(
     measure: Callable[[], list[float]] | None,
     progress: bool,
     save: Callable[[], None] | None = None,
+    after_first: Callable[[], None] | None = None,
 ) -> None:
     """Train K models in one step, one history each, from where the histories end to the last step.
 
-    `measure` evaluates the K models, `save` writes a checkpoint. An interrupt and a loss that is
-    not finite end the run early.
+    `measure` evaluates the K models, `save` writes a checkpoint, `after_first` looks at the step
+    when it has been taken once. An interrupt and a loss that is not finite end the run early.
     """
     from tqdm.auto import tqdm
 
@@ -218,6 +231,8 @@ def run(
                 loop.evaluate()
             while loop.done < steps and not all(history.diverged for history in histories):
                 loop.take_step(draw, settings.factor)
+                if loop.done == 1 and after_first is not None:
+                    after_first()
                 if loop.done < steps and eval_every and loop.done % eval_every == 0:
                     loop.evaluate()
                 if loop.done < steps and loop.done % settings.checkpoint_every == 0:

@@ -78,6 +78,12 @@ class TrainStep:
         """What a first step has shown to speak against capturing; empty if nothing."""
         return DRAWS_AGAIN if any(block.random for block in self.recomputed) else ""
 
+    def unreached(self) -> list[nn.Parameter]:
+        """The model's parameters that no gradient of the last step reached."""
+        if self.masters:
+            return self.masters.unreached()
+        return [p for p in self.parameters if p.grad is None]
+
     def refresh(self) -> None:
         """Make the copies of the parameters anew, after they have changed."""
         if self.masters:

@@ -137,6 +137,10 @@ class PackedAdapters:
         ):
             row.grad = gradient if parameter in self.reached else None
 
+    def unreached(self) -> list[nn.Parameter]:
+        """The model's parameters that no gradient of the last step reached."""
+        return [parameter for parameter in self.own if parameter not in self.reached]
+
     def rows(self) -> list[nn.Parameter]:
         """Each parameter by itself, in `flat`'s memory: for an optimizer with several rates."""
         self.updated = [nn.Parameter(weight.detach()) for weight in self.weights]
