@@ -6,8 +6,8 @@ import re
 
 import pytest
 import torch
-from toys import NAMES, SIZE, FrozenAfterwards, FrozenBranch, NotAll, Toy, batches, square_loss
 from torch import nn
+from toys import NAMES, SIZE, FrozenAfterwards, FrozenBranch, NotAll, Toy, batches, square_loss
 
 from lora_lessons.errors import PeftWarning
 from lora_lessons.lora.config import LoraConfig
