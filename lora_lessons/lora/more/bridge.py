@@ -6,13 +6,15 @@ would hold the whole base and no adapter. So a PeftModel around a model of trans
 diffusers gets a class that is both ours and PEFT's. All that runs is ours: PEFT's class gives its
 name, and the few methods that ours has not.
 
-The class is made when the first such model is wrapped. Importing this module imports no PEFT, and a
-plain `nn.Module` never does.
+The class is made when the first such model is wrapped. Importing this module imports no PEFT. A
+plain `nn.Module` gets the class only where transformers' Trainer is there to ask for it: PEFT takes a
+second to import, which a model of one's own need not pay.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 from torch import nn
@@ -105,5 +107,12 @@ def be_known_to_tools(wrapper: Any) -> None:
             module.__class__ = bridged(own_class)
 
 
+def be_known_to_the_trainer(wrapper: Any) -> None:
+    """The same for a plain module, if transformers' Trainer has been imported."""
+    if "transformers.trainer" in sys.modules:
+        be_known_to_tools(wrapper)
+
+
+MODELS_WITH["forward"] = be_known_to_the_trainer  # any module
 MODELS_WITH["base_model_prefix"] = be_known_to_tools  # a model of transformers
 MODELS_WITH["register_to_config"] = be_known_to_tools  # a model of diffusers

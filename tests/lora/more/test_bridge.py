@@ -54,10 +54,21 @@ def test_a_model_is_both(tmp_path):
     assert isinstance(ll.PeftModel(llama(), ll.LoraConfig(r=2)), peft.PeftModel)
 
 
-def test_a_plain_module_stays_plain():
+def test_a_plain_module_stays_plain(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers.trainer", raising=False)
     config = ll.LoraConfig(r=1, target_modules=["0"])
     model = ll.get_peft_model(nn.Sequential(nn.Linear(2, 2)), config)
     assert not isinstance(model, Bridged)
+
+
+def test_transformers_loads_an_adapter_from_our_folder(tmp_path):
+    model = ll.get_peft_model(llama(), ll.LoraConfig(r=2, init_lora_weights=False))
+    model.save_pretrained(tmp_path)
+    ids = torch.arange(6)[None]
+    expected = model.eval()(input_ids=ids).logits
+    other = llama().eval()
+    other.load_adapter(str(tmp_path))
+    torch.testing.assert_close(other(input_ids=ids).logits, expected)
 
 
 def test_peft_is_imported_by_no_import_and_no_plain_module():

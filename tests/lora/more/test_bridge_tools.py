@@ -122,6 +122,48 @@ def test_trl_reward(tmp_path, tokenizer):
     assert_trained_and_saved(model, before, tmp_path / "checkpoint-2")
 
 
+@pytest.mark.parametrize("kind", ["GRPO", "RLOO"])
+def test_trl_online(tmp_path, tokenizer, kind):
+    """Answers are drawn from the model itself; the reward is their count of one word."""
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"prompt": f"w1 w{i}"} for i in range(4, 12)])
+    model = causal()
+    before = snapshot(model)
+    drawn = {"num_generations": 2, "max_completion_length": 6, "logging_steps": 1, "beta": 0.1}
+    settings = getattr(trl, f"{kind}Config")(str(tmp_path), **drawn, **QUIET)
+
+    def reward(completions: list[str], **_: Any) -> list[float]:
+        return [float(len(set(text))) for text in completions]
+
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model, reward, args=settings, train_dataset=rows, processing_class=tokenizer
+    )
+    trainer.train()
+    assert trainer.ref_model is None  # the reference is the adapter switched off
+    assert_trained_and_saved(model, before, tmp_path / "checkpoint-2")
+
+
+def test_trl_kto(tmp_path, tokenizer):
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    rows = [
+        {"prompt": f"w1 w{i}", "completion": f" w{2 + i % 2} w5", "label": i % 2 == 0}
+        for i in range(6, 14)
+    ]
+    model = causal()
+    before = snapshot(model)
+    trainer = trl.KTOTrainer(
+        model,
+        args=trl.KTOConfig(str(tmp_path), logging_steps=1, **QUIET),
+        train_dataset=datasets.Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    assert trainer.ref_model is None
+    assert_trained_and_saved(model, before, tmp_path / "checkpoint-2")
+
+
 def test_accelerate_prepares_saves_and_loads(tmp_path):
     accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True)
@@ -191,6 +233,22 @@ def test_diffusers_switches_act_on_injected_layers():
     torch.testing.assert_close(unet(x, 1).sample, adapted)
     peft_utils.scale_lora_layers(unet, 0.0)
     torch.testing.assert_close(unet(x, 1).sample, plain)
+
+
+def test_diffusers_casts_a_layer_to_fewer_bits():
+    """Its layerwise casting keeps weights in float8 and asks the layers for its switch."""
+    pytest.importorskip("diffusers")
+    from diffusers.hooks import apply_layerwise_casting
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    x = torch.randn(3, 8)
+    config = ll.LoraConfig(r=2, target_modules=["0", "2"], init_lora_weights=False)
+    ll.inject_adapter_in_model(config, model)
+    expected = model(x)
+    apply_layerwise_casting(model, torch.float8_e4m3fn, torch.float32)
+    assert model[0].base_layer.weight.dtype == torch.float8_e4m3fn
+    torch.testing.assert_close(model(x), expected, atol=0.2, rtol=0.1)
 
 
 def test_sentence_transformers_takes_our_model(tmp_path, tokenizer):

@@ -13,6 +13,7 @@ import torch
 import transformers
 import yaml
 from safetensors.torch import load_file
+from torch import nn
 from transformers import Trainer, TrainingArguments
 
 import lora_lessons as ll
@@ -227,3 +228,25 @@ def test_a_quantized_base_passes_the_trainers_check():
     with pytest.raises(ValueError, match="purely quantized"):
         transformers.trainer_utils.validate_quantization_for_training(base)
     transformers.trainer_utils.validate_quantization_for_training(model)
+
+
+class Plain(nn.Module):
+    """A module of one's own that computes its loss, as the Trainer asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        y = self.head(torch.tanh(self.first(x)))[:, 0]
+        return {"loss": ((y - labels) ** 2).mean(), "logits": y}
+
+
+def test_a_plain_module_keeps_its_columns_and_saves_its_adapter(tmp_path):
+    config = ll.LoraConfig(r=2, target_modules=["first"], modules_to_save=["head"])
+    model = ll.get_peft_model(Plain(), config)
+    rows = [{"x": torch.full((4,), i / 8), "labels": float(i), "other": i} for i in range(8)]
+    Trainer(model, TrainingArguments(str(tmp_path), **SETTINGS), train_dataset=rows).train()
+    assert_adapter_only(checkpoint(tmp_path), model)
+    again = ll.PeftModel.from_pretrained(Plain(), checkpoint(tmp_path))
+    assert torch.equal(vector(again), vector(model))
