@@ -328,10 +328,10 @@ config is refused by its name.
 
 ## Among other tools
 
-- transformers' Trainer, trl, accelerate, Lightning, sentence-transformers and diffusers know a model
-  by PEFT's classes. A model of transformers or diffusers that is wrapped here is of both classes, ours
-  and PEFT's. A plain `nn.Module` is so only if `transformers.Trainer` was imported before it was
-  wrapped: importing PEFT takes a second, which a model of one's own need not pay.
+- transformers' Trainer, trl, accelerate, Lightning, sentence-transformers and diffusers know a
+  model by PEFT's classes. A model of transformers or diffusers that is wrapped here is of both
+  classes, ours and PEFT's. A plain `nn.Module` is so only if `transformers.Trainer` was imported
+  before it was wrapped: importing PEFT takes a second, which a model of one's own need not pay.
 - trl's `peft_config=` takes PEFT's config alone, and with it PEFT's engine would train. Hand over
   `ll.get_peft_model(model, config)` in its place.
 - A config is copied when it is handed over; PEFT keeps the caller's object and changes it.

@@ -7,8 +7,8 @@ diffusers gets a class that is both ours and PEFT's. All that runs is ours: PEFT
 name, and the few methods that ours has not.
 
 The class is made when the first such model is wrapped. Importing this module imports no PEFT. A
-plain `nn.Module` gets the class only where transformers' Trainer is there to ask for it: PEFT takes a
-second to import, which a model of one's own need not pay.
+plain `nn.Module` gets the class only where transformers' Trainer is there to ask for it: PEFT takes
+a second to import, which a model of one's own need not pay.
 """
 
 from __future__ import annotations
