@@ -24,8 +24,10 @@ from .lora.inject import plan_injection
 from .lora.layer import LoraLayer, LoraLinear
 from .lora.matching import check_target_module_exists
 from .lora.model import PeftModel, get_peft_model, inject_adapter_in_model
+from .lora.more.adapters.hotswap import hotswap_adapter
 from .lora.more.adapters.injection_report import inspect_matched_modules
 from .lora.more.adapters.merge_report import MergeReport
+from .lora.more.adapters.rank_room import prepare_model_for_compiled_hotswap
 from .lora.more.adapters.saved_modules import ModulesToSaveWrapper
 from .lora.more.adapters.status import get_layer_status, get_model_status
 from .lora.more.adapters.token_rows import TrainableTokensWrapper
@@ -98,6 +100,7 @@ __all__ = [
     "get_model_status",
     "get_peft_model",
     "get_peft_model_state_dict",
+    "hotswap_adapter",
     "inject_adapter_in_model",
     "inspect_matched_modules",
     "is_available",
@@ -113,6 +116,7 @@ __all__ = [
     "parameter_count",
     "plan_injection",
     "predict_memory",
+    "prepare_model_for_compiled_hotswap",
     "preset",
     "rescale_adapter_scale",
     "seed_everything",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import peft
 import torch
+from peft.utils.hotswap import hotswap_adapter, prepare_model_for_compiled_hotswap
+from safetensors.torch import save_file
 
 from tests.parity.models import Mlp
 
@@ -27,6 +29,68 @@ def old_file() -> str:
         return "an adapter_model.bin of {'no': 1} loads, and the adapter is random"
 
 
+def gap(one: torch.Tensor, other: torch.Tensor) -> str:
+    return f"differs by {(one - other).norm() / other.norm():.1%}"
+
+
+def swapped(change: dict, again: bool = False, first: dict | None = None) -> str:
+    """What a model gives after a swap, beside the file loaded alone; `again`: saved and loaded."""
+    x = torch.ones(1, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        adapted(lora_alpha=5, **change).save_pretrained(folder)
+        expected = peft.PeftModel.from_pretrained(Mlp(), folder).eval()(x)
+        model = adapted(lora_alpha=8, **(first or {})).eval()
+        hotswap_adapter(model, folder, "default", torch_device="cpu")
+        if again:
+            model.save_pretrained(folder)
+            model = peft.PeftModel.from_pretrained(Mlp(), folder).eval()
+        return f"the output {gap(model(x), expected)}"
+
+
+def cut_file_swapped() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        adapted(target_modules=["first", "second"]).save_pretrained(folder)
+        tensors = peft.load_peft_weights(folder)
+        half = {key: tensor for key, tensor in tensors.items() if "first" in key}
+        save_file(half, Path(folder) / "adapter_model.safetensors")
+        model = adapted(target_modules=["first", "second"])
+        hotswap_adapter(model, folder, "default", torch_device="cpu")
+        return "taken, and the layers that it lacks get zeros"
+
+
+def saved_with_room() -> str:
+    x, model = torch.ones(1, 5), adapted(lora_alpha=8).eval()
+    before = model(x)
+    prepare_model_for_compiled_hotswap(model, target_rank=6, config=model.peft_config)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        after = peft.PeftModel.from_pretrained(Mlp(), folder).eval()(x)
+    return f"saved and loaded, the output {gap(after, before)}"
+
+
+BOTH = {"target_modules": ["first", "second"]}
 OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("a pickle without tensors", old_file, "refused, loading and converting"),
+    (
+        "a swap of another alpha, saved and loaded",
+        lambda: swapped({}, again=True),
+        "the swapped adapter",
+    ),
+    (
+        "a swap of a file with rank_pattern",
+        lambda: swapped({**BOTH, "rank_pattern": {"second": 2}}, first=BOTH),
+        "the file's output",
+    ),
+    (
+        "a DoRA adapter swapped for one of fewer layers",
+        lambda: swapped({"use_dora": True}, first={**BOTH, "use_dora": True}),
+        "the file's output",
+    ),
+    (
+        "a PiSSA adapter swapped in",
+        lambda: swapped({"init_lora_weights": "pissa"}),
+        "an error, with the way out",
+    ),
+    ("a swap of a file that is cut", cut_file_swapped, "an error, with the keys"),
+    ("room for a larger rank", saved_with_room, "the same output"),
 ]
