@@ -31,6 +31,15 @@ from .lora.more.adapters.rank_room import prepare_model_for_compiled_hotswap
 from .lora.more.adapters.saved_modules import ModulesToSaveWrapper
 from .lora.more.adapters.status import get_layer_status, get_model_status
 from .lora.more.adapters.token_rows import TrainableTokensWrapper
+from .lora.more.auto import (
+    AutoPeftModel,
+    AutoPeftModelForCausalLM,
+    AutoPeftModelForFeatureExtraction,
+    AutoPeftModelForQuestionAnswering,
+    AutoPeftModelForSeq2SeqLM,
+    AutoPeftModelForSequenceClassification,
+    AutoPeftModelForTokenClassification,
+)
 from .lora.more.helpers import rescale_adapter_scale
 from .lora.more.layers.fused_qkv import fused_qkv
 from .lora.more.task_models import (
@@ -56,6 +65,13 @@ __version__: str
 
 __all__ = [
     "AdapterFileError",
+    "AutoPeftModel",
+    "AutoPeftModelForCausalLM",
+    "AutoPeftModelForFeatureExtraction",
+    "AutoPeftModelForQuestionAnswering",
+    "AutoPeftModelForSeq2SeqLM",
+    "AutoPeftModelForSequenceClassification",
+    "AutoPeftModelForTokenClassification",
     "BaseTunerLayer",
     "ConfigError",
     "History",

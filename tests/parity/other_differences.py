@@ -11,7 +11,7 @@ import torch
 from peft.utils.hotswap import hotswap_adapter, prepare_model_for_compiled_hotswap
 from safetensors.torch import save_file
 
-from tests.parity.models import Mlp
+from tests.parity.models import Mlp, tiny_qwen2
 
 
 def adapted(**fields) -> peft.PeftModel:
@@ -68,6 +68,26 @@ def saved_with_room() -> str:
     return f"saved and loaded, the output {gap(after, before)}"
 
 
+def from_folder(kind: str, subfolder: str | None = None, **options) -> str:
+    """What AutoPeftModelFor... makes of an adapter's folder."""
+    import transformers
+
+    name = f"AutoModelFor{kind}"
+    task = "SEQ_CLS" if kind == "SequenceClassification" else "CAUSAL_LM"
+    with tempfile.TemporaryDirectory() as folder:
+        tiny_qwen2().save_pretrained(f"{folder}/base")
+        model = getattr(transformers, name).from_pretrained(f"{folder}/base", **options)
+        config = peft.LoraConfig(task_type=task, target_modules=["q_proj"])
+        peft.get_peft_model(model, config).save_pretrained(f"{folder}/{subfolder or ''}")
+        where = {"subfolder": subfolder} if subfolder else {}
+        auto = getattr(peft, f"AutoPeftModelFor{kind}")
+        try:
+            auto.from_pretrained(folder, **where)
+        except (OSError, ValueError):
+            return "an error: the base is looked for in the subfolder too"
+        return "loads"
+
+
 BOTH = {"target_modules": ["first", "second"]}
 OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("a pickle without tensors", old_file, "refused, loading and converting"),
@@ -93,4 +113,14 @@ OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ),
     ("a swap of a file that is cut", cut_file_swapped, "an error, with the keys"),
     ("room for a larger rank", saved_with_room, "the same output"),
+    (
+        "AutoPeftModelForSequenceClassification, 3 labels",
+        lambda: from_folder("SequenceClassification", num_labels=3),
+        "the number of labels is the file's",
+    ),
+    (
+        "AutoPeftModelForCausalLM with a subfolder",
+        lambda: from_folder("CausalLM", "one"),
+        "the subfolder is the adapter's",
+    ),
 ]

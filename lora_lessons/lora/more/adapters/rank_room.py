@@ -101,10 +101,15 @@ def prepare_model_for_compiled_hotswap(
             for name in own:
                 own[name] = with_ranks(own[name], layers, name)
     given = config.values() if isinstance(config, dict) else [config]
-    for each in given if target_rank is not None else ():
-        if each is not None and all(each is not mine for mine in configs_of(model).values()):
-            each.r = target_rank
-            each.rank_pattern = dict.fromkeys(each.rank_pattern, target_rank)
+    foreign = [each for each in given if each is not None and not _is_among(each, model)]
+    if target_rank is None:
+        return
+    for each in foreign:
+        each.r, each.rank_pattern = target_rank, dict.fromkeys(each.rank_pattern, target_rank)
+
+
+def _is_among(config: LoraConfig, model: nn.Module) -> bool:
+    return any(config is own for own in configs_of(model).values())
 
 
 def _check_compiled(model: nn.Module, check: str) -> None:
