@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,11 +151,8 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def provenance() -> dict[str, Any]:
-    """Where and with what a result was measured."""
-    import peft
-    import transformers
-
+def provenance(at: str | None = None) -> dict[str, Any]:
+    """Where and with what a result was measured; `at` is the commit where there is no git."""
     on_cuda = torch.cuda.is_available()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -161,10 +160,19 @@ def provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-        "commit": commit(),
+        "transformers": version("transformers"),
+        "peft": version("peft"),
+        "commit": at or commit(),
     }
+
+
+def version(name: str) -> str:
+    """A library's version: of what is imported, else of what would be."""
+    if name in sys.modules:
+        return str(sys.modules[name].__version__)
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return "not installed"
 
 
 def processor() -> str:
@@ -185,9 +193,9 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def load(name: str) -> dict[str, Any]:
+def load(name: str, folder: Path = RESULTS) -> dict[str, Any]:
     """The results stored so far: a run of some shapes replaces those alone. Empty: none."""
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 

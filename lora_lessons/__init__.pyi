@@ -54,12 +54,12 @@ from .lora.more.variants.lora_fa import freeze_A
 from .lora.tuner import LoraModel
 from .lora.tuner_layer import BaseTunerLayer
 from .seeding import generator, seed_everything
-from .train.distributed import shard
 from .train.fast.sweep import Job, train_many
 from .train.history import History
 from .train.loop import evaluate, fit
 from .train.memory.predict import MemoryEstimate, predict_memory
 from .train.packing import pack
+from .train.sharded import shard
 
 __version__: str
 

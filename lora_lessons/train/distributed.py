@@ -1,11 +1,13 @@
 """One run on several processes: the same script under `torchrun --nproc-per-node 2 script.py`.
 
-Every process holds the model, draws the same batches and trains on its own rows of each.
-DistributedDataParallel averages the gradients (Li et al. 2020). The loss is the sum over all rows
-of all processes divided by the count of all their labels: the loss of one process.
+Every process holds the model, draws the same batches and trains on its own rows of each. The loss
+is the sum over all rows of all processes divided by the count of all their labels: the loss of one
+process.
 
-A base that does not fit on each GPU is sharded first: with `shard(model)` each process keeps a part
-of every weight, and a block's whole weights are gathered while it runs (FSDP2; Zhao et al. 2023).
+Adapters' gradients are few numbers. They go to the other processes in one message after the
+backward pass, and the step can still be captured. The gradients of a whole model are as large as
+the model: DistributedDataParallel sends them while the backward pass runs (Li et al. 2020). A base
+that does not fit on each GPU is sharded first: see `sharded`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .loss import Batch, LossFunction, is_sharded
-from .repeated import repeated_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+
+    @property
+    def by_nccl(self) -> bool:
+        """Whether messages between GPUs are kernels, which a CUDA graph can hold."""
+        return self.count > 1 and "nccl" in str(dist.get_backend_config())
 
     def share(self, batch: Batch) -> Batch:
         """This process's rows of a batch; every tensor's first dimension is the rows."""
@@ -49,6 +55,30 @@ class Processes:
         if self.count > 1:
             dist.all_reduce(values)
         return values
+
+    def sum_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Every parameter's gradient becomes the sum over all processes: one message for all.
+
+        A gradient that is missing counts as 0, so that all processes send the same numbers.
+        """
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        if len(gradients) == 1:
+            parameters[0].grad = self.sum(gradients[0])
+            return
+        message = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        pieces = message.split([p.numel() for p in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter).to(parameter.dtype)
+
+    @torch.no_grad()
+    def start_alike(self, model: nn.Module) -> None:
+        """Give every process the first one's parameters and buffers."""
+        tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
+        for tensor in tensors.values():
+            same = tensor.detach().contiguous()
+            dist.broadcast(same, src=0)
+            if same.data_ptr() != tensor.data_ptr():
+                tensor.copy_(same)
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of their numbers."""
@@ -122,29 +152,24 @@ class BatchLoss(nn.Module):
         return self.loss_fn(self.model, batch)
 
 
+def exchanges_at_once(processes: Processes, model: nn.Module) -> bool:
+    """Whether gradients go to the other processes in one message after the backward pass.
+
+    That pays where what is trained is small beside the model. A running mean, as of batch norm, is
+    left to DistributedDataParallel, which shares it in every step.
+    """
+    if processes.count == 1 or is_sharded(model):
+        return False
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    numbers = sum(p.numel() for p in model.parameters())
+    running = any(getattr(m, "running_mean", None) is not None for m in model.modules())
+    return 2 * trained < numbers and not running
+
+
 def across(processes: Processes, model: nn.Module, loss_fn: LossFunction) -> nn.Module:
-    """The loss as a module whose gradients are averaged over the processes."""
+    """The loss as a module; the gradients of a large part of a model are averaged as they come."""
     loss = BatchLoss(model, loss_fn)
-    if processes.count == 1 or is_sharded(model):  # a sharded model averages its own
+    alone = processes.count == 1 or is_sharded(model)  # a sharded model averages its own
+    if alone or exchanges_at_once(processes, model):
         return loss
     return DistributedDataParallel(loss)
-
-
-def shard(model: nn.Module) -> nn.Module:
-    """Spread every weight over the processes that `torchrun` started, with PyTorch's FSDP2.
-
-    Call it on the adapted model, which may still lie on the CPU, before `fit`; each process's part
-    goes to its GPU if there is one. The model is changed in place and stays so: all processes must
-    run it together. Returns the model. One process alone is an error.
-    """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    processes = join(torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))))
-    if processes.count == 1:
-        raise ValueError("one process has nobody to share with: start the script by torchrun")
-    mesh = init_device_mesh(kind, (processes.count,))
-    for part in (*repeated_blocks(model), model):
-        fully_shard(part, mesh=mesh)
-    return model

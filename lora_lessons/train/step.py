@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .distributed import ALONE, Processes, across
+from .distributed import ALONE, Processes, across, exchanges_at_once
 from .fast.blocks import compiled_blocks
 from .fast.capture import CapturedStep, prepare
 from .fast.fused import fused_layers
@@ -53,6 +53,7 @@ class TrainStep:
     ) -> None:
         self.model, self.parameters, self.optimizer = model, parameters, optimizer
         self.clip, self.masters, self.processes = clip, masters, processes
+        self.at_once = exchanges_at_once(processes, model)
         self.loss = across(processes, model, loss_fn)
         self.weights = masters.weights if masters else parameters
         self.recomputed = recomputed
@@ -96,12 +97,12 @@ class TrainStep:
             self.masters.start()
         if len(batches) == 1 and self.processes.count == 1:
             total, count = self._forward(batches[0])
-            loss = total / count
+            loss = total / count.clamp(min=1)
             self._backward(loss)
         else:
             loss = self._accumulate(batches)
         if self.masters:
-            self.masters.hand_out(self.optimizer)
+            self.masters.hand_out(self.optimizer, all_reached=self.processes.count > 1)
         return loss.detach().reshape(1)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,8 +112,7 @@ class TrainStep:
             result = self.loss(batch)
         if isinstance(result, torch.Tensor):  # a mean: it counts as one label
             return result, torch.ones((), device=result.device)
-        total, count = result
-        return total, count.clamp(min=1)
+        return result
 
     def _backward(self, loss: torch.Tensor) -> None:
         if self.masters:
@@ -132,9 +132,13 @@ class TrainStep:
         total, count = self.processes.sum(
             torch.stack([torch.stack(sums).sum().double(), torch.stack(counts).sum().double()])
         )
+        count = count.clamp(min=1)
+        if self.at_once:
+            self.processes.sum_gradients(self.parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        # an exchange leaves the mean over the processes of their sums
-        torch._foreach_div_(gradients, (count / self.processes.count).to(gradients[0].dtype))
+        # an exchange during the backward pass leaves the mean over the processes of their sums
+        each = 1 if self.at_once else self.processes.count
+        torch._foreach_div_(gradients, (count / each).to(gradients[0].dtype))
         return (total / count).to(sums[0].dtype)
 
     def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
@@ -168,12 +172,15 @@ def training_step(
     if sharded:
         model.reshard()  # an evaluation leaves some weights whole
     parameters = trainable_parameters(model)
+    at_once = exchanges_at_once(processes, model)
+    if at_once:  # DistributedDataParallel does so too
+        processes.start_alike(model)
     why_not = SHARDED if sharded else ""
     with contextlib.ExitStack() as stack:
         masters = None
         if settings.fast_layers:
-            # several processes lay out their messages for the parameters as they are: float32
-            split = settings.precision if processes.count == 1 else "fp32"
+            # DistributedDataParallel lays out its messages for the parameters as they are: float32
+            split = settings.precision if processes.count == 1 or at_once else "fp32"
             masters = stack.enter_context(master_weights(model, parameters, split))
             stack.enter_context(fused_layers(model))
         blocks = stack.enter_context(

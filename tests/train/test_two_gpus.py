@@ -12,8 +12,8 @@ from test_distributed import under_torchrun, uneven_batches
 from lora_lessons.base.tokens import TokenBatches, blocks
 from lora_lessons.lora.config import LoraConfig
 from lora_lessons.lora.model import get_peft_model
-from lora_lessons.train.distributed import shard
 from lora_lessons.train.loop import fit
+from lora_lessons.train.sharded import shard
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,6 +22,7 @@ pytestmark = [
 ]
 
 CASES = ("windows", "uneven", "full")
+FAST = ("captured", "compiled", "eager")  # in bf16, by one message after the backward pass
 
 
 def run_case(case, sharded=False):
@@ -39,6 +40,17 @@ def run_case(case, sharded=False):
     return fit(model, windows if case == "windows" else uneven_batches(), **how)
 
 
+def run_fast(case):
+    """bf16 losses of a run long enough to be captured, and whether it was."""
+    base = tiny_decoder(dtype=torch.bfloat16).cuda()
+    torch.manual_seed(0)
+    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear"))
+    windows = TokenBatches(token_ids(), 4, 16, seed=0, device="cuda")
+    how = {"capture": case != "eager", "compile": case == "compiled", "precision": "bf16"}
+    history = fit(model, windows, steps=20, lr=1e-2, progress=False, **how)
+    return {"losses": history.losses, "captured": history.captured}
+
+
 def kept_on_each_gpu():
     """Bytes that a process holds of a sharded base."""
     before = torch.cuda.memory_allocated()
@@ -51,9 +63,10 @@ import json, os
 from pathlib import Path
 import torch
 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-from test_two_gpus import CASES, kept_on_each_gpu, run_case
+from test_two_gpus import CASES, FAST, kept_on_each_gpu, run_case, run_fast
 found = {{case: run_case(case).losses for case in CASES}}
 found |= {{"sharded " + case: run_case(case, sharded=True).losses for case in CASES}}
+found["fast"] = {{case: run_fast(case) for case in FAST}}
 found["kept"] = kept_on_each_gpu()
 (Path({out!r}) / f"found{{os.environ['RANK']}}.json").write_text(json.dumps(found))
 """
@@ -74,6 +87,14 @@ def together(tmp_path_factory):
 def test_two_gpus_have_the_losses_of_one(kind, case, together):
     assert together[0][kind + case] == together[1][kind + case]
     assert together[0][kind + case] == pytest.approx(run_case(case).losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", FAST)
+def test_a_captured_step_of_two_gpus_has_the_losses_of_one(case, together):
+    both = [found["fast"][case] for found in together]
+    assert both[0] == both[1]
+    assert both[0]["captured"] == (case != "eager")
+    assert both[0]["losses"] == pytest.approx(run_fast(case)["losses"], rel=0.01)
 
 
 def test_each_gpu_keeps_half_of_a_sharded_model(together):

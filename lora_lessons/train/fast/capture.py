@@ -235,8 +235,10 @@ def why_not(step: Any, steps: int, capture: str | bool = "auto") -> str:
     """Why a step cannot be captured, or should not be; empty if nothing speaks against it."""
     if step.device.type != "cuda":
         return f"the model is on {step.device.type}; only CUDA captures"
-    if step.processes.count > 1:
+    if step.processes.count > 1 and not step.at_once:
         return "the processes exchange their gradients during the backward pass"
+    if step.processes.count > 1 and not step.processes.by_nccl:
+        return "the processes exchange their gradients by the host"
     if any(type(p).__name__ == "DTensor" for p in step.parameters):
         return "FSDP gathers parameters during the step"
     if any(getattr(m, "gradient_checkpointing", False) for m in step.model.modules()):

@@ -48,7 +48,7 @@ class MasterWeights:
     def start(self) -> None:
         """Before the first micro-batch of a step: the optimizer has cleared the gradients."""
 
-    def hand_out(self, optimizer: torch.optim.Optimizer) -> None:
+    def hand_out(self, optimizer: torch.optim.Optimizer, all_reached: bool = False) -> None:
         """After the last: each master has its own gradient already, or none."""
 
     def unreached(self) -> list[nn.Parameter]:

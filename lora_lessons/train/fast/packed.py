@@ -119,12 +119,14 @@ class PackedAdapters:
         for group in self.groups:
             group.with_gradient.clear()
 
-    def hand_out(self, optimizer: torch.optim.Optimizer) -> None:
+    def hand_out(self, optimizer: torch.optim.Optimizer, all_reached: bool = False) -> None:
         """After the last: AdamW leaves a parameter alone that no gradient reached, and so do we.
 
         In `flat` it would be decayed, and carried on by its moments. So from the first such step on
         the optimizer has each parameter by itself. As a rule all are reached in every step.
+        `all_reached`: all count as reached, if only by another process.
         """
+        self.reached.update(self.own if all_reached else ())
         for group in self.groups:
             places = range(len(group.layers)) if group.compiled else group.with_gradient
             for place in places:
