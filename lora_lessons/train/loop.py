@@ -170,9 +170,9 @@ def train(
 def note_unreached(
     model: nn.Module, step: TrainStep, processes: Processes, history: History
 ) -> None:
-    """Note which adapters no gradient reached; the first process warns of them."""
-    unreached = step.unreached()
-    history.without_gradient = without_gradient(model, unreached)
+    """Note which adapters no process's gradient reached; the first process warns of them."""
+    here, *others = processes.gather(without_gradient(model, step.unreached()))
+    history.without_gradient = [n for n in here if all(n in names for names in others)]
     if processes.rank == 0:
         warn_of_unreached(history.without_gradient)
 

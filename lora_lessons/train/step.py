@@ -57,6 +57,7 @@ class TrainStep:
         self.loss = across(processes, model, loss_fn)
         self.weights = masters.weights if masters else parameters
         self.recomputed = recomputed
+        self.reached: list[bool] = []  # for each of `parameters`, by this process's last step
         autocasts = masters is None or masters.needs_autocast or not runs_in_one_dtype(model)
         self.precision = precision if autocasts else "fp32"  # the copies are of bf16 themselves
         self.device = parameters[0].device
@@ -80,10 +81,11 @@ class TrainStep:
         return DRAWS_AGAIN if any(block.random for block in self.recomputed) else ""
 
     def unreached(self) -> list[nn.Parameter]:
-        """The model's parameters that no gradient of the last step reached."""
-        if self.masters:
+        """The model's parameters that no gradient of this process's last step reached."""
+        if isinstance(self.masters, PackedAdapters):
             return self.masters.unreached()
-        return [p for p in self.parameters if p.grad is None]
+        own = self.masters.copies if self.masters else self.parameters
+        return [p for p, reached in zip(own, self.reached, strict=True) if not reached]
 
     def refresh(self) -> None:
         """Make the copies of the parameters anew, after they have changed."""
@@ -99,6 +101,7 @@ class TrainStep:
             total, count = self._forward(batches[0])
             loss = total / count.clamp(min=1)
             self._backward(loss)
+            self._note_reached()
         else:
             loss = self._accumulate(batches)
         if self.masters:
@@ -133,6 +136,7 @@ class TrainStep:
             torch.stack([torch.stack(sums).sum().double(), torch.stack(counts).sum().double()])
         )
         count = count.clamp(min=1)
+        self._note_reached()
         if self.at_once:
             self.processes.sum_gradients(self.parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -140,6 +144,9 @@ class TrainStep:
         each = 1 if self.at_once else self.processes.count
         torch._foreach_div_(gradients, (count / each).to(gradients[0].dtype))
         return (total / count).to(sums[0].dtype)
+
+    def _note_reached(self) -> None:
+        self.reached = [p.grad is not None for p in self.parameters]
 
     def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients go to the other processes with the last micro-batch only."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -102,6 +103,16 @@ def fitted_from_meta(together=True):
     return losses
 
 
+def fitted_without_gradient():
+    """Losses of a model with adapters that nothing depends on, their names, and the warnings."""
+    model = get_peft_model(tiny_decoder(), LoraConfig(r=4, target_modules="all-linear"))
+    repeated_blocks(model)[0].mlp.register_forward_hook(lambda *call: call[-1].detach())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = fit(model, uneven_batches(), steps=3, lr=1e-2, progress=False)
+    return history.losses, history.without_gradient, len(caught)
+
+
 def under_torchrun(code, folder):
     """What two processes print, run as `torchrun` runs them."""
     script = folder / "script.py"
@@ -117,7 +128,8 @@ def under_torchrun(code, folder):
 TOGETHER = """
 import json, os, sys, warnings
 from pathlib import Path
-from test_distributed import CASES, EVALUATED, SHARDED, fitted_from_meta, run_case
+from test_distributed import CASES, EVALUATED, SHARDED, run_case
+from test_distributed import fitted_from_meta, fitted_without_gradient
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from lora_lessons.train.fast.blocks import repeated_blocks
 from lora_lessons.train.loop import evaluate
@@ -140,6 +152,7 @@ for case in SHARDED:
             model.save_pretrained(folder / "adapter", state_dict=state)
 losses["parts"] = sorted(parts)
 losses["from meta"] = fitted_from_meta()
+losses["unreached"] = fitted_without_gradient()
 (folder / f"losses{{rank}}.json").write_text(json.dumps(losses))
 """
 
@@ -173,7 +186,7 @@ def test_gradients_of_adapters_go_in_one_message_and_those_of_a_model_as_they_co
 @pytest.mark.parametrize("case", SHARDED)
 def test_a_sharded_model_has_the_losses_of_one_process(case, together):
     results = [json.loads((together / f"losses{rank}.json").read_text()) for rank in (0, 1)]
-    assert results[0] == results[1]
+    assert results[0][case] == results[1][case]
     assert results[0]["parts"] == ["DTensor"]
     assert results[0][case] == pytest.approx(run_case(case).losses, rel=1e-5)
 
@@ -208,6 +221,14 @@ def test_what_nobody_can_fill_is_named():
     block.register_buffer("places", torch.empty(3, dtype=torch.long, device="meta"))
     with pytest.raises(ValueError, match="places on the meta device holds no floats"):
         fill(block, model, torch.device("cpu"))
+
+
+def test_adapters_that_no_process_reaches_are_named_by_the_first(together):
+    losses, names, warned = fitted_without_gradient()
+    assert len(names) == 3 and warned == 1
+    for rank in (0, 1):
+        found = json.loads((together / f"losses{rank}.json").read_text())["unreached"]
+        assert found == [pytest.approx(losses, rel=1e-6), names, 1 - rank]
 
 
 def test_a_sharded_models_adapter_is_saved_whole(together):

@@ -51,11 +51,6 @@ class MasterWeights:
     def hand_out(self, optimizer: torch.optim.Optimizer, all_reached: bool = False) -> None:
         """After the last: each master has its own gradient already, or none."""
 
-    def unreached(self) -> list[nn.Parameter]:
-        """The model's parameters that no gradient of the last step reached."""
-        pairs = zip(self.masters, self.copies, strict=True)
-        return [copy for master, copy in pairs if master.grad is None]
-
     def begin(self) -> None:
         """Before each forward: the copies are there already."""
 

@@ -124,20 +124,20 @@ class PackedAdapters:
 
         In `flat` it would be decayed, and carried on by its moments. So from the first such step on
         the optimizer has each parameter by itself. As a rule all are reached in every step.
-        `all_reached`: all count as reached, if only by another process.
+        `all_reached`: all are updated, such as with another process's gradients.
         """
-        self.reached.update(self.own if all_reached else ())
         for group in self.groups:
             places = range(len(group.layers)) if group.compiled else group.with_gradient
             for place in places:
                 self.reached.update(group.parameters(place))
-        if self.updated is self.masters and len(self.reached) == len(self.own):
+        reached = set(self.own) if all_reached else self.reached
+        if self.updated is self.masters and len(reached) == len(self.own):
             return
         self.split(optimizer)
         for parameter, row, gradient in zip(
             self.own, self.updated, self._pieces(self.flat.grad), strict=True
         ):
-            row.grad = gradient if parameter in self.reached else None
+            row.grad = gradient if parameter in reached else None
 
     def unreached(self) -> list[nn.Parameter]:
         """The model's parameters that no gradient of the last step reached."""
