@@ -90,18 +90,18 @@ def in_four_bits(model: nn.Module, device: str) -> nn.Module:
     """The model with its blocks' linear layers as bitsandbytes' in NF4; embedding and head stay."""
     import bitsandbytes as bnb
 
+    how = {"compress_statistics": True, "quant_type": "nf4"}
     for parent in list(model.model.layers.modules()):
         for name, linear in list(parent.named_children()):
             if type(linear) is not nn.Linear:
                 continue
-            bias, dtype = linear.bias is not None, linear.weight.dtype
-            how = {"compress_statistics": True, "quant_type": "nf4"}
-            layer = bnb.nn.Linear4bit(linear.in_features, linear.out_features, bias, dtype, **how)
-            weight = linear.weight.detach()
-            layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, **how)
-            if bias:
-                layer.bias = linear.bias
-            setattr(parent, name, layer.to(device))  # the move quantizes
+            sizes = linear.in_features, linear.out_features, linear.bias is not None
+            with torch.device("meta"):  # its own first values would be drawn on the CPU: a minute
+                layer = bnb.nn.Linear4bit(*sizes, compute_dtype=linear.weight.dtype, **how)
+            layer.bias = linear.bias
+            weight = bnb.nn.Params4bit(linear.weight.detach(), requires_grad=False, **how)
+            layer.weight = weight.to(device)  # the move quantizes
+            setattr(parent, name, layer)
     model.is_loaded_in_4bit = True  # where PEFT looks
     return model
 

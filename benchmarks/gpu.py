@@ -3,9 +3,12 @@
     python benchmarks/gpu.py                          # all shapes, results/gpu.json
     python benchmarks/gpu.py --shapes 5M --passes 1   # the shapes whose names begin so
     python benchmarks/gpu.py --only captured Liger    # contestants, by parts of their names
+    python benchmarks/gpu.py --predict                # predicted memory beside the measured
 
 Every contestant trains the same random model on the same batches with AdamW. One is in memory at a
-time; all take their turn in each pass, and medians are over all passes' rounds.
+time; all take their turn in each pass, and medians are over all passes' rounds. Results are written
+after every turn. One that fails has its reason in place of numbers, and the rest goes on: in a new
+process where this one can use the GPU no more. Predicting takes no GPU and some minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import contextlib
 import functools
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +70,12 @@ def with_peft(model: nn.Module, float32: bool = False, liger: bool = False) -> n
         _apply_liger_kernel_to_instance(model=model)
     torch.manual_seed(0)
     config = peft.LoraConfig(**ADAPTERS)
-    return peft.get_peft_model(model, config, autocast_adapter_dtype=float32)
+    adapted = peft.get_peft_model(model, config, autocast_adapter_dtype=float32)
+    if not float32:  # of a base in 4 bits they have not taken its products' dtype
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
+    return adapted
 
 
 def with_ours(model: nn.Module, **changes: Any) -> nn.Module:
@@ -207,28 +216,37 @@ def is_meant(shape: str, asked: str) -> bool:
     return shape == asked or (asked not in SHAPES and shape.startswith(asked))
 
 
-def compare(shape: Shape, passes: int, only: list[str]) -> dict[str, dict[str, Any]]:
-    """The contestants on one shape; one that fails has its reason instead of times."""
+def compare(
+    shape: Shape, passes: int, only: list[str], write: Callable[[dict[str, Any]], None]
+) -> dict[str, dict[str, Any]]:
+    """The contestants on one shape; one that fails has its reason instead of times.
+
+    `write` is given all rows so far after every turn. Raises torch.AcceleratorError if the process
+    can use the GPU no more; the rows are written then too.
+    """
     names = [name for name in CONTESTANTS if not left_out(name, shape) and chosen(name, only)]
     turns: dict[str, list[dict]] = {name: [] for name in names}
-    rows: dict[str, dict[str, Any]] = {}
-    for _ in range(passes):
-        for name in turns:
-            if name in rows:
-                continue
-            try:
-                turns[name].append(measure(name, shape))
-            except Exception as error:
-                rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
-                print(f"{shape.name}, {name}: {rows[name]['failed']}", file=sys.stderr, flush=True)
-                if isinstance(error, torch.AcceleratorError):
-                    raise  # the process can use the GPU no more: what follows would fail too
-    rows = {name: rows.get(name) or summary(turns[name]) for name in turns}
-    for name, row in rows.items():
-        if name in PREDICTED and "failed" not in row:
-            compiled = CONTESTANTS[name][1]["compile"]
-            row["predicted_gib"] = predicted_gib(shape, PREDICTED[name], compiled)
-    return rows
+    failed: dict[str, dict[str, Any]] = {}
+
+    def rows() -> dict[str, dict[str, Any]]:
+        known = [name for name in names if name in failed or turns[name]]
+        return {name: failed.get(name) or summary(turns[name]) for name in known}
+
+    for name in names * passes:
+        if name in failed:
+            continue
+        try:
+            turns[name].append(measure(name, shape))
+        except Exception as error:
+            failed[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
+            print(f"{shape.name}, {name}: {failed[name]['failed']}", file=sys.stderr, flush=True)
+            if isinstance(error, torch.AcceleratorError):
+                unmeasured = {"failed": f"not measured: the GPU was lost at {name!r}"}
+                failed |= {other: unmeasured for other in names if not turns[other]} | failed
+                write(rows())
+                raise
+        write(rows())
+    return rows()
 
 
 # which contestants' memory is predicted, and whether adapters are trained
@@ -298,31 +316,68 @@ def many_adapters(
     return seconds
 
 
+def measure_shape(shape: Shape, results: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """All that is measured on one shape, written to the results as it comes."""
+    about = provenance(arguments.commit)
+
+    def write(rows: dict[str, Any]) -> None:
+        results["shapes"][shape.name] = {"provenance": about, "rows": rows}
+        save("gpu", results, arguments.out)
+
+    rows = compare(shape, arguments.passes, arguments.only, write)
+    print(table(shape.name, rows, REFERENCE if REFERENCE in rows else LARGE[0]), flush=True)
+    if shape.name.startswith("5M"):
+        kinds = [False, True] if chosen("ours, captured", arguments.only) else [True]
+        many = many_adapters(shape, (1, 8, 32), kinds)
+        results["many"] = {"provenance": about, "seconds": many}
+        save("gpu", results, arguments.out)
+        for row, seconds in many.items():
+            print(f"  {row:38} {seconds * 1e3:8.2f}")
+
+
+def predict(results: dict[str, Any]) -> None:
+    """Put predicted memory beside the measured, in every row that has one."""
+    for name, stored in results["shapes"].items():
+        for contestant, row in stored["rows"].items():
+            if contestant in PREDICTED and "failed" not in row:
+                compiled = CONTESTANTS[contestant][1]["compile"]
+                row["predicted_gib"] = predicted_gib(SHAPES[name], PREDICTED[contestant], compiled)
+        print(name, predictions(stored["rows"]), sep="\n", flush=True)
+
+
 def main() -> None:
     """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shapes", nargs="*", default=[""], help="names or their beginnings")
     parser.add_argument("--only", nargs="*", default=[""], help="parts of contestants' names")
     parser.add_argument("--passes", type=int, default=2)
+    parser.add_argument("--predict", action="store_true", help="measure nothing, predict memory")
+    parser.add_argument("--commit", help="the commit, where there is no git")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    results = load("gpu") or {"reference": REFERENCE, "shapes": {}}
-    for name, shape in SHAPES.items():
-        if not any(is_meant(name, one) for one in arguments.shapes):
-            continue
-        started = time.perf_counter()
-        rows = compare(shape, arguments.passes, arguments.only)
-        results["shapes"][name] = {"provenance": provenance(), "rows": rows}
-        reference = REFERENCE if REFERENCE in rows else LARGE[0]
-        print(table(name, rows, reference), predictions(rows), sep="\n", flush=True)
-        if name.startswith("5M"):
-            kinds = [False, True] if chosen("ours, captured", arguments.only) else [True]
-            many = many_adapters(shape, (1, 8, 32), kinds)
-            results["many"] = {"provenance": provenance(), "seconds": many}
-            for row, seconds in many.items():
-                print(f"  {row:38} {seconds * 1e3:8.2f}")
-        print(f"  took {time.perf_counter() - started:.0f} s", flush=True)
+    results = load("gpu", arguments.out) or {"reference": REFERENCE, "shapes": {}}
+    if arguments.predict:
+        predict(results)
         save("gpu", results, arguments.out)
+        return
+    meant = [name for name in SHAPES if any(is_meant(name, one) for one in arguments.shapes)]
+    for i, name in enumerate(meant):
+        started = time.perf_counter()
+        try:
+            measure_shape(SHAPES[name], results, arguments)
+        except torch.AcceleratorError:
+            go_on(meant[i + 1 :], arguments)
+        print(f"  {name} took {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def go_on(shapes: list[str], arguments: argparse.Namespace) -> None:
+    """Measure the other shapes in a process that has not lost the GPU, in place of this one."""
+    if not shapes:
+        sys.exit(1)
+    command = [sys.executable, __file__, "--shapes", *shapes, "--only", *arguments.only]
+    command += ["--passes", str(arguments.passes), "--out", str(arguments.out)]
+    command += ["--commit", arguments.commit] if arguments.commit else []
+    os.execv(sys.executable, command)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import common, cpu
 
@@ -164,3 +165,62 @@ def test_the_cpu_benchmark_runs_and_its_losses_agree():
     assert all(one["seconds"] > 0 and one["first"] > 0 for one in rows.values())
     peak = {name: one["peak_mib"] for name, one in rows.items()}
     assert peak["frozen floor"] < peak[cpu.OURS] < peak[cpu.REFERENCE]
+
+
+def one_turn(name, shape):
+    if "Liger" in name:
+        raise RuntimeError("no kernel")
+    if "dropout" in name:
+        raise torch.AcceleratorError("illegal memory access")
+    return {"seconds": [2.0, 1.0], "loss": 3.0, "peak_gib": 1, "reserved_gib": 2, "first": 9.0}
+
+
+def test_one_contestant_that_fails_does_not_lose_the_others(monkeypatch):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu, "measure", one_turn)
+    written = []
+    shape = common.SHAPES["8B 4x2048"]
+    rows = gpu.compare(shape, 2, [""], lambda rows: written.append(len(rows)))
+    assert list(rows) == list(gpu.LARGE) and written == [1, 2, 3, 3, 3]
+    assert rows[gpu.LARGE[0]] == {"failed": "RuntimeError: no kernel"}
+    assert rows[OURS]["seconds"] == 1.5
+
+
+def test_a_lost_gpu_keeps_what_was_measured_and_the_rest_goes_on_elsewhere(monkeypatch, tmp_path):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu, "measure", one_turn)
+    called = []
+    monkeypatch.setattr(gpu.os, "execv", lambda program, command: called.append(command))
+    arguments = ["gpu.py", "--shapes", "1B", "8B 4x2048", "--out", str(tmp_path), "--commit", "abc"]
+    monkeypatch.setattr(gpu.sys, "argv", arguments)
+    gpu.main()
+    stored = common.load("gpu", tmp_path)["shapes"]
+    assert called and called[0][2:] == [
+        *("--shapes", "8B 4x2048", "--only", "", "--passes", "2"),
+        *("--out", str(tmp_path), "--commit", "abc"),
+    ]
+    rows = stored["1B 8x2048"]["rows"]
+    assert rows["the same, dropout 0.05"]["failed"].startswith("AcceleratorError")
+    assert rows["frozen floor, compiled and captured"]["failed"].startswith("not measured")
+    assert rows[OURS]["seconds"] == 1.5
+    assert stored["1B 8x2048"]["provenance"]["commit"] == "abc"
+
+
+def test_a_base_in_four_bits_trains_alike_with_both_libraries():
+    pytest.importorskip("bitsandbytes")
+    from benchmarks import gpu
+
+    shape = common.Shape(
+        *("8B small", "Llama", 64, 2, 4, 2, 128, 128), batch=2, length=16, four_bits=True
+    )
+    losses = {}
+    for name in ("PEFT bf16", OURS):
+        wrap, how = gpu.CONTESTANTS[name]
+        how = how | {"capture": False, "compile": False}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(gpu.CONTESTANTS, name, (wrap, how))
+            with gpu.contestant(name, shape, "cpu") as take:
+                losses[name] = [float(take(i)) for i in range(4)]
+    assert losses[OURS] == pytest.approx(losses["PEFT bf16"], rel=2e-4)
