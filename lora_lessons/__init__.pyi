@@ -41,6 +41,7 @@ from .lora.more.auto import (
     AutoPeftModelForTokenClassification,
 )
 from .lora.more.helpers import rescale_adapter_scale
+from .lora.more.init.loftq import LoftQConfig
 from .lora.more.layers.fused_qkv import fused_qkv
 from .lora.more.task_models import (
     PeftModelForCausalLM,
@@ -76,6 +77,7 @@ __all__ = [
     "ConfigError",
     "History",
     "Job",
+    "LoftQConfig",
     "LoraConfig",
     "LoraLayer",
     "LoraLinear",

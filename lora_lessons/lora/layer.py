@@ -140,7 +140,7 @@ class LoraLayer(BaseTunerLayer):
         p = config.lora_dropout
         self.lora_dropout[adapter_name] = nn.Dropout(p) if p > 0 else nn.Identity()
         self._make_factors(adapter_name, r, config)
-        self._initialize(adapter_name, config.init_lora_weights)
+        self._initialize(adapter_name, config)
         self._move_to_base(adapter_name)
         for switch, add in VARIANTS.items():
             if getattr(config, switch):
@@ -152,12 +152,13 @@ class LoraLayer(BaseTunerLayer):
         """Create A and B under the adapter's name."""
         raise NotImplementedError
 
-    def _initialize(self, adapter_name: str, init: bool | str) -> None:
+    def _initialize(self, adapter_name: str, config: LoraConfig) -> None:
         """Fill A and B. The methods that look at W, such as PiSSA, are `plugs.INITIALISATIONS`."""
+        init = config.init_lora_weights
         if init in (True, "gaussian"):
             self.reset_lora_parameters(adapter_name, init)
         elif entry := initialisation(init):
-            entry.fill(self, adapter_name, str(init))
+            entry.fill(self, adapter_name, config)
 
     def reset_lora_parameters(
         self, adapter_name: str, init_lora_weights: bool | str = True

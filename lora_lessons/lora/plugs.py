@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Initialisation:
     """A value of `init_lora_weights`: how it fills A and B."""
 
-    fill: Callable[[LoraLayer, str, str], None]  # (layer, adapter's name, the value)
+    fill: Callable[[LoraLayer, str, LoraConfig], None]  # (layer, adapter's name, its config)
     warning_on_saving: str = ""  # where the files do not hold all that loading needs
 
 

@@ -172,7 +172,7 @@ def check_config(config: Any) -> None:
                 f"{default!r}, is"
             )
     for name, check in CONFIG_CHECKS.items():
-        if getattr(config, name) not in (None, False, True):
+        if getattr(config, name) not in (None, False, True, {}):
             check(config)
 
 

@@ -115,8 +115,9 @@ def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], k
             raise ValueError(f"{name} is a convolution with groups: its update is no product B A")
         if layer.taken_out is not None and layer.taken_out.parts.keys() & set(adapters):
             raise ValueError(
-                "an adapter that PiSSA or OLoRA took out of W is no update by itself: save it with "
-                "`path_initial_model_for_weight_conversion` and load the plain adapter"
+                "an adapter for which PiSSA, OLoRA or LoftQ changed W is no update by itself: save "
+                "one of the first two with `path_initial_model_for_weight_conversion` and load the "
+                "plain adapter"
             )
     if kind not in COMBINATIONS:
         raise ValueError(f"Invalid combination_type: {kind}.{did_you_mean(kind, COMBINATIONS)}")

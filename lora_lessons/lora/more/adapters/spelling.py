@@ -16,7 +16,7 @@ from ...tuner_layer import canonical_name
 
 # Values of init_lora_weights, by whether they change the base that the file is for.
 LEAVES_THE_BASE = ("eva",)
-CHANGES_THE_BASE = ("corda", "loftq", "lora_ga", "lora-ga")
+CHANGES_THE_BASE = ("corda", "lora_ga", "lora-ga")
 
 
 def respelled(

@@ -1,4 +1,4 @@
-"""Initialisations of A and B beyond a random A and a zero B: orthogonal, PiSSA, OLoRA."""
+"""Initialisations of A and B beyond a random A and a zero B: orthogonal, PiSSA, OLoRA, LoftQ."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ...arithmetic import at_least_float32
 from ...config import LoraConfig
 from ...layer import LoraLayer
 from ...plugs import CONFIG_CHECKS, INITIALISATIONS, Initialisation
-from . import conversion
+from . import conversion, loftq
 from .orthogonal import orthogonal_factors
 from .principal import olora_factors, pissa_factors, take_out
 
 
-def initialize(layer: LoraLayer, adapter_name: str, init: str) -> None:
+def initialize(layer: LoraLayer, adapter_name: str, config: LoraConfig) -> None:
     """Fill a linear layer's A and B; PiSSA and OLoRA take their part out of W."""
+    init = str(config.init_lora_weights)
     _, A, B, scaling, _ = layer.adapter(adapter_name)
     r = len(A.weight)
     if init == "orthogonal":
@@ -58,4 +59,4 @@ INITIALISATIONS[r"pissa_niter_\d+"] = Initialisation(
 )
 CONFIG_CHECKS["init_lora_weights"] = check_config
 
-__all__ = ["conversion", "initialize"]
+__all__ = ["conversion", "initialize", "loftq"]

@@ -35,6 +35,8 @@ def to_plain_lora(
     `path_initial` is a folder with the adapter as it was before training, as in PEFT; it is
     compared with the start that the layers remember, and a trained adapter there is refused.
     """
+    if config.init_lora_weights == "loftq":
+        raise ConfigError("LoftQ rounded all of W, and no update of low rank gives that back")
     starts = starting_factors(model, name)
     if not starts:
         warnings.warn(

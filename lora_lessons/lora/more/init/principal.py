@@ -20,7 +20,7 @@ def pissa_factors(weight: Tensor, r: int, scaling: float, init: str) -> tuple[Te
 
     "pissa_niter_N" finds it with N subspace iterations of a randomized SVD: faster, not exact.
     """
-    _check_rank(weight, r, init)
+    check_rank(weight, r, init)
     if init == "pissa":
         U, S, Vh = torch.linalg.svd(weight, full_matrices=False)
         U, S, Vh = U[:, :r], S[:r], Vh[:r]
@@ -33,12 +33,13 @@ def pissa_factors(weight: Tensor, r: int, scaling: float, init: str) -> tuple[Te
 
 def olora_factors(weight: Tensor, r: int, scaling: float, init: str) -> tuple[Tensor, Tensor]:
     """(B, A) = the first r columns of Q and rows of R in W = Q R (Büyükakyüz 2024)."""
-    _check_rank(weight, r, init)
+    check_rank(weight, r, init)
     Q, R = torch.linalg.qr(weight)
     return Q[:, :r], R[:r]
 
 
-def _check_rank(weight: Tensor, r: int, init: str) -> None:
+def check_rank(weight: Tensor, r: int, init: str) -> None:
+    """Raise for a rank that a matrix of this shape cannot have."""
     if r > min(weight.shape):
         raise ConfigError(f"{init} needs a rank of at most {min(weight.shape)}, and it is {r}")
 
@@ -79,8 +80,8 @@ class TakenOut(Remembered):
         """Raise where W fits other adapters than those that are to be merged."""
         if self.in_use(layer) != self.parts.keys() & set(adapter_names):
             raise MergeError(
-                f"PiSSA or OLoRA took parts out of W for {sorted(self.parts)}, and W is now "
-                f"without those of the active adapters {layer.active_adapters}: call "
+                f"PiSSA, OLoRA or LoftQ changed W for {sorted(self.parts)}, and W is now as it is "
+                f"for the active adapters {layer.active_adapters}: call "
                 f"`set_adapter({sorted(adapter_names)})` before these are merged"
             )
 
@@ -89,8 +90,8 @@ class TakenOut(Remembered):
         used = self.in_use(layer)
         if any(self.parts.keys() & {name} != used for name in adapter_names):
             raise ValueError(
-                f"PiSSA or OLoRA took parts out of W for {sorted(self.parts)}: one batch cannot "
-                "have samples with and without them"
+                f"PiSSA, OLoRA or LoftQ changed W for {sorted(self.parts)}: one batch cannot have "
+                "samples with and without them"
             )
 
 

@@ -79,8 +79,8 @@ class Embedding(OtherLayer):
         self.lora_embedding_A[adapter_name] = nn.Parameter(torch.randn(r, self.in_features))
         self.lora_embedding_B[adapter_name] = nn.Parameter(torch.randn(self.out_features, r))
 
-    def _initialize(self, adapter_name: str, init: bool | str) -> None:
-        if init is not False:
+    def _initialize(self, adapter_name: str, config: LoraConfig) -> None:
+        if config.init_lora_weights is not False:
             self.reset_lora_parameters(adapter_name)
 
     def reset_lora_parameters(
