@@ -100,7 +100,8 @@ def plan_injection(
     for part in filter(config.sets, PARTS):
         plan.parts[part] = PARTS[part].find(model, plan, modules)
     others = any(PARTS[part].trains_alone for part in plan.parts)
-    for name in check_every_entry(config, list(modules), optional, others):
+    ranked = plan.parts.get("target_parameters", ())
+    for name in check_every_entry(config, list(modules), optional, others, ranked):
         plan.targets.append(_target(name, modules[name], config, adapter_name))
     plan.sharing = _sharing(plan.targets, modules)
     _warn_and_correct(plan)

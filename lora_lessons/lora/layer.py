@@ -180,7 +180,7 @@ class LoraLayer(BaseTunerLayer):
 
     def _move_to_base(self, adapter_name: str) -> None:
         """Give the adapter the device of W, and its dtype where that is a float."""
-        weight = getattr(self.get_base_layer(), "weight", None)
+        weight = getattr(self.get_base_layer(), self.weight_name, None)
         if weight is None:
             return
         floating = weight.is_floating_point() and weight.element_size() > 1
@@ -198,8 +198,8 @@ class LoraLayer(BaseTunerLayer):
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Add the adapters' updates to W itself; refused where another module has this W too."""
-        base = self.get_base_layer()
-        others = [n for n, m in self.sharing if any(p is base.weight for p in m.parameters())]
+        W = self.base_weight
+        others = [n for n, m in self.sharing if any(p is W for p in m.parameters())]
         refuse_tied(["the layer", *others] if others else [])
         merge_layer(self, adapter_names, safe_merge)
 
@@ -224,7 +224,7 @@ class LoraLayer(BaseTunerLayer):
 
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
         """Add the adapter's update to `values`; returns the names that it changed."""
-        deltas = {"weight": self.get_delta_weight(adapter)}
+        deltas = {self.weight_name: self.get_delta_weight(adapter)}
         if (
             bias := self.get_delta_bias(adapter) if self.lora_bias.get(adapter) else None
         ) is not None:
@@ -247,12 +247,13 @@ class LoraLayer(BaseTunerLayer):
 
     def float_weight(self, purpose: str) -> Tensor:
         """W, for `purpose` that needs its values; raises where they are packed into few bits."""
-        if not self.weight.is_floating_point() or self.weight.element_size() == 1:
+        W: Tensor = self.base_weight
+        if not W.is_floating_point() or W.element_size() == 1:
             raise ConfigError(
                 f"{purpose} looks at W, and that of {type(self.base_layer).__name__} is stored as "
-                f"{self.weight.dtype}"
+                f"{W.dtype}"
             )
-        return self.weight
+        return W
 
     def show_base(self) -> None:
         """PiSSA and OLoRA took the adapters' start out of W: while they are in use, it is out."""

@@ -87,12 +87,17 @@ def last_parts(names: Iterable[str]) -> set[str]:
 
 
 def check_every_entry(
-    config: LoraConfig, names: list[str], optional: Iterable[str] = (), others: bool = False
+    config: LoraConfig,
+    names: list[str],
+    optional: Iterable[str] = (),
+    others: bool = False,
+    ranked: Iterable[str] = (),
 ) -> list[str]:
     """The names that the config targets; raises for an entry that matches no module.
 
     `names` are all the model's module names, `optional` the entries that may match nothing (the
-    heads a task type adds by itself); `others`: something else trains, such as token rows.
+    heads a task type adds by itself); `others`: something else trains, such as token rows;
+    `ranked`: the names of what else has a rank.
     """
     targeted = [name for name in names if check_target_module_exists(config, name)]
     own_names = [canonical_name(name) for name in names]
@@ -110,8 +115,9 @@ def check_every_entry(
         ("alpha_pattern", config.alpha_pattern),
     ):
         for pattern in patterns:
-            if not any(get_pattern_key([pattern], n) == pattern for n in targeted):
-                _surplus(config, unmatched(field, pattern, targeted))
+            with_rank = [*targeted, *ranked]
+            if not any(get_pattern_key([pattern], n) == pattern for n in with_rank):
+                _surplus(config, unmatched(field, pattern, with_rank))
     return targeted
 
 

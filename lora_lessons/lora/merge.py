@@ -72,7 +72,7 @@ def merge_layer(
         raise ValueError(f'backup must be "device", "cpu" or None, and it is {backup!r}')
     live = base_values(layer)
     if shared and layer.alone:
-        refuse_tied(shared.get(id(layer.weight), []))
+        refuse_tied(shared.get(id(layer.base_weight), []))
     layer.check_merge(names)
     kept: KeptBase = layer.kept_base or KeptBase(_copies(live, backup), exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
@@ -143,11 +143,11 @@ def _write(layer: BaseTunerLayer, kept: KeptBase, values: dict[str, Tensor]) -> 
 def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     """The base layer's live weight and bias; raises where a sum would mean nothing."""
     base = layer.get_base_layer()
-    weight: Tensor = base.weight
+    weight: Tensor = getattr(base, layer.weight_name)
     if not weight.is_floating_point() or weight.element_size() == 1 or weight.is_meta:
         raise MergeError(f"cannot merge into a weight of {weight.dtype} on {weight.device}")
     bias = getattr(base, "bias", None)
-    values = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    values = {layer.weight_name: weight} | ({} if bias is None else {"bias": bias})
     return {key: value.detach() for key, value in values.items()}
 
 

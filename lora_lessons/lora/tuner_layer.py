@@ -165,6 +165,7 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
 
     fan_in_fan_out = False  # W is stored as (in, out)
     output_dim = 0  # the dimension of W that counts outputs
+    weight_name = "weight"  # what the base layer calls W
     mergeable = True  # whether merging the model merges it
     alone = True  # whether merging is refused where another module has the same weight
     cast_input_dtype_enabled = True  # whether x gets the dtype of A; `helpers` has a switch
@@ -189,9 +190,14 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
         return self.base_layer
 
     @property
+    def base_weight(self) -> Any:
+        """W itself: the Parameter of the layer underneath."""
+        return getattr(self.get_base_layer(), self.weight_name)
+
+    @property
     def weight(self) -> Tensor:
         """The weight of the layer underneath."""
-        return self.get_base_layer().weight
+        return self.base_weight
 
     @property
     def bias(self) -> Tensor | None:

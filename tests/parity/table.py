@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import peft
 import torch
 from torch import nn
 
-from tests.parity import test_layers
+from tests.parity import test_layers, test_weights
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.models import Mlp
 from tests.parity.other_differences import OTHER_BEHAVIOUR
+from tests.parity.weight_differences import WEIGHT_BEHAVIOUR
+from tests.parity.weight_models import CASES, FIELDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "peft-parity.md"
 CHECKS = (
@@ -33,10 +35,14 @@ def agreement(layer: str, fields: str) -> str:
     """One cell: "yes", what differs, or a dash where one library has no such thing."""
     if (layer, fields) not in test_layers.CASES:
         return "-"
+    checks = [c for c in CHECKS if layer != "grouped" or c is not test_layers.test_merged_weights]
+    return what_fails(checks, layer, fields)
+
+
+def what_fails(checks: Iterable[Callable], layer: str, fields: str) -> str:
+    """ "yes", or the checks that fail."""
     failed = []
-    for check in CHECKS:
-        if layer == "grouped" and check is test_layers.test_merged_weights:
-            continue
+    for check in checks:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             arguments = (Path(folder),) if "files" in check.__name__ else ()
@@ -54,6 +60,20 @@ def agreement_table() -> str:
     for layer in test_layers.LAYERS:
         cells = " | ".join(agreement(layer, fields) for fields in columns)
         lines.append(f"| {layer} | {cells} |")
+    return "\n".join(lines)
+
+
+def weights_table() -> str:
+    """The same for what goes through a weight."""
+    checks = (
+        test_weights.test_outputs_and_gradients,
+        test_weights.test_files_go_both_ways,
+        test_weights.test_merged_weights,
+    )
+    lines = ["| weights | " + " | ".join(FIELDS) + " |", "|---" * (len(FIELDS) + 1) + "|"]
+    for case in CASES:
+        cells = " | ".join(what_fails(checks, case, fields) for fields in FIELDS)
+        lines.append(f"| {case} | {cells} |")
     return "\n".join(lines)
 
 
@@ -296,7 +316,7 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
 
 def page() -> str:
     """The whole page."""
-    behaviour = BEHAVIOUR + LAYER_BEHAVIOUR + OTHER_BEHAVIOUR
+    behaviour = BEHAVIOUR + LAYER_BEHAVIOUR + OTHER_BEHAVIOUR + WEIGHT_BEHAVIOUR
     rows = "\n".join(f"| {name} | {outcome(f)} | {ours} |" for name, f, ours in behaviour)
     return f"""# LoRA Lessons and PEFT {peft.__version__}
 
@@ -312,6 +332,11 @@ Other words name the one check that fails: files do not hold the random start of
 
 {agreement_table()}
 
+Where a model computes with a weight itself, LoRA goes through the weight: `target_parameters`.
+"patterns": another rank and another alpha for some of them.
+
+{weights_table()}
+
 ## Where the two differ
 
 | case | PEFT {peft.__version__} | here |
@@ -322,7 +347,7 @@ Each entry of the last column is a test in `tests/lora/`, `tests/lora/more/` or 
 
 ## What PEFT has and this library has not
 
-`MultiheadAttention`, `target_parameters`, EVA, CorDA, LoRA-GA, aLoRA, Arrow and the other
+`MultiheadAttention`, EVA, CorDA, LoRA-GA, aLoRA, Arrow and the other
 methods; quantized base layers; `PeftMixedModel`. Such a field in a
 config is refused by its name.
 

@@ -8,6 +8,8 @@ from tests.parity import test_layers
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.other_differences import OTHER_BEHAVIOUR
 from tests.parity.table import BEHAVIOUR, PAGE
+from tests.parity.weight_differences import WEIGHT_BEHAVIOUR
+from tests.parity.weight_models import CASES, FIELDS
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,15 @@ def test_every_layer_and_config_is_compared(rows):
     assert missing == every - set(test_layers.CASES)
 
 
+def test_every_weight_and_config_is_compared(rows):
+    at = rows.index(["weights", *FIELDS])
+    table = rows[at + 1 : at + 1 + len(CASES)]
+    assert [row[0] for row in table] == list(CASES)
+    assert {cell for row in table for cell in row[1:]} == {"yes"}
+
+
 def test_every_difference_stands_with_what_happens_here(rows):
     at = next(i for i, row in enumerate(rows) if row[0] == "case")
     written = [(row[0], row[-1]) for row in rows[at + 1 :]]
-    every = [*BEHAVIOUR, *LAYER_BEHAVIOUR, *OTHER_BEHAVIOUR]
+    every = [*BEHAVIOUR, *LAYER_BEHAVIOUR, *OTHER_BEHAVIOUR, *WEIGHT_BEHAVIOUR]
     assert written == [(name, here) for name, _, here in every]

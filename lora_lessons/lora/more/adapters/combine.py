@@ -106,6 +106,11 @@ def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], k
     for name in adapters:
         if name not in (known := tuner.peft_config):
             raise ValueError(f"Adapter {name} does not exist.{did_you_mean(name, known)}")
+        if tuner.peft_config[name].target_parameters:
+            raise ValueError(
+                f"add_weighted_adapter does not support target_parameters, which {name!r} has: "
+                "merge the adapters one after the other"
+            )
         if tuner.peft_config[name].use_dora:
             raise ValueError(
                 f"{name!r} uses DoRA: its update depends on W's norms and is no low-rank sum"

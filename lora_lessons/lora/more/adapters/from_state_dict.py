@@ -24,6 +24,11 @@ def config_for_keys(model: nn.Module, config: LoraConfig, keys: Iterable[str]) -
     The targets' ranks and alphas stay the config's. Raises NoMatchingPeftModuleError for a key of
     a module that the model has not, and warns where the config itself names other modules.
     """
+    if config.target_parameters:
+        raise ConfigError(
+            "a state_dict's keys do not name the parameters that target_parameters means: inject "
+            "without the state_dict, and load it afterwards"
+        )
     known = [name for name, _ in targetable_modules(model)]
     found = {_module_name(key) for key in keys if ".lora_" in key}
     if not found:

@@ -37,10 +37,10 @@ def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     """What merging these adapters does to this layer's weight; nothing is written."""
     kept = layer.kept_base.values if layer.kept_base else base_values(layer)
     layer.check_merge(list(names))
-    base = at_least_float32(kept["weight"])
+    base = at_least_float32(kept[layer.weight_name])
     deltas = [layer.get_delta_weight(each) for each in names]
     delta = functools.reduce(torch.add, deltas).to(base.device)
-    change = at_least_float32(merged_values(layer, names, kept)["weight"]) - base
+    change = at_least_float32(merged_values(layer, names, kept)[layer.weight_name]) - base
     moving = delta != 0
     unchanged = (moving & (change == 0)).sum() / moving.sum().clamp(min=1)
     tiny = torch.finfo(base.dtype).tiny

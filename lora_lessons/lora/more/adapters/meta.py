@@ -39,8 +39,9 @@ def _give_memory(holder: Any, parts: Any, adapter_name: str) -> bool:
     if not any(tensor.is_meta for tensor in tensors):
         return False
     base = holder.get_base_layer()
-    device = base.weight.device
-    if base.weight.is_meta:  # offloaded: a hook brings it where it is computed
+    weight = getattr(base, getattr(holder, "weight_name", "weight"))
+    device = weight.device
+    if weight.is_meta:  # offloaded: a hook brings it where it is computed
         device = getattr(getattr(base, "_hf_hook", None), "execution_device", None) or device
     if isinstance(part, nn.Parameter):
         empty = torch.empty_like(part, device=device)

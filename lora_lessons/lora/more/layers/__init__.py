@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ...plugs import LAYERS
-from . import default_targets, fused_qkv
+from . import default_targets, fused_qkv, parameters
 from .conv import Conv1d, Conv2d, Conv3d
 from .embedding import Embedding
 from .hf_conv1d import Conv1DLinear
@@ -24,4 +24,5 @@ __all__ = [
     "Embedding",
     "default_targets",
     "fused_qkv",
+    "parameters",
 ]

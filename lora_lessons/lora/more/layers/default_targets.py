@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,7 @@ from ....errors import ConfigError, PeftWarning, did_you_mean
 from ...config import LoraConfig
 from ...inject import nearest_layer_class, targetable_modules
 from ...layer import Linear, LoraLayer
-from ...matching import is_saved_module
+from ...matching import is_saved_module, matches_suffix
 from ...plugs import LAYERS, SHORTHANDS
 from ...tuner_layer import StandIn, base_of
 
@@ -57,9 +58,14 @@ def default_targets(model_type: str | None) -> set[str] | str:
 
 
 def targets_of_its_type(model: nn.Module, config: LoraConfig) -> set[str] | str:
-    """What target_modules=None stands for: the default of the model's architecture."""
-    model_config = getattr(model, "config", None)
-    return default_targets(getattr(model_config, "model_type", None))
+    """What target_modules=None stands for: the default of the model's architecture.
+
+    Beside target_parameters there may be none.
+    """
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if config.target_parameters and model_type not in DEFAULT_TARGETS:
+        return set()
+    return default_targets(model_type)
 
 
 def all_linear(model: Any, config: LoraConfig) -> set[str]:
@@ -74,7 +80,7 @@ def all_linear(model: Any, config: LoraConfig) -> set[str]:
             head = next((h for name in HEADS if (h := getattr(model, name, None))), None)
         skipped = {id(head)}
     modules = dict(targetable_modules(model))
-    warn_of_unreached(model, modules)
+    warn_of_unreached(model, modules, config.target_parameters or ())
     return {
         name
         for name, module in modules.items()
@@ -84,11 +90,14 @@ def all_linear(model: Any, config: LoraConfig) -> set[str]:
     }
 
 
-def warn_of_unreached(model: nn.Module, modules: dict[str, nn.Module]) -> None:
+def warn_of_unreached(
+    model: nn.Module, modules: dict[str, nn.Module], targeted: Iterable[str]
+) -> None:
     """Name the share of weights that are no linear layer's: experts in one tensor, attention's own.
 
     Those are Parameters of a module's own with two dimensions or more, which no class of `LAYERS`
-    can adapt, and weights that a parent reads without calling the layer.
+    can adapt, and weights that a parent reads without calling the layer; but for those `targeted`
+    by target_parameters.
     """
     sizes = {
         f"{name}.{key}": parameter.numel()
@@ -96,13 +105,15 @@ def warn_of_unreached(model: nn.Module, modules: dict[str, nn.Module]) -> None:
         if not isinstance(module, StandIn) and not _is_known(module)
         for key, parameter in module._parameters.items()
         if parameter is not None and parameter.ndim >= 2
+        if not any(matches_suffix(entry, f"{name}.{key}") for entry in targeted)
     }
     share = sum(sizes.values()) / max(1, sum(p.numel() for p in model.parameters()))
     if share >= LARGE_SHARE:
         largest = max(sizes, key=lambda name: sizes[name])
         warnings.warn(
             f'"{ALL_LINEAR}" cannot reach {share:.0%} of the model\'s weights: {len(sizes)} '
-            f"tensors that are no linear layer's, such as {largest}. They stay as they are.",
+            f"tensors that are no linear layer's, such as {largest}. They stay as they are; "
+            "target_parameters takes such names.",
             PeftWarning,
             stacklevel=6,
         )
