@@ -14,7 +14,7 @@ TORCH_STAMP := $(if $(filter auto,$(TORCH)),$(firstword $(wildcard $(VENV)/.torc
 TORCH_STAMP := $(or $(TORCH_STAMP),$(VENV)/.torch-$(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test nightly lessons check release classroom-wheel site doctor lint format clean
+.PHONY: help lab test nightly lessons check release classroom-wheel site tables doctor lint format clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ classroom-wheel: $(VENV)/.developer ## build the wheel without solutions, for st
 
 site: $(VENV)/.developer ## build the course's site, offline, in build/site/html
 	$(BIN)/python website/build.py
+
+tables: $(VENV)/.developer ## put the benchmarks' stored results into docs/training.md
+	$(BIN)/python tools/benchmark_page.py --write
 
 doctor: $(VENV)/.learner ## say what is missing on this machine and how to get it
 	$(BIN)/lora-lessons doctor
