@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from lora_lessons.app import cli
@@ -124,3 +128,25 @@ def test_the_command_says_what_failed(samples, capsys):
 def test_a_report_is_read_aloud_as_a_list(samples):
     html = blank_file_test(samples["fair"])._repr_html_()
     assert html.count("<li>") == 17 and html.count("<b>failed</b>") == 3
+
+
+SERVES_ONE = """
+import io, json, os, sys
+del os.fork
+from lora_lessons.course.blank_file import server
+asked = {"text": sys.argv[1], "seed": 0, "seconds": float(sys.argv[2])}
+server.serve(io.StringIO(json.dumps(asked) + "\\n" + json.dumps(asked)), sys.stdout)
+"""
+
+
+@pytest.mark.parametrize(("line", "seconds"), [("while True: pass", 1), ("x = 1", 60)])
+def test_without_forks_one_file_runs_within_its_time(samples, line, seconds):
+    """As on Windows: an endless loop ends there too, and one process tests one file."""
+    text = samples["good"].read_text("utf-8").rstrip("\n") + f"\n{line}\n"
+    command = [sys.executable, "-c", SERVES_ONE, text, str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    (reply,) = map(json.loads, done.stdout.splitlines())
+    if seconds == 1:
+        assert reply == {"stopped": "It ran for more than 1 s. Is there an endless loop?"}
+    else:
+        assert [row["failed"] for row in reply["rows"]] == [""] * 17

@@ -9,6 +9,7 @@ import getpass
 import io
 import re
 import sys
+import tempfile
 import zipfile
 from html import escape
 from pathlib import Path
@@ -95,7 +96,8 @@ def without_paths(page: str, course: Path) -> str:
     folders = {str(course), *homes, *(str(Path(home).resolve()) for home in homes)}
     for folder in sorted(folders - {"/"}, key=len, reverse=True):
         page = page.replace(folder, "...").replace(escape(folder), "...")
-    page = re.sub(r"/tmp/ll-[\w-]+", "...", page)
+    temporary = re.escape(tempfile.gettempdir())  # where a submission had its room
+    page = re.sub(rf"(?:/private)?{temporary}[\\/]+ll-[\w-]+", "...", page)
     return re.sub(rf"(/home/|/Users/){re.escape(getpass.getuser())}\b", r"\1...", page)
 
 

@@ -159,7 +159,7 @@ class Run:
             "evaluations": self.evaluations,
         }
         self.model.half().save_pretrained(self.out)
-        (self.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
+        (self.out / "training.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
         write_card(self.out / "README.md", report)
         checkpoint_path(self).unlink(missing_ok=True)
 

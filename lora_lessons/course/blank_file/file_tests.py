@@ -145,7 +145,7 @@ def written_for_r(given: Given) -> None:
     fill(given, model)
     folder = _folder(given, "again")
     given.mini.save(model, str(folder))
-    config = json.loads((folder / CONFIG).read_text())
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
     if (config.get("r"), config.get("lora_alpha")) != (2, 9):
         raise Failed(
             f"{CONFIG} says r = {config.get('r')}, lora_alpha = {config.get('lora_alpha')}"

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from typing import IO, Any
 
@@ -29,19 +30,44 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
         asked = json.loads(line)
         folder = tempfile.mkdtemp(prefix="blank-file-")
         try:
-            answer = _in_a_copy(asked, folder) if FORKS else _here(asked, folder)
+            answer = _in_a_copy(asked, folder) if FORKS else _alone(asked, folder, replies)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        replies.write(json.dumps(answer) + "\n")
-        replies.flush()
+        _reply(replies, answer)
         if not FORKS:
             return
+
+
+def _reply(replies: IO[str], answer: dict[str, Any]) -> None:
+    replies.write(json.dumps(answer) + "\n")
+    replies.flush()
 
 
 def _here(asked: dict[str, Any], folder: str) -> dict[str, Any]:
     from .child import judge
 
     return {"rows": judge(asked["text"], asked["seed"], folder)}
+
+
+def _alone(asked: dict[str, Any], folder: str, replies: IO[str]) -> dict[str, Any]:
+    """In this very process, which a timer ends, with an answer, if it takes too long."""
+
+    def give_up() -> None:
+        _reply(replies, _too_long(asked["seconds"]))
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    timer = threading.Timer(asked["seconds"], give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        return _here(asked, folder)
+    finally:
+        timer.cancel()
+
+
+def _too_long(seconds: float) -> dict[str, Any]:
+    return {"stopped": f"It ran for more than {seconds:g} s. Is there an endless loop?"}
 
 
 def _in_a_copy(asked: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -64,9 +90,7 @@ def _in_a_copy(asked: dict[str, Any], folder: str) -> dict[str, Any]:
         os.killpg(copied, signal.SIGKILL)
     status = os.waitpid(copied, 0)[1]
     if told is None:
-        return {
-            "stopped": f"It ran for more than {asked['seconds']:g} s. Is there an endless loop?"
-        }
+        return _too_long(asked["seconds"])
     return json.loads(told) if told else {"stopped": _why_it_ended(status)}
 
 
