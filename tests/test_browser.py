@@ -72,7 +72,7 @@ def address(tmp_path):
     options = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     options += [f"--IdentityProvider.token={token}", "--expose-app-in-browser"]
     server = subprocess.Popen(
-        lab.lab_command(notebooks, browser=False, options=options),
+        lab.lab_command("index.ipynb", browser=False, options=options),
         cwd=notebooks,
         env=jupyter_environment(tmp_path),
         stdout=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections import Counter
 
+import links
 import pytest
 import run_tests
 from notebook_source import lesson_sources
@@ -16,6 +17,8 @@ from lora_lessons.course.ledger import VERDICTS, load_claims
 
 WRITTEN = re.compile(r'\[markdown\] nbgrader=.*"grade_id": "(\w+)".*"points": (\d+)')
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]
+LINKED = [*PAGES, "SECURITY.md", "CODE_OF_CONDUCT.md", "docs/elsewhere.md"]
+LINKED += ["docs/teaching/syllabus.md", "docs/teaching/exam.md"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_every_make_verb_named_exists(root, page, verbs):
     assert named and named <= verbs
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/teaching/syllabus.md", "docs/teaching/exam.md"])
+@pytest.mark.parametrize("page", LINKED)
 def test_every_link_and_path_leads_somewhere(root, page):
     text = (root / page).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
@@ -65,6 +68,25 @@ def test_every_link_and_path_leads_somewhere(root, page):
 def test_every_lesson_has_a_row_in_the_readme(readme):
     missing = [path.stem for path in lesson_sources() if f"\n| {path.stem[:2]} | " not in readme]
     assert not missing, f"not in the README's table of lessons: {missing}"
+
+
+def test_every_row_links_its_notebook_and_its_page(readme):
+    site = links.addresses()[1]
+    for path in lesson_sources():
+        (row,) = re.findall(rf"^\| {path.stem[:2]} \|.*$", readme, re.MULTILINE)
+        assert f"(notebooks/{path.stem}.ipynb)" in row
+        assert f"({site}lessons/{path.stem}.html)" in row
+
+
+def test_the_address_is_pyprojects_everywhere(capsys):
+    assert links.main(["--check"]) == 0, capsys.readouterr().out
+    other = "https://github.com/someone/else"
+    text = "<!-- badges -->\nold\n<!-- /badges -->\n| 01 | x | y |\nhttps://github.com/a/lora-lessons/b"
+    new = links.mended(text, "https://github.com/me/lora-lessons", "https://me.example/")
+    assert "mybinder.org/v2/gh/me/lora-lessons/main" in new and "old" not in new
+    assert "[page](https://me.example/lessons/01_rank_decomposition.html) | y |" in new
+    assert new.endswith("https://github.com/me/lora-lessons/b")
+    assert links.mended(other, "https://github.com/me/lora-lessons", "https://x/") == other
 
 
 def test_the_readme_counts_the_verdicts_as_the_claims_do(readme):

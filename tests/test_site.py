@@ -16,6 +16,7 @@ from notebook_source import MARKERS, is_answer, lesson_sources, read_source, wit
 pytest.importorskip("sphinx")
 THEMES = ("light", "dark")
 WIDTHS = (390, 1280)
+AT_ONCE = "*, ::before, ::after { transition: none !important; animation: none !important; }"
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +147,14 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_the_screen(html, theme, wid
             executable_path=axe.CHROMIUM,
             args=[*axe.BROWSER_OPTIONS, "--allow-file-access-from-files"],
         )
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
         for path in sorted(html.rglob("*.html")):
             page.goto(path.as_uri())
             page.evaluate("t => document.documentElement.dataset.theme = t", theme)
             page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
+            page.add_style_tag(content=AT_ONCE)
             page.add_script_tag(path=str(axe.axe_script()))
             for found in page.evaluate("() => axe.run().then(r => r.violations)"):
                 wrong.append(f"{path.name}: {found['id']} x {len(found['nodes'])}")

@@ -79,7 +79,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     options = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     options += [f"--IdentityProvider.token={token}", "--expose-app-in-browser"]
     server = subprocess.Popen(
-        lab.lab_command(notebooks, browser=False, options=options),
+        lab.lab_command("index.ipynb", browser=False, options=options),
         cwd=notebooks,
         env=_environment(folder),
         stdout=subprocess.DEVNULL,

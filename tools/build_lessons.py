@@ -3,11 +3,11 @@
     python tools/build_lessons.py all          learner's copies, executed solutions, key
     python tools/build_lessons.py learner 01   notebooks/01_*.ipynb only
     python tools/build_lessons.py execute 01   solutions/01_*.ipynb only (takes a minute)
-    python tools/build_lessons.py key          lora_lessons/course/key.json
+    python tools/build_lessons.py key          course/key.json, and notebooks/index.ipynb
     python tools/build_lessons.py release 01   the teacher's course folder, release/
     python tools/build_lessons.py check        name every copy that differs from its source
 
-Without numbers, all lessons are meant. The key always holds all lessons.
+Without numbers, all lessons are meant. The key and the index always hold all lessons.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 import nbformat
 from answer_key import key_text
 from executed_solution import PRESET, executed_solution, stored_faults
+from index_notebook import PATH as INDEX
+from index_notebook import index_notebook
 from learner_copy import learner_copy
 from nbclient.exceptions import CellExecutionError
 from notebook_source import (
@@ -46,8 +48,9 @@ def write_executed_solution(source: Path) -> None:
 
 
 def write_key() -> None:
-    """Write the answers of all lessons."""
+    """Write the answers of all lessons, and the index of them."""
     write_whole(KEY, key_text(lesson_sources()))
+    write_whole(INDEX, notebook_text(index_notebook()))
 
 
 def learner_path(source: Path) -> Path:
@@ -74,13 +77,15 @@ def lesson_drift(source: Path) -> Iterator[str]:
 
 
 def shared_drift() -> Iterator[str]:
-    """Yield a sentence for the key, if it differs, and for each notebook without a source."""
-    if _text(KEY) != key_text(lesson_sources()):
-        remedy = "make lessons NN=01, with the number of the lesson that changed: it writes all"
-        yield f"{KEY.name} differs from the sources\n    to mend: {remedy}"
+    """Yield a sentence for the key and the index, if one differs, and for each stray notebook."""
+    shared = {KEY: key_text(lesson_sources()), INDEX: notebook_text(index_notebook())}
+    for path, text in shared.items():
+        if _text(path) != text:
+            remedy = "make lessons NN=01, with the number of the lesson that changed: it writes all"
+            yield f"{path.name} differs from the sources\n    to mend: {remedy}"
     expected = {source.stem for source in lesson_sources()}
     for stray in (*LEARNER_COPIES.glob("*.ipynb"), *lesson_folder().glob("*.ipynb")):
-        if stray.stem not in expected:
+        if stray.stem not in expected and stray != INDEX:
             remedy = f"delete it, or write solutions/{stray.stem}.py"
             yield f"{stray.parent.name}/{stray.name} has no source\n    to mend: {remedy}"
 

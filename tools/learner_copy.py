@@ -10,7 +10,9 @@ import ast
 from pathlib import Path
 from typing import Any
 
+from links import addresses
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutput, ClearSolutions
 from notebook_source import (
     BEGIN_SOLUTION,
@@ -18,11 +20,17 @@ from notebook_source import (
     STUB,
     LessonError,
     is_answer,
+    lesson_sources,
     read_source,
     region_statements,
     solution_regions,
 )
 
+INSTALL = """# @title Installs the course where it is not there, as on Colab. Else it does nothing.
+import importlib.util
+
+if importlib.util.find_spec("lora_lessons") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+{address}")"""
 CUT = (ClearSolutions, ClearHiddenTests, ClearMarkScheme, ClearOutput)
 
 
@@ -38,7 +46,27 @@ def learner_copy(source: Path) -> NotebookNode:
     leaks = surviving_solutions(original, copy)
     if leaks:
         raise LessonError(f"{source.name}: the learner's copy would show {'; '.join(leaks)}")
+    copy.cells[1:1] = [way_cell(source), install_cell()]
     return copy
+
+
+def way_cell(source: Path) -> NotebookNode:
+    """Links to the index and to the lessons before and after."""
+    stems = [path.stem for path in lesson_sources()]
+    links = ["[All lessons](index.ipynb)"]
+    if source.stem in stems:
+        place = stems.index(source.stem)
+        if place > 0:
+            links.append(f"before: [lesson {stems[place - 1][:2]}]({stems[place - 1]}.ipynb)")
+        if place + 1 < len(stems):
+            links.append(f"after: [lesson {stems[place + 1][:2]}]({stems[place + 1]}.ipynb)")
+    return new_markdown_cell(", ".join(links), id="way")
+
+
+def install_cell() -> NotebookNode:
+    """Where the notebook was opened without the course, as on Colab, it gets the course."""
+    kept = {"cellView": "form", "jupyter": {"source_hidden": True}}
+    return new_code_cell(INSTALL.format(address=addresses()[0]), id="install", metadata=kept)
 
 
 def cut_with(preprocessor: type) -> Any:

@@ -27,7 +27,7 @@ from notebook_source import lesson_sources  # noqa: E402
 import lora_lessons as ll  # noqa: E402
 from lora_lessons.course.ledger import BADGES, VERDICTS, Claim, load_claims  # noqa: E402
 
-DOCS = ("engine", "adapters", "peft-parity", "training", "teaching")
+DOCS = ("engine", "adapters", "peft-parity", "training", "elsewhere", "teaching")
 
 
 def prepare(source: Path) -> None:
@@ -88,6 +88,7 @@ engine
 adapters
 peft-parity
 training
+elsewhere
 api
 ```
 

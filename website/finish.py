@@ -14,7 +14,7 @@ from pygments.lexers import PythonLexer
 
 PLACE = re.compile(r'<div class="solution-place" id="(?P<id>[\w.-]+)"></div>')
 LABEL = re.compile(r'<summary aria-label="[^"]*"')
-EMPTY_HEAD = re.compile(r'<th(?: scope="col")?(?P<rest>[^>]*)></th>')
+EMPTY_HEAD = re.compile(r'<th(?: scope="col")?(?P<rest>[^>]*)>(?:<p></p>)?</th>')
 SEARCH = re.compile(r'(<button[^>]*search-button-field[^>]*?) aria-label="Search"')
 TABLE = re.compile(r"<table(?![^>]*tabindex)")
 LANDMARKS = {

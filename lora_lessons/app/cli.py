@@ -1,6 +1,6 @@
 """The command `lora-lessons`: what a learner does outside the notebooks.
 
-lora-lessons lab        copy the notebooks into a folder of your own and open JupyterLab
+lora-lessons lab        copy the notebooks into a folder of your own; open where you stopped
 lora-lessons doctor     say what is missing on this machine and how to get it
 lora-lessons progress   say which exercises you solved
 lora-lessons models     list the base models, or add a larger public one
@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lessons.app import convert, export, lab
+from lora_lessons.app import convert, export, lab, places, way
 from lora_lessons.app.classroom import verbs as verbs_of_teachers
 
 
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    verb = verbs.add_parser("lab", help="copy the notebooks and open JupyterLab on lesson 00")
-    _add_folder(verb)
+    verb = verbs.add_parser("lab", help="copy the notebooks and open JupyterLab where you stopped")
+    _add_folder(verb, lab.DEFAULT_FOLDER)
     verb.add_argument("--no-browser", action="store_true", help="print the address instead")
     verb.add_argument("--no-open", action="store_true", help="copy the notebooks, nothing else")
     verb.add_argument("jupyter", nargs="*", help="after --: options for JupyterLab itself")
@@ -83,13 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_folder(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--dir",
-        type=Path,
-        default=lab.DEFAULT_FOLDER,
-        help=f"your own folder for the notebooks (default: {lab.DEFAULT_FOLDER})",
-    )
+def _add_folder(verb: argparse.ArgumentParser, default: Path | None = None) -> None:
+    found = default or f"here, ./{lab.DEFAULT_FOLDER}, or what `lab` used last"
+    told = f"your own folder for the notebooks (default: {found})"
+    verb.add_argument("--dir", type=Path, default=default, help=told)
 
 
 def run_lab(options: argparse.Namespace) -> int:
@@ -97,6 +94,8 @@ def run_lab(options: argparse.Namespace) -> int:
     folder = options.dir.expanduser()
     try:
         copied = lab.copy_notebooks(folder)
+        way.write_index(folder)
+        places.remember(folder)
     except OSError as error:
         return _fail(error)
     for one in copied:
@@ -106,14 +105,18 @@ def run_lab(options: argparse.Namespace) -> int:
         print("These are for learning alone. Hand in the notebook that your teacher gave you.")
     if options.no_open:
         return 0
-    return lab.open_lab(folder, not options.no_browser, options.jupyter)
+    opens = way.stopped_at(folder)
+    try:
+        return lab.open_lab(folder, opens, not options.no_browser, options.jupyter)
+    except ModuleNotFoundError as error:
+        return _fail(error)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print what the machine lacks; 1 if the course cannot run without it."""
     from lora_lessons.app import doctor
 
-    findings = doctor.examine(options.dir.expanduser())
+    findings = doctor.examine(places.learners_folder(options.dir))
     print(doctor.report(findings))
     return int(any(finding.state == "missing" for finding in findings))
 
@@ -123,9 +126,10 @@ def run_progress(options: argparse.Namespace) -> int:
     from lora_lessons.course import lesson, progress
     from lora_lessons.course.lesson import lesson_numbers
 
-    folder = options.dir.expanduser()
+    folder = places.learners_folder(options.dir)
     if not folder.is_dir():
         return _fail(FileNotFoundError(f"no folder {folder}: `lora-lessons lab` makes it"))
+    print(f"in {folder.resolve()}")
     kept = progress.read(folder)
     for number in lesson_numbers():
         exercises = lesson(number).exercises
@@ -141,6 +145,7 @@ def run_review(options: argparse.Namespace) -> int:
     """Ask the review cards that are due in the learner's folder."""
     from lora_lessons.app import review
 
+    options.dir = places.learners_folder(options.dir)
     return review.run_review(options)
 
 

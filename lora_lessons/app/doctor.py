@@ -25,6 +25,7 @@ NEEDED_GIGABYTES = 1.0
 BASE_MODELS = ("decoder", "nano", "encoder", "nano_encoder", "encoder_decoder")
 OPTIONAL_MODELS = ("smollm2", "minilm")
 MODELS = Path(__file__).resolve().parent.parent / "base" / "models"
+LAB_CURE = f'{sys.executable} -m pip install "lora-lessons[lab]"'
 CUDA_CURE = "`make lab TORCH=cuda`, or install a CUDA build as https://pytorch.org/get-started says"
 
 
@@ -58,6 +59,16 @@ def check_packages(requirements: list[str] | None = None) -> Finding:
         cure = f"{sys.executable} -m pip install --upgrade {names}"
         return Finding("packages", "missing", "; ".join(faults), cure)
     return Finding("packages", "good", f"{len(needed)} as declared")
+
+
+def check_lab() -> Finding:
+    """Look for JupyterLab: an extra, for elsewhere (Colab) a notebook's kernel is there already."""
+    try:
+        version = importlib.metadata.version("jupyterlab")
+    except importlib.metadata.PackageNotFoundError:
+        text = "not installed: `lora-lessons lab` needs it, a kernel that is there does not"
+        return Finding("JupyterLab", "advice", text, LAB_CURE)
+    return Finding("JupyterLab", "good", version)
 
 
 def _package_fault(requirement: Requirement) -> str | None:
@@ -150,7 +161,7 @@ def examine(folder: Path) -> list[Finding]:
     """Return all findings, in the order in which they are worth curing."""
     packages = check_packages()
     findings = [check_python(), packages, check_disk(folder), check_folder(folder)]
-    findings.append(check_base_models())
+    findings += [check_lab(), check_base_models()]
     if not re.search(r"\btorch (is not|is)\b", packages.text):
         findings += [check_torch(), check_optional_models()]
     return findings

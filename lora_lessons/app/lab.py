@@ -8,6 +8,7 @@ newer one. Where the learner changed theirs, the newer one is put beside it unde
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -19,8 +20,10 @@ from pathlib import Path
 from ..storage import write_whole
 
 DEFAULT_FOLDER = Path("my-lessons")
-FIRST_LESSON = "00_start_here.ipynb"
 HANDED_OUT = ".lora-lessons.json"
+JUPYTER = Path(__file__).resolve().parent / "jupyter"
+"""Defaults for JupyterLab, which the learner's own settings come before: no news, names not cut."""
+NO_LAB = 'JupyterLab is not installed: pip install "lora-lessons[lab]"'
 KEY = (
     Path(__file__).resolve().parent.parent / "course" / "key.json"
 )  # as course.solution has it, without torch
@@ -99,11 +102,21 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
-def lab_command(folder: Path, browser: bool, options: list[str]) -> list[str]:
-    """Return the command that opens JupyterLab in `folder`, on the first lesson if it is there."""
-    command = [sys.executable, "-m", "jupyterlab"]
-    if (folder / FIRST_LESSON).exists():
-        command.append(f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}")
+def was_changed(path: Path) -> bool:
+    """Tell whether a notebook in the learner's folder is there and not as it was handed out."""
+    if not path.exists():
+        return False
+    return _hash(path.read_bytes()) != _read_record(path.parent / HANDED_OUT).get(path.name)
+
+
+def lab_command(opens: str, browser: bool, options: list[str]) -> list[str]:
+    """Return the command that opens JupyterLab on the notebook named `opens`.
+
+    It logs errors only, so that the address, which it always says, is the last that it says.
+    """
+    command = [sys.executable, "-m", "jupyterlab", "--Application.log_level=ERROR"]
+    command += [f"--LabApp.default_url=/lab/tree/{opens}", "--LabApp.news_url=None"]
+    command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -111,10 +124,22 @@ def lab_command(folder: Path, browser: bool, options: list[str]) -> list[str]:
     return [*command, *options]
 
 
-def open_lab(folder: Path, browser: bool, options: list[str]) -> int:
-    """Run JupyterLab until the learner stops it; return its exit code."""
+def lab_environment() -> dict[str, str]:
+    """Return this process's variables, with our defaults for JupyterLab among its own."""
+    paths = [str(JUPYTER), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+
+
+def open_lab(folder: Path, opens: str, browser: bool, options: list[str]) -> int:
+    """Run JupyterLab until the learner stops it; return its exit code.
+
+    Raises ModuleNotFoundError where it is not installed, with what to do.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ModuleNotFoundError(NO_LAB)
+    command = lab_command(opens, browser, options)
     try:
-        return subprocess.call(lab_command(folder, browser, options), cwd=folder)
+        return subprocess.call(command, cwd=folder, env=lab_environment())
     except KeyboardInterrupt:  # Ctrl-C reaches JupyterLab too, which asks and then stops
         return 0
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lora_lessons.app import cli, lab
+from lora_lessons.app import cli, lab, places
 from lora_lessons.course import solution
 
 
@@ -80,11 +80,18 @@ def test_line_ends_that_git_changed_are_no_change(mine, upstream):
     assert outcomes(mine, upstream)[0] == "kept"
 
 
-def test_lab_opens_on_lesson_00_in_the_learners_folder(mine):
-    command = lab.lab_command(mine, browser=False, options=["--port=9"])
+def test_lab_opens_the_notebook_that_it_is_given():
+    command = lab.lab_command("01_x.ipynb", browser=False, options=["--port=9"])
     assert command[:3] == [sys.executable, "-m", "jupyterlab"] and command[-1] == "--port=9"
-    assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in command
-    assert "--no-browser" in command and "--no-browser" not in lab.lab_command(mine, True, [])
+    assert "--LabApp.default_url=/lab/tree/01_x.ipynb" in command
+    assert "--no-browser" in command and "--no-browser" not in lab.lab_command("a", True, [])
+
+
+def test_without_jupyterlab_lab_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lab.importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["lab", "--dir", str(tmp_path)]) == 1
+    assert 'pip install "lora-lessons[lab]"' in capsys.readouterr().err
+    assert (tmp_path / "00_start_here.ipynb").exists()
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +126,7 @@ def test_lab_passes_its_options_on(monkeypatch, tmp_path):
     monkeypatch.setattr(lab, "open_lab", lambda *call: calls.append(call) or 0)
     folder = tmp_path / "own"
     assert cli.main(["lab", "--dir", str(folder), "--no-browser", "--", "--port=1"]) == 0
-    assert calls == [(folder, False, ["--port=1"])]
+    assert calls == [(folder, "index.ipynb", False, ["--port=1"])]
 
 
 def test_progress_counts_what_the_checks_kept(tmp_path, capsys):
@@ -137,6 +144,32 @@ def test_progress_counts_what_the_checks_kept(tmp_path, capsys):
 def test_progress_without_a_folder_says_how_to_make_it(tmp_path, capsys):
     assert cli.main(["progress", "--dir", str(tmp_path / "none")]) == 1
     assert "lora-lessons lab" in capsys.readouterr().err
+
+
+def test_progress_finds_the_folder_from_anywhere(tmp_path, capsys, monkeypatch):
+    """The one here comes first, then my-lessons here, then what `lab` used last."""
+    monkeypatch.setenv("LORA_LESSONS_HOME", str(tmp_path / "home"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main(["progress"]) == 1
+    assert "my-lessons" in capsys.readouterr().err
+    assert cli.main(["lab", "--dir", str(tmp_path / "mine"), "--no-open"]) == 0
+    capsys.readouterr()
+    assert cli.main(["progress"]) == 0
+    assert capsys.readouterr().out.startswith(f"in {(tmp_path / 'mine').resolve()}\n")
+    assert cli.main(["lab", "--no-open"]) == 0
+    assert cli.main(["lab", "--dir", str(tmp_path / "later"), "--no-open"]) == 0
+    capsys.readouterr()
+    assert cli.main(["progress"]) == 0
+    here = (tmp_path / "elsewhere" / "my-lessons").resolve()
+    assert capsys.readouterr().out.startswith(f"in {here}\n")
+    assert places.learners_folder(tmp_path) == tmp_path
+
+
+def test_a_home_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LORA_LESSONS_HOME", str(tmp_path / "file"))
+    assert cli.main(["lab", "--dir", str(tmp_path / "mine"), "--no-open"]) == 0
 
 
 def test_the_command_starts_without_loading_torch():
