@@ -28,20 +28,34 @@ def insert(notebook: Notebook, rng: random.Random, cell: dict[str, Any]) -> None
     notebook["cells"].insert(rng.randint(2, len(notebook["cells"])), cell)
 
 
+def source_of(cell: dict[str, Any]) -> str:
+    """A cell's text, which a file holds as one string or as a list of lines."""
+    return "".join(cell["source"])
+
+
+def present(notebook: Notebook, names: list[str]) -> list[str]:
+    """Those of the names that a cell of the notebook has."""
+    about = [cell["metadata"].get("nbgrader") for cell in notebook["cells"]]
+    ids = {one.get("grade_id") for one in about if isinstance(one, dict)}
+    return [name for name in names if name in ids]
+
+
 def some_check(notebook: Notebook, names: list[str], rng: random.Random) -> dict[str, Any]:
-    return cell_of(notebook, f"check_{rng.choice(names)}")
+    """A check that is still there: another mutation may have deleted one."""
+    return cell_of(notebook, rng.choice(present(notebook, [f"check_{name}" for name in names])))
 
 
 def some_answer(notebook: Notebook, names: list[str], rng: random.Random) -> dict[str, Any]:
     """An answer that is a plain function with a first line to put something above."""
-    fit = [name for name in names if cell_of(notebook, name)["source"].lstrip().startswith("def ")]
+    here = present(notebook, names)
+    fit = [n for n in here if source_of(cell_of(notebook, n)).lstrip().startswith("def ")]
     return cell_of(notebook, rng.choice(fit))
 
 
 @harmless
 def a_warning_above_an_answer(notebook, names, rng):
     cell = some_answer(notebook, names, rng)
-    cell["source"] = "import warnings\nwarnings.warn('look')\n" + cell["source"]
+    cell["source"] = "import warnings\nwarnings.warn('look')\n" + source_of(cell)
 
 
 @harmless
@@ -73,7 +87,7 @@ def a_task_cell_without_id(notebook, names, rng):
 @harmless
 def an_early_copy_of_a_cell(notebook, names, rng):
     name = rng.choice(names)
-    cell = copy.deepcopy(cell_of(notebook, rng.choice([name, f"check_{name}"])))
+    cell = copy.deepcopy(cell_of(notebook, rng.choice(present(notebook, [name, f"check_{name}"]))))
     cell["source"] = "pass"
     notebook["cells"].insert(1, cell)
 
@@ -92,7 +106,8 @@ def a_check_changed(notebook, names, rng):
 def a_check_of_another_type(notebook, names, rng):
     cell = some_check(notebook, names, rng)
     cell["cell_type"] = rng.choice(["markdown", "raw"])
-    del cell["outputs"], cell["execution_count"]
+    for field in ("outputs", "execution_count"):
+        cell.pop(field, None)
     cell["attachments"] = {}
 
 
@@ -100,7 +115,8 @@ def a_check_of_another_type(notebook, names, rng):
 def an_answer_of_another_type(notebook, names, rng):
     cell = some_answer(notebook, names, rng)
     cell["cell_type"] = "raw"
-    del cell["outputs"], cell["execution_count"]
+    for field in ("outputs", "execution_count"):
+        cell.pop(field, None)
 
 
 @harmless
@@ -136,7 +152,8 @@ def an_editors_metadata(notebook, names, rng):
                 {"id": "abc", "slideshow": {"slide_type": "-"}, "editable": True},
             ]
         )
-    notebook["metadata"] |= {"colab": {"provenance": []}, "accelerator": "GPU", "jupytext": {}}
+    colab = {"colab": {"provenance": []}, "accelerator": "GPU", "jupytext": {}}
+    notebook["metadata"] = {**(notebook["metadata"] or {}), **colab}
 
 
 @harmless
