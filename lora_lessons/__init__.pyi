@@ -42,6 +42,7 @@ from .lora.more.auto import (
 )
 from .lora.more.helpers import rescale_adapter_scale
 from .lora.more.init.loftq import LoftQConfig
+from .lora.more.kbit import prepare_model_for_kbit_training
 from .lora.more.layers.fused_qkv import fused_qkv
 from .lora.more.task_models import (
     PeftModelForCausalLM,
@@ -135,6 +136,7 @@ __all__ = [
     "plan_injection",
     "predict_memory",
     "prepare_model_for_compiled_hotswap",
+    "prepare_model_for_kbit_training",
     "preset",
     "rescale_adapter_scale",
     "seed_everything",

@@ -18,7 +18,7 @@ from ..undo import all_or_nothing
 from .config import LoraConfig, checked_again
 from .layer import LoraLayer
 from .matching import check_every_entry, get_pattern_key
-from .plugs import LAYERS, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
+from .plugs import LAYERS, LAYERS_AROUND, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
 from .tuner_layer import StandIn, base_of
 
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
@@ -73,8 +73,9 @@ def layer_class_for(module: nn.Module, config: LoraConfig) -> type[Any] | None:
 
 
 def nearest_layer_class(module: nn.Module) -> type[Any] | None:
-    """The entry of `LAYERS` for the nearest of a module's classes."""
-    for kind in type(module).__mro__:
+    """The entry of `LAYERS` for the nearest of its weight's classes, or of the module's."""
+    weight = getattr(module, "weight", None)
+    for kind in (*type(weight).__mro__, *type(module).__mro__):
         for key in (kind, f"{kind.__module__}.{kind.__qualname__}"):
             if key in LAYERS:
                 return LAYERS[key]
@@ -222,6 +223,9 @@ def apply_plan(model: nn.Module, plan: InjectionPlan) -> None:
         for field_name, found in plan.parts.items():
             for name, each in found.items():
                 PARTS[field_name].put(model, plan.adapter_name, name, each)
+        around = {nearest_layer_class(m) for m in model.modules() if not isinstance(m, StandIn)}
+        for kind in LAYERS_AROUND.keys() & around:
+            LAYERS_AROUND[kind](model)
 
 
 def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:

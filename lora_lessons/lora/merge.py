@@ -70,10 +70,10 @@ def merge_layer(
         return
     if backup not in ("device", "cpu", None):
         raise ValueError(f'backup must be "device", "cpu" or None, and it is {backup!r}')
+    layer.check_merge(names)
     live = base_values(layer)
     if shared and layer.alone:
         refuse_tied(shared.get(id(layer.base_weight), []))
-    layer.check_merge(names)
     kept: KeptBase = layer.kept_base or KeptBase(_copies(live, backup), exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
     merged = merged_values(layer, all_names, kept.values or live)
@@ -144,8 +144,11 @@ def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     """The base layer's live weight and bias; raises where a sum would mean nothing."""
     base = layer.get_base_layer()
     weight: Tensor = getattr(base, layer.weight_name)
-    if not weight.is_floating_point() or weight.element_size() == 1 or weight.is_meta:
-        raise MergeError(f"cannot merge into a weight of {weight.dtype} on {weight.device}")
+    of_torchao = type(weight).__module__.startswith("torchao.")  # quantized after it got adapters
+    plain = weight.is_floating_point() and weight.element_size() > 1 and not of_torchao
+    if not plain or weight.is_meta:
+        kind = type(weight).__name__ if of_torchao else weight.dtype
+        raise MergeError(f"cannot merge into a weight of {kind} on {weight.device}")
     bias = getattr(base, "bias", None)
     values = {layer.weight_name: weight} | ({} if bias is None else {"bias": bias})
     return {key: value.detach() for key, value in values.items()}

@@ -155,6 +155,8 @@ def can_be_fused(module: nn.Module) -> bool:
     """Whether a layer is LoRA and nothing more: one adapter in use, on a frozen `nn.Linear`."""
     if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
         return False
+    if type(module.weight).__module__.startswith("torchao."):  # quantized after it got adapters
+        return False
     if len(module.active_adapters) != 1 or not module.has_adapter(module.active_adapters[0]):
         return False
     adapter = module.adapter(module.active_adapters[0])

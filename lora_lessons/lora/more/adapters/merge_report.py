@@ -35,8 +35,8 @@ class MergeReport(list[MergeRow]):
 
 def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     """What merging these adapters does to this layer's weight; nothing is written."""
-    kept = layer.kept_base.values if layer.kept_base else base_values(layer)
     layer.check_merge(list(names))
+    kept = layer.kept_base.values if layer.kept_base else base_values(layer)
     base = at_least_float32(kept[layer.weight_name])
     deltas = [layer.get_delta_weight(each) for each in names]
     delta = functools.reduce(torch.add, deltas).to(base.device)

@@ -9,7 +9,13 @@ from torch import nn
 
 from ...files import configs_of
 from ...plugs import METHODS
-from ...tuner_layer import AdapterHolder, BaseTunerLayer, adapter_parameters, injected_model
+from ...tuner_layer import (
+    AdapterHolder,
+    BaseTunerLayer,
+    adapter_parameters,
+    count_of,
+    injected_model,
+)
 
 Irregular = bool | Literal["irregular"]
 
@@ -111,8 +117,8 @@ def get_model_status(model: nn.Module) -> TunerModelStatus:
         base_model_type=type(inner).__name__ if wrapped or "config" in vars(inner) else "other",
         adapter_model_type="LoraModel" if wrapped else "None",
         peft_types=dict.fromkeys(configs_of(model), "LORA") if wrapped else {},
-        trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        total_params=sum(p.numel() for p in parameters),
+        trainable_params=sum(count_of(p) for p in parameters if p.requires_grad),
+        total_params=sum(count_of(p) for p in parameters),
         num_adapter_layers=len(rows),
         enabled=agreed([row.enabled for row in rows]),
         active_adapters=agreed([row.active_adapters for row in rows]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ...plugs import LAYERS
-from . import default_targets, fused_qkv, parameters
+from . import bitsandbytes_on_cpu, default_targets, fused_qkv, parameters, quantized
 from .conv import Conv1d, Conv2d, Conv3d
 from .embedding import Embedding
 from .hf_conv1d import Conv1DLinear
@@ -22,7 +22,9 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "Embedding",
+    "bitsandbytes_on_cpu",
     "default_targets",
     "fused_qkv",
     "parameters",
+    "quantized",
 ]

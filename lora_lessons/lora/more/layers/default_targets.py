@@ -14,7 +14,7 @@ from ...inject import nearest_layer_class, targetable_modules
 from ...layer import Linear, LoraLayer
 from ...matching import is_saved_module, matches_suffix
 from ...plugs import LAYERS, SHORTHANDS
-from ...tuner_layer import StandIn, base_of
+from ...tuner_layer import StandIn, base_of, count_of
 
 ALL_LINEAR = "all-linear"
 LARGE_SHARE = 0.02  # of the weights; less is norms, positions and the like
@@ -107,7 +107,7 @@ def warn_of_unreached(
         if parameter is not None and parameter.ndim >= 2
         if not any(matches_suffix(entry, f"{name}.{key}") for entry in targeted)
     }
-    share = sum(sizes.values()) / max(1, sum(p.numel() for p in model.parameters()))
+    share = sum(sizes.values()) / max(1, sum(map(count_of, model.parameters())))
     if share >= LARGE_SHARE:
         largest = max(sizes, key=lambda name: sizes[name])
         warnings.warn(

@@ -91,7 +91,7 @@ def row_scale(magnitude: Tensor, norms: Tensor) -> Tensor:
 def base_weight(layer: LoraLayer) -> Tensor:
     """W as it is without adapters, merged or not."""
     if not layer.merged:
-        return layer.get_base_layer().weight
+        return layer.float_weight("DoRA")
     if not layer.kept_base.exact:
         raise MergeError("DoRA cannot be unmerged without the kept weight: merge with a backup")
     return layer.kept_base.values["weight"].to(layer.get_base_layer().weight.device)
