@@ -64,9 +64,10 @@ ll.show(figures.protocol())
 # %% [markdown]
 # ### Exercise 10.1: choose on some seeds, report on others (8 minutes)
 #
-# `runs` holds `(learning rate, seed, loss)` in any order. A run that diverged has the loss `nan`: count
-# it as infinity. Return three things: the rate with the lowest **mean** loss over the tuning seeds; its
-# mean loss over the fresh seeds; and whether it is at an edge of the rates tried.
+# `runs` holds `(learning rate, seed, loss)` in any order, perhaps of other seeds too. A run that
+# diverged has the loss `nan`: count it as infinity. Return three things: the rate with the lowest
+# **mean** loss over the tuning seeds; its mean loss over the fresh seeds; and whether it is at an edge
+# of the rates tried.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "pick", "locked": false, "solution": true, "task": false}

@@ -247,8 +247,8 @@ tables.step_parts(told)
 # number in each copy that is alive at one time, `[2, 4, 4]` say.
 #
 # Behind a frozen head the loss can also be taken **in pieces**: a row's gradient needs that row's logits only. Then the
-# copies exist for one piece of at most `at_once` rows (a row is a token here), and beside them the gradient of the hidden states is kept
-# for all rows: `hidden` numbers of 2 bytes each. Return the bytes; `at_once=None` means whole.
+# copies exist for one piece at a time. A piece has `at_once` rows (a row is a token here), or all rows where there are
+# fewer. Beside it the gradient of the hidden states is kept for all rows: `hidden` numbers of 2 bytes each. Return the bytes; `at_once=None` means whole.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "logits_bytes", "locked": false, "solution": true, "task": false}

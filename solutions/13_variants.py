@@ -164,7 +164,7 @@ print(f"{m.numel()} lengths beside {A.numel() + B.numel():,d} numbers of A and B
 #
 # $$B = U_r \sqrt{S_r / s}, \qquad A = \sqrt{S_r / s}\, V_r^\top, \qquad W_{rest} = W - s B A .$$
 #
-# Return $W_{rest}$, $A$ and $B$.
+# Return $W_{rest}$, $A$ and $B$, in the dtype of $W$.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "pissa", "locked": false, "solution": true, "task": false}

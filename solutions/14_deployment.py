@@ -274,9 +274,10 @@ print(f"{of_load['told_apart']:.1%} of the pairs of adapters write different tex
 #
 # ### Exercise 14.3: the key of a cache (4 minutes)
 #
-# Return a key under which the cached keys and values of `tokens` may be found again: equal for two requests exactly if
-# the cached numbers are the same. `adapter` is a name, or None for the base; `version` counts how often a file of that
-# name was loaded; `scale` is the strength at which it is used. The key must be hashable.
+# Return a key under which the cached keys and values of `tokens` may be found again: equal for equal requests, and
+# never equal for two whose cached numbers may differ. `adapter` is a name, or None for the base; `version` counts how
+# often a file of that name was loaded; `scale` is the strength at which it is used. The key must be hashable. (Two keys
+# for the same numbers cost a second computing, no wrong text: the base has no version, and your key may know it or not.)
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "cache_key", "locked": false, "solution": true, "task": false}

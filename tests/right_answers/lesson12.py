@@ -1,6 +1,6 @@
 """Right answers to lesson 12 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 
 
 def _product(forward: str, backward: str) -> str:
@@ -179,3 +179,4 @@ def bits_per_weight(block, double=False, second=256):
         ),
     ],
 }
+RIGHT = joined(RIGHT, afresh("12"))

@@ -1,6 +1,6 @@
 """Right answers to lesson 13 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 
 RIGHT = {
     "rs_scaling": [
@@ -178,3 +178,4 @@ def loftq(W, quantize, r, steps):
         ),
     ],
 }
+RIGHT = joined(RIGHT, afresh("13"))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 
 _GOOD = Path(__file__).resolve().parents[2] / "docs" / "samples" / "mini_lora_good.txt"
 
@@ -113,3 +113,4 @@ def by_ending(train, asked, longest):
         ),
     ],
 }
+RIGHT = joined(RIGHT, afresh("15"))

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 10, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 _PICK = """
 def pick(runs, tuning, fresh):
@@ -442,3 +442,4 @@ WRONG = {
         },
     ),
 }
+WRONG = joined(WRONG, afresh("10"))

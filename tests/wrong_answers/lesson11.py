@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 11, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 _STATES = "def state_bytes(frozen, trained, weight, grad):\n    return "
 
@@ -399,3 +399,4 @@ WRONG = {
         },
     ),
 }
+WRONG = joined(WRONG, afresh("11"))

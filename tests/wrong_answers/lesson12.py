@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 12, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 
 def _table(
@@ -426,7 +426,7 @@ WRONG = {
                 "W = decode(packed)\nctx.W = W.clone()\nreturn x @ W.T",
                 "return g @ ctx.W, None",
             ),
-            "backward does not call decode",
+            "ctx keeps W'",
         ),
         WrongAnswer(
             "W' in a closure",
@@ -526,3 +526,4 @@ WRONG["my_block"] = wrong_numbers(
         "the wrong way round": ("17_785_584, 256", "not the answer to your numbers"),
     },
 )
+WRONG = joined(WRONG, afresh("12"))

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 13, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 
 def _scaling(result: str) -> str:
@@ -315,3 +315,4 @@ WRONG = {
         },
     ),
 }
+WRONG = joined(WRONG, afresh("13"))

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 14, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 
 def _bytes(body: str) -> str:
@@ -733,3 +733,4 @@ WRONG = {
         },
     ),
 }
+WRONG = joined(WRONG, afresh("14"))

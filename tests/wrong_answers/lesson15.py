@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
@@ -150,7 +150,7 @@ SPLIT = [
         "are in neither part"),
     WrongAnswer("another split each time", _split("random.shuffle(names)", "for name in names:",
         "    (asked if len(asked) < valid else train).extend(kin[name])", "return train, asked"),
-        "two different splits"),
+        "of your own"),
     WrongAnswer("stops a stem early", _split("for name in names:",
         "    (asked if len(asked) + len(kin[name]) < valid else train).extend(kin[name])",
         "return train, asked"), "are wanted at least"),
@@ -249,3 +249,4 @@ WRONG = {
         },
     ),
 }
+WRONG = joined(WRONG, afresh("15"))

@@ -33,6 +33,9 @@ GLOBAL_HOOKS = tuple(
     for name in ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
 )
 
+_hooks_of_saved = torch._C._autograd._top_saved_tensors_default_hooks
+_pop_hooks_of_saved = torch._C._autograd._pop_saved_tensors_default_hooks
+
 
 def _set_autocast(on: bool) -> None:
     torch.set_autocast_enabled("cpu", on)
@@ -61,6 +64,7 @@ class Settings:
     def __init__(self) -> None:
         self._before = [read() for _, read, _, _ in SETTINGS]
         self._hooks = [set(hooks) for hooks in GLOBAL_HOOKS]
+        self._of_saved = _hooks_of_saved(True)
 
     def put_back(self) -> str | None:
         """Put back what changed since; return a sentence on the first, None if nothing did."""
@@ -74,6 +78,14 @@ class Settings:
             for key in [key for key in hooks if key not in kept]:
                 del hooks[key]
                 said = said or "It leaves a hook on all modules. Keep the handle; handle.remove()."
+        for _ in range(100):
+            if _hooks_of_saved(True) == self._of_saved:
+                break
+            _pop_hooks_of_saved()
+            said = said or (
+                "It leaves hooks on all tensors that autograd saves. Use the context: "
+                "`with saved_tensors_hooks(pack, unpack):`."
+            )
         return said
 
 

@@ -67,7 +67,8 @@ def _lowest(means: dict[float, float]) -> float:
 def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _Sweep:
     """Five rates: `best` has the lowest mean on the tuning seeds, `better_later` on the fresh
     ones, and one tuning run of `lucky` is the lowest of all."""
-    lowest = 1e-4 * whole(rng, 1, 9)
+    # from 1e-5 on: as texts, 0.00016 comes before 1e-05
+    lowest = float(f"{whole(rng, 1, 4)}e-5")
     rates = [lowest * 2**i for i in range(5)]
     seeds = shuffled(rng, range(40))
     tuning, fresh, other = seeds[:3], seeds[3:8], seeds[8]
@@ -75,13 +76,15 @@ def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _S
     for i, lr in enumerate(rates):
         low = 4 + 0.1 * abs(i - best)
         row = [low + x for x in spread(rng, 3, 0.004)]
+        if i == best != lucky:  # the lowest mean, and not the lowest of the worst runs
+            row = [low - 0.2, low - 0.2, low + 0.33]
         if i == lucky:
             row = [low + 0.5, low - 0.7, low + 0.5]
         later = 4.2 + 0.1 * abs(i - better_later)
         loss[lr] = dict(zip(tuning, row, strict=True)) | dict(
-            zip(fresh, [later + x for x in spread(rng, 5, 0.02)], strict=True)
+            zip(fresh, [later + x for x in spread(rng, 5, 0.05)], strict=True)
         )
-        loss[lr][other] = later + 0.3
+        loss[lr][other] = later + 0.3 + abs(i - better_later)  # were it asked, it would decide
     return _Sweep(loss, tuning, fresh, other)
 
 
@@ -100,6 +103,9 @@ def _check_diverged(answer: Callable[..., Any], rng: torch.Generator) -> None:
         _check_sweep(answer, rng, sweep)
     sweep = _sweep(rng, 2, 3, 1)
     sweep.loss[sorted(sweep.loss)[2]][sweep.fresh[1]] = math.nan
+    _check_sweep(answer, rng, sweep)
+    sweep = _sweep(rng, 3, 1, 2)  # beyond the best rate all runs diverged: it is no edge
+    sweep.loss[max(sweep.loss)] = dict.fromkeys(sweep.loss[max(sweep.loss)], math.nan)
     _check_sweep(answer, rng, sweep)
 
 
@@ -131,6 +137,11 @@ def _why_this_rate(rate: float, sweep: _Sweep) -> str:
         "first.": lowest_run,
         "This rate is chosen with the fresh seeds. They measure the choice, so they must not make "
         "it: choose on the tuning seeds alone.": _lowest(sweep.means(sweep.fresh)),
+        "This rate is chosen with all seeds that are not fresh. `runs` may hold others: average "
+        "over the seeds in `tuning`.": _lowest(sweep.means([*sweep.tuning, sweep.other])),
+        "This is the rate whose worst run is the lowest. Compare the means.": min(
+            sweep.loss, key=lambda lr: max(sweep.loss[lr][s] for s in sweep.tuning)
+        ),
         "This rate has the highest loss. Lower is better.": _lowest(
             {lr: -loss for lr, loss in sweep.means(sweep.tuning).items()}
         ),
@@ -180,7 +191,8 @@ def _why_this_edge(said: bool, rate: float, edges: tuple[float, float]) -> str:
     if said:
         return (
             "The rate lies inside the rates that were tried, so at_edge is False. The runs come in "
-            "any order: compare with the lowest and the highest rate."
+            "any order: compare with the lowest and the highest rate, as numbers, and count those "
+            "that diverged."
         )
     where = "lowest" if rate == edges[0] else "highest"
     return (

@@ -23,10 +23,28 @@ class _Curves(NamedTuple):
 
 
 def check_forgetting_at(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for cases in (_falling, _twice, _never, _at_the_start, _on_a_point, _to_zero, _diverged):
+    for cases in CASES:
         for case in cases(rng):
             given = answer(list(case.target), list(case.base), case.goal)
             _compare_forgetting(given, case)
+
+
+def _bumps(rng: torch.Generator) -> list[_Curves]:
+    """A rise of the target before it reaches the goal, at the start too; a single measurement."""
+    target, base = _curves(rng, 4)
+    bumped = [target[0], target[0] - 0.05, target[0] + 0.04, target[0] - 0.3, target[0] - 0.4]
+    lost = [base[0], *base]
+    goal = _between(bumped, 3, 0.6)
+    low = "This draws the line from the lowest loss so far. Draw it from the measurement before."
+    share = (bumped[1] - goal) / (bumped[1] - bumped[3])
+    again = [target[0], target[0] + 0.2, *target[1:]]
+    first = "The goal is reached at the first measurement, exactly: return the first base loss."
+    back = _between([base[0], *base], 2, (again[1] - again[0]) / (again[1] - again[2]))
+    return [
+        _Curves(bumped, lost, goal, _between(lost, 3, 0.6), {low: _between(lost, 3, share)}),
+        _Curves(again, [base[0] + 0.3, *base], again[0], base[0] + 0.3, {first: back}),
+        _Curves(target[:1], base[:1], target[0], base[0], {}),
+    ]
 
 
 def _compare_forgetting(given: Any, case: _Curves) -> None:
@@ -170,3 +188,6 @@ def _diverged(rng: torch.Generator) -> list[_Curves]:
         _Curves(broken, lost, _between(target, 2, 0.5), _between(base, 2, 0.5), {}),
         _Curves(broken, lost, target[4], None, {}),
     ]
+
+
+CASES = (_falling, _twice, _never, _at_the_start, _on_a_point, _to_zero, _bumps, _diverged)

@@ -32,6 +32,22 @@ def check_paired_interval(answer: Callable[..., Any], rng: torch.Generator) -> N
         given = answer(dict(a), dict(other), dict(table))
         middle, half = map(number, items(given, 2, "(mean difference, half width)"))
         _compare_interval(middle, half, a, other)
+    for a, b in _small(rng):
+        given = answer(dict(a), dict(b), dict(table))
+        middle, half = map(number, items(given, 2, "(mean difference, half width)"))
+        _compare_interval(middle, half, a, b)
+
+
+def _small(rng: torch.Generator) -> list[tuple[dict[int, float], dict[int, float]]]:
+    """Two seeds, one of them 0; arms that change places from seed to seed; equal differences."""
+    gaps = [0.01 + abs(x) for x in spread(rng, 2, 0.02)]
+    two = {7: 4.2 + gaps[0], 0: 4.0 - gaps[1]}, {0: 4.0, 7: 4.2}
+    base = dict(enumerate(4 + x for x in spread(rng, 5, 0.02)))
+    crossing = {s: v + x for (s, v), x in zip(base.items(), spread(rng, 5, 0.2), strict=True)}
+    # eighths: the differences are equal to the last bit
+    equal = dict(zip(range(5), (4.25, 4.5, 4.75, 4.125, 4.875), strict=True))
+    moved = {s: v + 0.125 * (1 + (s in (1, 4))) for s, v in equal.items()}
+    return [two, (crossing, base), (moved, equal)]
 
 
 def _compare_interval(middle: float, half: float, a: dict[int, float], b: dict[int, float]) -> None:
@@ -46,6 +62,11 @@ def _compare_interval(middle: float, half: float, a: dict[int, float], b: dict[i
             raise Wrong(
                 "The sign is wrong: it is a - b, which is above zero where a's losses are higher."
             )
+        kept = [gap for seed, gap in zip(a, gaps, strict=True) if seed]
+        if len(kept) < n and same(middle, mean(kept)):
+            raise Wrong("Seed 0 is left out: it counts as false in `if seed`.")
+        if same(middle, mean(set(gaps))):
+            raise Wrong("Equal differences are counted once here. Each seed counts.")
         raise Wrong(f"The mean of a - b is {centre:.6g}; got {middle:.6g}.")
     if same(half, right):
         return
@@ -76,6 +97,7 @@ def _interval_mistakes(
         "badly.": 1.96 * error,
         "1.96, or nearly, is for many runs. With n runs take t[n - 1].": z * error,
         "The spread has n - 1 degrees of freedom, not n: t[n - 1].": T95[n - 1] * error,
+        "Two runs have a spread too: with n = 2 take t[1].": 0.0,
         "The spread has n - 1 degrees of freedom, not n - 2: t[n - 1].": (
             T95[n - 3] * error if n > 2 else math.nan
         ),

@@ -103,6 +103,7 @@ def check_logits_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None
         ([2, 8, 4], rows),
         ([2, 8, 4], rows + whole(rng, 5, 50)),
         ([4, 4], 1),
+        ([2, 4], rows - whole(rng, 5, 20)),  # one piece of so many, and a small one
     ):
         actual = answer(batch, length, hidden, vocab, list(copies), at_once)
         _one_logits(actual, batch, length, hidden, vocab, copies, at_once)
@@ -193,6 +194,8 @@ def _piece_mistakes(
         "The kept gradient is bf16: 2 bytes a number.": piece * vocab * each + rows * hidden * 4,
         "The kept gradient is bf16: 2 bytes a number. This counts numbers.": piece * vocab * each
         + rows * hidden,
+        "This makes the pieces of one size. A piece has `at_once` rows, the last one what is "
+        "left.": math.ceil(rows / pieces) * vocab * each + kept,
         "The kept gradient is there once, not in each of `copies`.": piece * vocab * each
         + rows * hidden * each,
         "This divides the rows by `at_once`: it is the number of rows of a piece, not of "

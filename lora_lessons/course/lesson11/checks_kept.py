@@ -70,7 +70,7 @@ class _Half(nn.Module):
 
 
 class _Dropped(nn.Module):
-    """Dropout before A: the mask is kept, a byte a number, and what it left of x."""
+    """Dropout before A: the mask is kept, a byte a number, and what it left of x; none in eval."""
 
     def __init__(self, width: int, r: int) -> None:
         super().__init__()
@@ -78,8 +78,9 @@ class _Dropped(nn.Module):
         self.branch = _Adapted(width, width, r)
 
     def forward(self, x: Tensor) -> Tensor:
-        mask = torch.rand(x.shape) < 0.9
-        return self.branch(x * mask) * self.keep
+        if self.training:
+            x = x * (torch.rand(x.shape) < 0.9)
+        return self.branch(x) * self.keep
 
 
 class _Frozen(nn.Module):
@@ -117,6 +118,14 @@ LAYERS: dict[str, tuple[Callable[[int, int], nn.Module], Bytes]] = {
         _Dropped,
         lambda s, size, flows: s[0] * ((s[1] + s[2]) * size + (s[1] if flows else 0)),
     ),
+    "a LoRA layer behind dropout, in eval mode": (
+        lambda width, r: _Dropped(width, r).eval(),
+        lambda s, size, flows: s[0] * (s[1] + s[2]) * size,
+    ),
+    "a LoRA layer whose x is half of a storage": (
+        lambda width, r: _Adapted(width, width + 5, r),
+        lambda s, size, flows: s[0] * (2 * s[1] + s[2]) * size,
+    ),
     "a layer in which nothing trains": (_Frozen, lambda s, size, flows: 0),
 }
 """Name -> how to build it of (width, r), and the bytes of (sizes, bytes of a number, whether a
@@ -130,7 +139,8 @@ def check_kept_for_backward(answer: Callable[..., Any], rng: torch.Generator) ->
         for flows, dtype in ((True, torch.float32), (False, torch.float64)):
             torch.manual_seed(whole(rng, 0, 10_000))
             layer = build(width, r).to(dtype)
-            x = torch.randn(batch, length, width, generator=rng, dtype=dtype)
+            x = torch.randn(2 * batch, length, width, generator=rng, dtype=dtype)[:batch]
+            x = x if "half of a storage" in name else x.clone()
             x.requires_grad_(flows)
             right = by_hand((batch * length, width, r), dtype.itemsize, flows)
             _one_layer(answer, layer, x, right, f"{name}, x {'needs' if flows else 'has no'} grad")
@@ -147,7 +157,17 @@ def _one_layer(
         hook.remove()
     if not calls:
         raise Wrong("Run layer(x): only the forward pass says what is kept.")
-    judge_bytes(actual, right, mistaken_counts(layer, x), case)
+    if actual == right:
+        return
+    mistakes = mistaken_counts(layer, x)
+    layer.train(not layer.training)
+    other = {at(t): t for t in saved_by(layer, x)[0]}
+    layer.train(not layer.training)
+    owned = {at(one) for one in [*layer.parameters(), *layer.buffers()]}
+    mode = "train" if layer.training else "eval"
+    told = f"This counts another mode: the layer is in {mode} mode. Leave it as it is."
+    mistakes[told] = each_storage([t for place, t in other.items() if place not in owned])
+    judge_bytes(actual, right, mistakes, case)
 
 
 def at(tensor: Tensor) -> int:
@@ -209,6 +229,10 @@ def mistaken_counts(layer: nn.Module, x: Tensor) -> dict[str, float]:
         "Only x is counted. What comes after it is kept too, such as A x for B's gradient.": (
             each_storage([t for t in other if at(t) == at(x)])
         ),
+        "x is copied first. Hand in x itself: its storage may be larger than x.": each_storage(
+            [t for t in other if at(t) != at(x)]
+        )
+        + sum({at(t): x.numel() * x.element_size() for t in other if at(t) == at(x)}.values()),
         "This is x alone, whether or not it is kept.": x.untyped_storage().nbytes(),
         "This is the result. The layer above keeps it, if it needs it.": (
             result.untyped_storage().nbytes()

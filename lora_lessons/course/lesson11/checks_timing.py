@@ -47,7 +47,7 @@ class FakeDevice:
         return self._now
 
 
-CASES = ((1, 2, 0.0), (7, 3, 0.0), (4, 2, 0.0), (5, 0, 0.4), (6, 1, 0.2))
+CASES = ((1, 2, 0.0), (7, 3, 0.0), (4, 2, 0.0), (5, 0, 0.4), (6, 1, 0.2), (1, 0, 0.3))
 """n, warm, and the seconds of work that are left from before."""
 
 

@@ -133,14 +133,19 @@ def pieces(W: Tensor, block: int) -> Iterator[Tensor]:
 
 def check_quantize(answer: Callable[..., Any], rng: torch.Generator) -> None:
     table = table_of().float()
-    for shape, block, dtype in (
-        ((6, 80), 32, torch.float32),
-        ((5, 42), 64, torch.float32),  # the last block is short
-        ((4, 48), 16, torch.bfloat16),
+    # levels as of an int4, with its zero at code 7 too: `table` is an argument
+    even = torch.cat([torch.arange(-7, 0) / 7, torch.arange(0, 9) / 8])
+    for shape, block, dtype, levels in (
+        ((6, 80), 32, torch.float32, table),
+        ((5, 42), 64, torch.float32, table),  # the last block is short
+        ((12, 96), 16, torch.bfloat16, table),
+        ((6, 34), 16, torch.float32, even),
     ):
         W = weights(rng, *shape, dtype=dtype)
         W[0, 3] = -9 * W.abs().max()  # the largest of its block is negative
-        _check_quantized(answer(W, table, block), W, table, block)
+        _check_quantized(answer(W, levels, block), W, levels, block)
+    W = weights(rng, 6, 34).T  # its numbers do not lie in a row
+    _check_quantized(answer(W, table, 16), W, table, 16)
     _check_small_blocks(answer, weights(rng, 3, 64), table)
 
 
@@ -193,10 +198,12 @@ def _check_quantized(result: Any, W: Tensor, table: Tensor, block: int) -> None:
     below = (torch.searchsorted(table.double(), scaled, right=True) - 1).clamp(0)
     above = torch.searchsorted(table.double(), scaled).clamp(max=15)
     unscaled = (W.double().flatten()[:, None] - table.double()).abs().argmin(1)
+    nf4 = (scaled[:, None] - table_of()).abs().argmin(1)
     globally = (W.double().flatten() / W.double().abs().max())[:, None] - table.double()
     for message, mistaken in (
         ("The codes are those of the level below each weight. Take the nearest level.", below),
         ("The codes are those of the level above each weight. Take the nearest level.", above),
+        ("The codes are those of NF4's levels. `table` holds the levels.", nf4),
         ("The codes are those of W itself. Divide each block by its absmax first.", unscaled),
         (
             "The codes are those of W / (largest of all). Each block has its own.",

@@ -19,9 +19,10 @@ OUT, IN = 61, 46
 class Decoder:
     """decode(packed) -> W' (out, in); it counts its calls, and knows which results still live."""
 
-    def __init__(self, rng: torch.Generator) -> None:
+    def __init__(self, rng: torch.Generator, dtype: torch.dtype) -> None:
         self.W = torch.randn(OUT, IN, generator=rng)
         self.packed = torch.randint(256, (OUT * IN // 2,), generator=rng, dtype=torch.uint8)
+        self.W = self.W.to(dtype)
         self.calls = 0
         self.made: list[weakref.ref[Any]] = []
 
@@ -42,9 +43,9 @@ class Decoder:
 
 
 def check_frozen_product(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for shape in ((5, IN), (2, 3, IN)):
-        decode = Decoder(rng)
-        x = torch.randn(*shape, generator=rng).requires_grad_()
+    for shape, dtype in (((5, IN), torch.float32), ((2, 3, IN), torch.float64)):
+        decode = Decoder(rng, dtype)
+        x = torch.randn(*shape, generator=rng, dtype=dtype).requires_grad_()
         saved = _Saved()
         with torch.autograd.graph.saved_tensors_hooks(saved.note, lambda tensor: tensor):
             y = answer(x, decode.packed.clone(), decode.decode)
@@ -68,6 +69,8 @@ class _Saved:
 def _check_value(y: Any, x: Tensor, decode: Decoder) -> None:
     if decode.calls == 0:
         raise Wrong("decode was not called: W' = decode(packed) has the shape (out, in).")
+    if isinstance(y, Tensor) and y.dtype != x.dtype:
+        raise Wrong(f"x and W' are {x.dtype}, and the result is {y.dtype}. Keep their dtype.")
     x, W = x.detach().double(), decode.W.double()
     expect(y, x @ W.T, k=IN)
 
@@ -94,7 +97,13 @@ def _check_kept(y: Tensor, x: Tensor, decode: Decoder, saved: _Saved) -> None:
             "x is kept for the backward pass. It is needed for the gradient of W alone, and W is "
             "frozen: g W' does not ask for x."
         )
-    if any(_holds(node, x) for node in _nodes(y)):
+    kept = [tensor.numel() for node in _nodes(y) for tensor in _held(node)]
+    if numbers in kept:
+        raise Wrong(
+            "ctx keeps W', in another form or dtype. Keep the packed codes, and decode again in "
+            "backward."
+        )
+    if x.numel() in kept:
         raise Wrong("ctx keeps x. It is needed for the gradient of W alone, and W is frozen.")
 
 
@@ -109,15 +118,22 @@ def _nodes(y: Tensor) -> list[Any]:
     return found
 
 
-def _holds(node: Any, x: Tensor) -> bool:
-    """Whether a node has a float tensor of x's size among its attributes. A leaf's node has x."""
-    values = getattr(node, "__dict__", {}).values()
-    floats = (v for v in values if isinstance(v, Tensor) and v.is_floating_point())
-    return any(value.numel() == x.numel() for value in floats)
+def _held(node: Any) -> list[Tensor]:
+    """The float tensors among a node's attributes. A leaf's node has x by another name."""
+    found, waiting = [], list(getattr(node, "__dict__", {}).values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor) and value.is_floating_point():
+            found.append(value)
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return found
 
 
 def _check_gradient(y: Tensor, x: Tensor, decode: Decoder, rng: torch.Generator) -> None:
-    g, calls = torch.randn(*y.shape, generator=rng), decode.calls
+    g, calls = torch.randn(*y.shape, generator=rng, dtype=y.dtype), decode.calls
     y.backward(g)
     if x.grad is None:
         raise Wrong("x gets no gradient: backward must return g W' for x, and None for the rest.")
@@ -134,4 +150,7 @@ def _check_gradient(y: Tensor, x: Tensor, decode: Decoder, rng: torch.Generator)
         "The gradient is a mean over the rows: each row of x has its own, g W'.": (wide @ W)
         / len(wide),
     }
+    off = (x.grad.double() - wide @ W).abs().max() / (wide @ W).abs().max()
+    if x.dtype == torch.float64 and 1e-11 < off < 1e-5:
+        raise Wrong("The gradient is rounded to float32 on its way: g and W' are float64 here.")
     expect(x.grad, wide @ W, k=OUT, mistakes=mistakes)

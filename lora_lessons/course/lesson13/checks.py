@@ -39,6 +39,12 @@ def parts(result: Any, count: int, what: str) -> list[Any]:
     return list(result)
 
 
+def require_dtype(name: str, value: Any, W: Tensor) -> None:
+    """Raise `Wrong` if a tensor has another dtype than W."""
+    if isinstance(value, Tensor) and value.dtype != W.dtype:
+        raise Wrong(f"W is {W.dtype}, and {name} is {value.dtype}: the layer works in W's dtype.")
+
+
 def same(actual: float, wanted: float) -> bool:
     return math.isclose(actual, wanted, rel_tol=1e-6)
 
@@ -109,12 +115,14 @@ def _compare(found: float, wanted: float, where: str, mistakes: dict[str, float]
 
 
 def check_dora_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for r in (1, 3):
-        W, A, B = normal(rng, OUT, IN), normal(rng, r, IN), normal(rng, OUT, r)
-        m, s = normal(rng, OUT).abs() + 0.5, between(rng, 0.3, 3.0)
+    for r, size, s in ((1, 1.0, between(rng, 0.3, 3.0)), (3, 0.05, between(rng, 0.3, 3.0)),
+                       (2, 1.0, 0.0)):  # fmt: skip
+        W, A, B = size * normal(rng, OUT, IN), size * normal(rng, r, IN), normal(rng, OUT, r)
+        m = normal(rng, OUT).abs() + 0.5
         m[whole(rng, 0, OUT - 1)] *= -1  # m trains, so it may cross zero
         trained = [tensor.requires_grad_() for tensor in (A, B, m)]
         found = answer(W, A, B, m, s)
+        require_dtype("W'", found, W)
         _check_dora_value(found, *(t.detach().double() for t in (W, A, B, m)), s)
         _check_dora_gradient(found, W, trained, s, rng)
     A, B = normal(rng, 2, IN), torch.zeros(OUT, 2)
@@ -135,6 +143,9 @@ def _check_dora_value(found: Any, W: Tensor, A: Tensor, B: Tensor, m: Tensor, s:
         mistakes={
             "A negative m is made positive. m is a trained number like any other: multiply by "
             "it.": m.abs() * V / rows,
+            "Lengths below 1 are raised to 1. A row may be as short as it likes.": m
+            * V
+            / rows.clamp(min=1.0),
             "The norm is taken over columns. Each output has one length: that of its row, over the "
             "in_features (dim=1).": m * V / columns,
             "The norm is that of W alone. Divide by the length that the rows have now, "
@@ -188,7 +199,10 @@ def _check_dora_gradient(
 def check_pissa(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for shape in ((OUT, IN), (IN, OUT)):
         r, s = whole(rng, 2, 5), between(rng, 1.6, 4.0)
-        W = normal(rng, *shape) + 2 * normal(rng, shape[0], 1) @ normal(rng, 1, shape[1])
+        s = s if shape[0] > shape[1] else float(round(s))  # a whole one, too
+        U, S, Vh = torch.linalg.svd(normal(rng, *shape).double(), full_matrices=False)
+        # singular values well apart: where two nearly agree, float32 cannot tell the first r
+        W = (U * 9 * 0.75 ** torch.arange(len(S)) @ Vh).float()
         result = parts(answer(W.clone(), r, s), 3, "three tensors: what stays of W, A, and B")
         _check_pissa(result, W.double(), r, s)
 
@@ -198,6 +212,7 @@ def _check_pissa(result: list[Any], W: Tensor, r: int, s: float) -> None:
     for value, (name, shape) in zip(result, shapes, strict=True):
         if not isinstance(value, Tensor):
             raise Wrong(f"{name} must be a tensor; got {type(value).__name__}.")
+        require_dtype(name, value, torch.empty(0))
         if tuple(value.shape) != shape:
             raise Wrong(
                 f"{name} must have the shape {shape}; got {tuple(value.shape)}. torch.linalg.svd "

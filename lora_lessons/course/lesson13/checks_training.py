@@ -22,9 +22,10 @@ class _Adapted(nn.Module):
         for name in ("q_proj", "up_proj"):
             layer = nn.Module()
             layer.base_layer = _holder(normal(rng, 5, 4), trained=False)
-            for factor, shape in (("lora_A", (2, 4)), ("lora_B", (5, 2))):
+            # of more rank than the layer has outputs: A's shape is that of a usual B
+            for factor, shape in (("lora_A", (6, 4)), ("lora_B", (5, 6))):
                 adapters = nn.Module()
-                adapters.default = _holder(normal(rng, *shape))
+                adapters.add_module(name[0], _holder(normal(rng, *shape)))
                 adapters.old = _holder(normal(rng, *shape), trained=False)
                 setattr(layer, factor, adapters)
             magnitude = nn.Module()
@@ -34,6 +35,8 @@ class _Adapted(nn.Module):
         self.score = _holder(normal(rng, 3, 4))
         self.score.bias = nn.Parameter(normal(rng, 3))
         self.score_B = _holder(normal(rng, 3, 4))  # a second head: its name has a B, no lora_B
+        self.score.lora_bias = nn.Parameter(normal(rng, 3))  # lora_b, and no lora_B
+        self.eval()
 
 
 def _holder(values: Tensor, trained: bool = True) -> nn.Module:
@@ -184,8 +187,10 @@ def _check_calls(tool: Quantizer, W: Tensor, r: int, steps: int) -> None:
         raise Wrong("quantize was never called.")
     if not near(tool.asked[0], W):
         raise Wrong("The first turn quantizes W itself: A and B are zero then.")
-    for turn, asked in enumerate(tool.asked[1:], start=2):
-        before = tool.gave[turn - 2]
+    # a first Q before the first turn is the same call again
+    again = steps < len(tool.asked) and near(tool.asked[1], W)
+    for turn, asked in enumerate(tool.asked[1 + again :], start=2):
+        before = tool.gave[turn - 2 + again]
         if near(asked, W - best(W - before, r)):
             continue
         where = f"Turn {turn} quantizes "
@@ -200,15 +205,14 @@ def _check_calls(tool: Quantizer, W: Tensor, r: int, steps: int) -> None:
             if near(asked, mistaken):
                 raise Wrong(where + message)
         raise Wrong(where + "something else than W - B A, with the A and B of the turn before.")
-    if len(tool.asked) == steps + 1:
+    turns = len(tool.asked) - again
+    if turns == steps + 1:
         raise Wrong(
             "It ends with a call of quantize that A and B have not seen. A turn is: quantize, then "
             "A and B from W - Q."
         )
-    if len(tool.asked) != steps:
-        raise Wrong(
-            f"quantize must be called once a turn, {steps} times; it was {len(tool.asked)}."
-        )
+    if turns != steps:
+        raise Wrong(f"quantize must be called once a turn, {steps} times; it was {turns}.")
 
 
 def _check_result(Q: Tensor, A: Tensor, B: Tensor, tool: Quantizer, W: Tensor, r: int) -> None:

@@ -287,6 +287,11 @@ def _refused(
         ((400,), change(body=b"{"), "The body is no JSON: the client's fault, not the server's."),
         ((400,), change(body=b""), "The body is empty: no JSON."),
         ((400,), change(body=b"\xff\xfe{"), "The body is no text in UTF-8, so no JSON."),
+        (
+            (400,),
+            change(body=b'{"inputs": "a\xff"}'),
+            "A byte of the body is no UTF-8. What is left out or replaced is another prompt.",
+        ),
         ((400,), change(body=b"{}"), "The JSON has no 'inputs'."),
         ((400,), change(body=b'["inputs"]'), "The JSON is a list, not an object."),
         ((400,), change(body=b'"inputs"'), "The JSON is a text, not an object."),

@@ -96,6 +96,20 @@ def _pairs(name: str, version: int, tokens: list[int]) -> Pairs:
             (None, version, 1.0, tokens),
         ),
         (
+            "A space in the adapter's name does not count.",
+            (f" {name} ", version, 1.0, tokens),
+            (name, version, 1.0, tokens),
+        ),
+        *(
+            (
+                f"An adapter that is called {word!r} has the key of no adapter.",
+                (word, seen, 1.0, tokens),
+                (None, seen, 1.0, tokens),
+            )
+            for word in ("base", "__base__")
+            for seen in (0, 1)
+        ),
+        (
             "Names of adapters have a case.",
             (name.upper(), version, 1.0, tokens),
             (name, version, 1.0, tokens),
@@ -122,6 +136,16 @@ def _pairs(name: str, version: int, tokens: list[int]) -> Pairs:
             (name, 1, 1.0, tokens),
         ),
         (
+            "Version and scale run together: version 2 at 0.5 has the key of version 1 at 1.5.",
+            (name, 2, 0.5, tokens),
+            (name, 1, 1.5, tokens),
+        ),
+        (
+            "Two reloads, and the same key: an old text is served.",
+            (name, version, 1.0, tokens),
+            (name, version + 2, 1.0, tokens),
+        ),
+        (
             "The scales -1.0 and -2.0 have one key. Python's hash() is the same for both: return "
             "the parts themselves, not their hash.",
             (name, version, -1.0, tokens),
@@ -142,6 +166,7 @@ def _prompts(who: str | None, version: int, long: list[int]) -> Pairs:
         ("An empty prompt has the key of another.", [], [0]),
         ("The tokens are joined without a mark between.", [1, 23], [12, 3]),
         (f"The tokens {a} and {a + 256} have one key: a token is no byte.", [a], [a + 256]),
+        (f"The tokens {a} and {a + 2**16} have one key.", [a], [a + 2**16]),
         (
             f"Two prompts of {len(long)} tokens differ in their first token, and have one key.",
             long,

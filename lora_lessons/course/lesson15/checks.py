@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -43,20 +44,22 @@ def check_mini_lora(answer: Callable[[], Any], rng: torch.Generator) -> None:
 
 
 def _family(rng: torch.Generator, number: int, size: int) -> list[str]:
-    name = "".join(chr(97 + whole(rng, 0, 25)) for _ in range(4)) + str(number)
-    return [f"{name}-{i}" for i in range(size)]
+    # what begins alike is no family: only stem() tells; some have capitals
+    name = "".join("abC"[whole(rng, 0, 2)] for _ in range(4)) + str(number)
+    return [f"{i}-{name}" for i in range(size)]
 
 
 def _stem(word: str) -> str:
-    return word.partition("-")[0]
+    return word.partition("-")[2]
 
 
 def check_split_by_stem(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for count, most in ((30, 5), (12, 9), (25, 1)):
-        sizes = [whole(rng, 1, most) for _ in range(count)]
+    for count, least, most in ((30, 1, 5), (12, 1, 9), (25, 1, 1), (15, 2, 2)):
+        sizes = [whole(rng, least, most) for _ in range(count)]
         kin = [_family(rng, i, size) for i, size in enumerate(sizes)]
         words = shuffled(rng, [word for family in kin for word in family])
         wanted = whole(rng, len(words) // 4, len(words) // 2)
+        wanted |= least > 1  # odd: stems of two words cannot fill it exactly
         seed = whole(rng, 0, 1000)
         asked = _check_split(answer, words, wanted, max(sizes), seed)
         if set(asked) != set(_split(answer, words, wanted, seed)[1]):
@@ -66,19 +69,29 @@ def check_split_by_stem(answer: Callable[..., Any], rng: torch.Generator) -> Non
         others = [set(_split(answer, words, wanted, seed + i)[1]) for i in range(1, 6)]
         if all(other == set(asked) for other in others):
             raise Wrong("Six seeds give the same split: shuffle the stems with the seed.")
+    for valid in (0, len(words)):  # of the last words: none, and all
+        _check_split(answer, words, valid, 1, seed)
     _check_no_order(answer, rng)
 
 
 def _split(
     answer: Callable[..., Any], words: list[str], valid: int, seed: int
 ) -> tuple[list, list]:
+    before = random.getstate()
     given = answer(list(words), _stem, valid, seed)
+    if random.getstate() != before:
+        raise Wrong(
+            "It seeds or draws from the generator that all of Python shares. random.Random(seed) "
+            "is one of your own."
+        )
     if given is None:
         raise Wrong("It returns None. Is the `return` missing?")
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise Wrong("Return two lists of words: (training, validation).")
-    if any(isinstance(part, str | dict) or not hasattr(part, "__iter__") for part in given):
-        raise Wrong("Return two lists of words: (training, validation).")
+    for part in given:
+        if not isinstance(part, tuple | list):
+            kind = type(part).__name__
+            raise Wrong(f"Return two lists of words: (training, validation); got a {kind}.")
     return list(given[0]), list(given[1])
 
 
@@ -103,6 +116,8 @@ def _check_split(
     swapped = valid <= len(train) < valid + largest
     if swapped and not valid <= len(asked) < valid + largest:
         raise Wrong("The parts are the wrong way round: (training, validation).")
+    if valid == 0 and asked:
+        raise Wrong(f"valid is 0, and the validation part has {len(asked)} words.")
     if len(asked) < valid:
         raise Wrong(f"The validation part has {len(asked)} words; {valid} are wanted at least.")
     if len(asked) >= valid + largest:
@@ -115,10 +130,10 @@ def _check_split(
 
 def _check_no_order(answer: Callable[..., Any], rng: torch.Generator) -> None:
     """Over many seeds a stem from any place must come into the validation part."""
-    words = [f"{chr(97 + i)}-{j}" for i in range(8) for j in range(2)]
+    words = [f"{j}-{chr(97 + i)}" for i in range(8) for j in range(2)]
     seen: set[str] = set()
-    for seed in range(40):
-        seen |= {_stem(word) for word in _split(answer, words, 4, seed + whole(rng, 0, 10))[1]}
+    for seed in range(60):  # a stem is left out by chance once in 30 million
+        seen |= {_stem(word) for word in _split(answer, words, 4, 11 * seed + whole(rng, 0, 10))[1]}
     if len(seen) < 8:
         raise Wrong("Some stems never come into the validation part: shuffle all of them.")
 
@@ -155,10 +170,30 @@ def _words(rng: torch.Generator, count: int) -> list[str]:
     return ["".join("abc"[whole(rng, 0, 2)] for _ in range(whole(rng, 2, 7))) for _ in range(count)]
 
 
+class _Round(NamedTuple):
+    """One call: what was handed in, and the classes that came back."""
+
+    train: list[tuple[str, int]]
+    asked: list[str]
+    longest: int
+    given: list[int | None]
+
+    def rule(self, lengths: Sequence[int], **how: Any) -> list[int]:
+        """What the rule gives with endings of these lengths, and the majority after them."""
+        train = how.pop("among", list)(self.train)
+        return _rule(train, self.asked, [*lengths, *([0] * (0 not in lengths))], **how)
+
+
 def check_by_ending(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    rounds: list[_Round] = []
     for longest in (4, 2, 1, 0, 3):
-        train = [(word, whole(rng, 0, 2)) for word in dict.fromkeys(_words(rng, 40))]
-        asked = [*_words(rng, 25), "zzzz", "za", train[0][0]]
+        classes = (2, 1, 4)
+        train = [(w, classes[whole(rng, 0, 2)]) for w in dict.fromkeys(_words(rng, 40))]
+        twice, first = train[0]  # a word may be there more than once, in another class too
+        other = 1 if first != 1 else 4
+        train += [(twice, other), (twice, other)]
+        train += _tied(train)
+        asked = [*_words(rng, 25), "zzzz", "za", twice, twice.upper(), "xQ", "xq"]
         given = answer(list(train), list(asked), longest)
         if given is None:
             raise Wrong("It returns None. Is the `return` missing?")
@@ -166,47 +201,82 @@ def check_by_ending(answer: Callable[..., Any], rng: torch.Generator) -> None:
             raise Wrong("Return a list with a class for each word asked.")
         if len(given) != len(asked):
             raise Wrong(f"Return a class for each word: {len(asked)} were asked, got {len(given)}.")
+        for kind in given:
+            if isinstance(kind, str):
+                raise Wrong(f"A class is a number, as in `train`; got the text {kind!r}.")
         given = [int(kind) if kind is not None else None for kind in given]
-        downwards = range(longest, -1, -1)
-        if given != _rule(train, asked, downwards):
-            raise Wrong(_why(given, train, asked, longest, downwards))
+        rounds.append(_Round(train, asked, longest, given))
+    wrong = [one for one in rounds if one.given != one.rule(range(one.longest, -1, -1))]
+    if wrong:
+        raise Wrong(_why(rounds, wrong[0]))
 
 
-def _why(
-    given: list[int | None],
-    train: list[tuple[str, int]],
-    asked: list[str],
-    longest: int,
-    downwards: range,
-) -> str:
-    likely = {
-        "This is the commonest class for every word. Look at its ending first.": ([0], {}),
-        "This takes the shortest ending that is known. Begin with the longest.": (
-            range(1, longest + 1), {},
-        ),
-        "These are beginnings. Endings are at the other side: word[-n:].": (
-            downwards, {"front": True},
-        ),
-        "Of two equally common classes take the smaller number.": (downwards, {"ties": max}),
-        "This is the rarest class of an ending. Take the commonest.": (downwards, {"most": False}),
-        "It stops one letter short: endings of `longest` letters count too.": (
-            range(longest - 1, -1, -1), {},
-        ),
-        "It looks at endings of more than `longest` letters.": (range(9, -1, -1), {}),
-    }  # fmt: skip
-    for message, (lengths, how) in likely.items():
-        if given == _rule(train, asked, [*lengths, *([0] * (0 not in lengths))], **how):
+def _tied(train: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Words in capitals that make the two commonest classes of all equally common."""
+    counts = Counter(kind for _, kind in train)
+    (_, most), (second, times) = counts.most_common(2)
+    return [("vQ", second) for _ in range(most - times)]
+
+
+def _distinct(train: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return list(dict.fromkeys(train))
+
+
+def _one_each(train: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return list(dict(train).items())
+
+
+# what each mistake makes of (the longest ending), and how it departs from the rule
+LIKELY: dict[str, tuple[Callable[[int], Sequence[int]], dict[str, Any]]] = {
+    "This is the commonest class for every word. Look at its ending first.": (
+        lambda longest: [0], {},
+    ),
+    "This takes the shortest ending that is known. Begin with the longest.": (
+        lambda longest: range(1, longest + 1), {},
+    ),
+    "These are beginnings. Endings are at the other side: word[-n:].": (
+        lambda longest: range(longest, -1, -1), {"front": True},
+    ),
+    "Of two equally common classes take the smaller number.": (
+        lambda longest: range(longest, -1, -1), {"ties": max},
+    ),
+    "This is the rarest class of an ending. Take the commonest.": (
+        lambda longest: range(longest, -1, -1), {"most": False},
+    ),
+    "It stops one letter short: endings of `longest` letters count too.": (
+        lambda longest: range(longest - 1, -1, -1), {},
+    ),
+    "It looks at endings of `longest` letters alone. Where none is known, try a shorter one.": (
+        lambda longest: [longest], {},
+    ),
+    "It looks at endings of more than `longest` letters.": (lambda longest: range(9, -1, -1), {}),
+    "A pair that comes twice is counted once. `train` is a list: each pair counts.": (
+        lambda longest: range(longest, -1, -1), {"among": _distinct},
+    ),
+    "A word that comes with two classes keeps one: a dict has a place for one. Each pair counts.": (
+        lambda longest: range(longest, -1, -1), {"among": _one_each},
+    ),
+}  # fmt: skip
+
+
+def _why(rounds: list[_Round], wrong: _Round) -> str:
+    """The mistake that explains every round, or else where the first wrong one differs."""
+    for message, (lengths, how) in LIKELY.items():
+        if all(one.given == one.rule(lengths(one.longest), **how) for one in rounds):
             return message
-    right = _rule(train, asked, downwards)
-    unknown = asked.index("zzzz")
-    if given[unknown] != right[unknown]:
+    right = wrong.rule(range(wrong.longest, -1, -1))
+    differs = [
+        i for i, pair in enumerate(zip(wrong.given, right, strict=True)) if len(set(pair)) > 1
+    ]
+    place, unknown = differs[0], wrong.asked.index("zzzz")
+    if unknown in differs:
         return (
-            "For a word with no known ending, give the commonest class of all training words. (The "
-            "ending of 0 letters is word[len(word):]; word[-0:] is the whole word.)"
+            "For a word with no known ending, give the commonest class of all training words, the "
+            "smallest number of equally common ones. (The ending of 0 letters is word[len(word):]; "
+            "word[-0:] is the whole word.)"
         )
-    place = next(i for i, (a, b) in enumerate(zip(given, right, strict=True)) if a != b)
     return (
-        f"With longest = {longest}, {asked[place]!r} got class {given[place]}. Which training "
-        "words "
-        "have the longest of its endings that any of them has, and what is their commonest class?"
+        f"With longest = {wrong.longest}, {wrong.asked[place]!r} got class {wrong.given[place]}. "
+        "Which training words have the longest of its endings that any of them has, and what is "
+        "their commonest class? Of equally common ones take the smallest number."
     )
