@@ -511,6 +511,14 @@ else:
     print(requests.ADVICE)
 
 # %% [markdown]
+# A library named **moto** goes further: it plays the services in your own process. It was tried for this page. It knows
+# *order*: an endpoint configuration that names a model never made is refused, so a script's steps can be tested with
+# it. It is not honest about the rest. A name that breaks the pattern passes, as with `Stubber`. An endpoint is
+# `InService` at once, though no container ran; and `invoke_endpoint` answers the same few words for every adapter, and
+# for an endpoint that was never made. It has no inference components and no model import. So no text that it returns
+# says anything of your model.
+
+# %% [markdown]
 # ## 6. Other formats (*extra*)
 #
 # `lora-lessons export gguf FOLDER` writes an adapter's factors, or a whole Qwen2 model, for llama.cpp. It refuses what

@@ -184,29 +184,31 @@ def merge_4bit() -> str:
 
 
 def rslora() -> str:
-    rows = _of("03_rank_scaling")
-    told = []
-    for r in (8, 128):
-        # seeds 10 and 11 choose the rate, 0 to 4 report
-        tune = [row for row in rows if row["seed"] >= 10]
-        own = {
-            rs: by_seed(
-                [row for row in rows if row["seed"] < 10], "best", r=r, use_rslora=rs,
-                lr=_best_rate(tune, r=r, use_rslora=rs),
-            )
-            for rs in (True, False)
-        }  # fmt: skip
-        told.append(f"{_gap(own[True], own[False])} at r = {r}")
-    return f"rsLoRA less alpha / r, each at its own best rate, in nats: {'; '.join(told)}."
+    found = _of("13_variants_1")
+    tuned = [
+        by_seed(found["rows"], "loss", arm=arm, lr=found["chosen"][arm])
+        for arm in ("rsLoRA", "LoRA")
+    ]
+    rows = [row for row in _of("13_scaling") if row["seed"] < 10]  # 10 and 11 choose a rate
+    lowest = min(row["lr"] for row in rows)
+    at_one = [
+        by_seed(rows, "loss", arm=arm, lr=lowest)
+        for arm in ("rsLoRA, alpha = r", "LoRA, alpha = 2r")
+    ]
+    return (
+        f"rsLoRA less LoRA, in nats: {_gap(*tuned)} with each at its own best rate; "
+        f"{_gap(*at_one)} at the one rate {lowest:g}, with the scalings of a public benchmark."
+    )
 
 
 def many_adapters() -> str:
-    trained = _of("10_forgetting")["trained"]
-    lora, full = trained["LoRA, r = 8"], trained["full"]
+    load, server = _of("14_load"), _of("14_llama")
+    # what should have been an error has no right text
+    wrong = sum(row["text"] != server["torch"].get(row["wanted"]) for row in server["asked"])
     return (
-        f"100 adapters on one 5 M base are {(full + 100 * lora) / 1e6:.0f} M numbers; 100 "
-        "merged copies "
-        f"are {100 * full / 1e6:.0f} M."
+        f"{load['requests']:,} requests over {load['adapters']} adapters through lesson 14's "
+        f"server: {load['wrong_adapter']} answers from the wrong adapter. llama.cpp's, asked "
+        f"carelessly too: {wrong} of {len(server['asked'])} texts are another model's."
     )
 
 
