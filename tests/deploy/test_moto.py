@@ -1,6 +1,6 @@
 """What lesson 14 says of moto, which plays AWS in this process: what it refuses, what it lets pass.
 
-Tried with moto 5.2.5. It is no extra of the package: `pip install moto boto3`, in a place of its own.
+Tried with moto 5.2.5. It is no extra of the package: `pip install moto boto3` elsewhere.
 """
 
 from __future__ import annotations
