@@ -212,3 +212,15 @@ def test_the_reason_is_the_first_error_of_nbgraders_log():
     nbgrader.converters.base.NbGraderException: see above"""
     assert why_not(log) == "is not a notebook"
     assert why_not("") == "nbgrader could not grade it"
+
+
+@pytest.mark.nightly
+def test_the_capstones_check_starts_its_process_in_the_grading_room(tmp_path):
+    """Exercise 15.1's check runs the file in a process of its own; a blank notebook has nothing."""
+    school = new_class(tmp_path, "15")
+    school.submit("ada", school.notebook("ada"))
+    school.submit("bea", school.notebook("bea", {}))
+    report = grade(school.course, school.lesson)
+    assert report.failed == []
+    assert school.lost("ada") == set()
+    assert set(school.marks("bea").values()) == {0}
