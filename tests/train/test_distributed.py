@@ -116,7 +116,8 @@ def fitted_without_gradient():
 def under_torchrun(code, folder):
     """What two processes print, run as `torchrun` runs them."""
     script = folder / "script.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(HERE)!r})\n{code}")
+    places = [str(HERE), str(HERE.parents[1])]  # where the package is not installed too
+    script.write_text(f"import sys; sys.path[:0] = {places!r}\n{code}")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]  # on a free port
     command += ["--nproc-per-node", "2", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}

@@ -258,6 +258,33 @@ def test_a_captured_step_takes_a_workspace_more():
     assert captured.peak - eager.peak == 64 * 2**20
 
 
+def test_a_sharded_step_keeps_a_part_of_the_weights_and_gathers_some():
+    config = tiny_decoder(num_hidden_layers=8, tie_word_embeddings=False).config
+    how = SIZE | {"recompute": True, "device": "cuda"}
+    half, quarter = (predict_memory(config, LORA, processes=n, **how) for n in (2, 4))
+    for name in ("frozen", "trained", "gradients", "optimizer"):
+        assert 2 * getattr(quarter, name) == pytest.approx(getattr(half, name), abs=2)
+    parts = half.frozen + half.trained + half.optimizer
+    fewer = quarter.frozen + quarter.trained + quarter.optimizer
+    assert half.peak - quarter.peak == pytest.approx(parts - fewer, abs=8)
+    outside = 2 * VOCABULARY * 32 * 2  # embedding and head, whole, in bf16
+    block = 2 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48)
+    assert half.peak > parts + outside + 2 * block
+    assert "sharded over 2 processes" in half.name
+    with pytest.raises(ValueError, match="neither compiled nor captured"):
+        predict_memory(config, LORA, processes=2, compile=True, **SIZE)
+    with pytest.raises(ValueError, match="processes must be a whole number of at least 1"):
+        predict_memory(config, LORA, processes=0, **SIZE)
+
+
+def test_a_sharded_step_holds_the_whole_logits():
+    size = SIZE | {"batch_size": 64, "length": 128}
+    config = tiny_decoder().config
+    one, two = (predict_memory(config, LORA, processes=n, **size) for n in (1, 2))
+    assert two.logits >= 64 * 128 * VOCABULARY * 4
+    assert two.logits >= one.logits
+
+
 def test_the_model_and_the_random_state_are_left_alone():
     model = tiny_decoder()
     before = [p.clone() for p in model.parameters()]

@@ -70,10 +70,13 @@ def test_layers_much_wider_than_their_input_stay_alone():
 def test_every_number_has_its_place_and_the_rest_is_zero(options):
     model = lora(init=False, **options)
     adapters = packed(model)
-    assert len(adapters.index) == sum(p.numel() for p in trained(model))
-    assert len(adapters.index.unique()) == len(adapters.index)
+    assert adapters.repeats == 2  # the model has two blocks
+    blocks = len(adapters.packed) // 2 * torch.arange(2).view(-1, 1)
+    index = (adapters.index + blocks).flatten()
+    assert len(index) == sum(p.numel() for p in trained(model))
+    assert len(index.unique()) == len(index)
     others = torch.ones(len(adapters.packed), dtype=torch.bool)
-    others[adapters.index] = False
+    others[index] = False
     assert not adapters.packed[others].any()
     for group in adapters.groups:
         row = 0
@@ -83,6 +86,15 @@ def test_every_number_has_its_place_and_the_rest_is_zero(options):
             mine = update[row : row + layer.out_features]
             assert (mine - layer.plain_delta("default")).norm() < 0.02 * mine.norm()
             row += layer.out_features
+
+
+def test_blocks_that_differ_are_not_taken_for_alike():
+    lora_of = {"rank_pattern": {"layers.1.mlp.up_proj": 2}}
+    assert packed(lora(**lora_of)).repeats == 1
+    lora_of = {"alpha_pattern": {"layers.1.mlp.up_proj": 2}}  # the same places, another factor
+    assert packed(lora(**lora_of)).repeats == 1
+    one = {"target_modules": ["q_proj"], "layers_to_transform": [1]}
+    assert packed(lora(**one)).repeats == 1
 
 
 def gradients_of(model, masters_or_none=None):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...lora.layer import Linear
 from .groups import Group
+from .places import first_factor, packed_shapes, places
 
 
 class PackedAdapters:
@@ -30,14 +31,17 @@ class PackedAdapters:
         self.flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in parameters]))
         self.masters = [self.flat]  # (P,)
         self.needs_autocast = groups[0][0].weight.dtype != dtype
+        order = {parameter: place for place, parameter in enumerate(parameters)}
+        groups = sorted(groups, key=lambda layers: order[first_factor(layers)])
         self.groups = [Group(layers, dtype) for layers in groups]
         self.weights = self._pieces(self.flat.detach())
         self.reached: set[nn.Parameter] = set()  # by this step's gradients
         pairs = list(zip(parameters, self.weights, strict=True))
         self.rounded = [pair for pair in pairs if pair[0].dtype != torch.float32]  # biases
         self.shapes = [shape for group in self.groups for shape in packed_shapes(group)]
-        self.index, self.scaling = self._places()  # (P,) and (P,)
         size = sum(shape.numel() for shape in self.shapes)
+        # the model's numbers are n times the same pattern: (P / n,) and (P / n,)
+        self.repeats, self.index, self.scaling = places(self.groups, parameters, size)
         self.packed = torch.zeros(size, dtype=dtype, device=self.flat.device)
         self.leaf: Tensor | None = None
         self.updated = self.masters  # what the optimizer updates: `flat`, or after `split` its rows
@@ -61,22 +65,6 @@ class PackedAdapters:
         copies = [t for group in self.groups for t in (group.W, group.b, group.constant)]
         return [t for t in copies if t is not None]
 
-    def _places(self) -> tuple[Tensor, Tensor]:
-        """For each number of `flat`: its place in `packed`, and what it is multiplied by there."""
-        index, scaling = {}, {}
-        start = 0
-        for group in self.groups:
-            for shape, pieces in zip(packed_shapes(group), pieces_of(group), strict=True):
-                places = start + torch.arange(shape.numel()).view(shape)
-                start += shape.numel()
-                for parameter, where, factor in pieces:
-                    index[parameter] = places[where].flatten()
-                    scaling[parameter] = torch.full((parameter.numel(),), factor)
-        device = self.flat.device
-        return tuple(
-            torch.cat([table[p] for p in self.own]).to(device) for table in (index, scaling)
-        )
-
     def begin(self) -> None:
         """Give every group its A and B, views of a new leaf: before each forward.
 
@@ -93,7 +81,8 @@ class PackedAdapters:
         """Add the loss's gradient to `flat`'s, in float32."""
         loss.backward()
         gradient = torch.zeros_like(self.packed) if self.leaf.grad is None else self.leaf.grad
-        gradient = gradient.index_select(0, self.index) * self.scaling  # (P,)
+        gradient = gradient.view(self.repeats, -1).index_select(1, self.index) * self.scaling
+        gradient = gradient.flatten()  # (P,)
         self._take_own_gradients(gradient)
         self.flat.grad = gradient if self.flat.grad is None else self.flat.grad.add_(gradient)
         for group in self.groups:
@@ -163,7 +152,8 @@ class PackedAdapters:
     @torch.no_grad()
     def update_copies(self) -> None:
         """Round the float32 weights to `packed`, after each update."""
-        self.packed.index_copy_(0, self.index, (self.flat * self.scaling).to(self.packed.dtype))
+        numbers = (self.flat.view(self.repeats, -1) * self.scaling).to(self.packed.dtype)
+        self.packed.view(self.repeats, -1).index_copy_(1, self.index, numbers)
         self.begin()
         if self.rounded:
             torch._foreach_copy_(*map(list, zip(*self.rounded, strict=True)))
@@ -177,24 +167,3 @@ class PackedAdapters:
             group.dissolve()
             vars(group).clear()  # an error's traceback may hold it, and so its tensors, for long
         vars(self).clear()
-
-
-def packed_shapes(group: Group) -> tuple[torch.Size, torch.Size]:
-    """Shapes of A (R, in) and B (O, R); R is a multiple of eight."""
-    in_, out = group.layers[0].in_features, sum(group.outs)
-    return torch.Size((group.columns, in_)), torch.Size((out, group.columns))
-
-
-def pieces_of(group: Group) -> tuple[list[tuple], list[tuple]]:
-    """For A and for B of a group: (parameter, where it lies there, factor) of each layer."""
-    A, B = [], []
-    row, column, last = 0, 0, sum(group.ranks)
-    for layer, out, r in zip(group.layers, group.outs, group.ranks, strict=True):
-        adapter = layer.adapter(group.name)
-        rows, columns = slice(row, row + out), slice(column, column + r)
-        A.append((adapter.A.weight, columns, 1.0))
-        B.append((adapter.B.weight, (rows, columns), float(adapter.scaling)))
-        if group.bias_is_trained:
-            B.append((layer.bias, (rows, last), 1.0))
-        row, column = row + out, column + r
-    return A, B

@@ -21,9 +21,11 @@ from torch import nn
 from ..fast import cross_entropy
 from ..modes import unchanged_random_state
 from ..optim import one_of
+from ..settings import require_whole
 from ..step import TrainStep, training_step
 from .compiled import compiled_for_memory
 from .four_bit import quantize
+from .gathered import as_sharded, part_of
 from .meter import MemoryMeter, storage_bytes
 
 BASES = ("float32", "bfloat16", "float16", "4bit")
@@ -91,6 +93,7 @@ def predict_memory(
     compile: bool = False,
     capture: bool = False,
     device: str = "cuda",
+    processes: int = 1,
 ) -> MemoryEstimate:
     """The memory of a step of `fit` with AdamW, for a causal language model of transformers.
 
@@ -106,21 +109,25 @@ def predict_memory(
         capture: whether the step is the first of the process to be captured, which adds what cuBLAS
             keeps for the warm-up to the peak: 64 MiB, as on an H100 or H200.
         device: "cuda" or "cpu": the loss takes its logits in larger pieces on a GPU.
+        processes: over how many the model is spread by `shard`; the estimate is that of each, and
+            `batch_size` its own rows.
 
     `fit` decides about compiling and capturing by itself; say here what it does.
     Not counted: the CUDA context and what kernels take while they run (about 0.5 GiB together,
     outside of `torch.cuda.max_memory_allocated` for the most part).
     """
     refuse_what_fit_does_not(base, lora_config, capture, device)
+    refuse_what_shard_does_not(processes, base, compile, capture)
     model = shapes_of(model_or_config, lora_config, base)
     kind = "full" if lora_config is None else "QLoRA" if base == "4bit" else "LoRA"
     name = f"{kind}, {base} base, {precision}, {batch_size} x {length}"
     name += ", recomputed" * recompute + ", compiled" * compile + ", captured" * capture
+    name += f", sharded over {processes} processes" * (processes > 1)
     how = {"precision": precision, "recompute": recompute, "compile": compile}
     # the fake tensors are the CPU's; the pieces of logits shall be the device's
     budget = {"cpu": cross_entropy.CHUNK_ELEMENTS[device]}
     with mock.patch.dict(cross_entropy.CHUNK_ELEMENTS, budget), failure_named(compile):
-        found = measure_fake_step(model, batch_size, length, name, **how)
+        found = measure_fake_step(model, batch_size, length, name, processes, **how)
     more = capture * CAPTURE_BYTES + (compile and device == "cuda") * COMPILER_BYTES
     return dataclasses.replace(found, peak=found.peak + more)
 
@@ -133,6 +140,16 @@ def refuse_what_fit_does_not(base: str, lora_config: Any, capture: bool, device:
         raise ValueError("base='4bit' cannot be trained itself: give a lora_config")
     if capture and device != "cuda":
         raise ValueError(f"capture=True is for device='cuda', not {device!r}: only CUDA captures")
+
+
+def refuse_what_shard_does_not(processes: int, base: str, compile: bool, capture: bool) -> None:
+    """Raise for a sharded step that `fit` never takes."""
+    require_whole("processes", processes, 1)
+    if processes > 1 and (compile or capture or base == "4bit"):
+        raise ValueError(
+            "a model that `shard` spreads over processes is neither compiled nor captured, nor in "
+            "4 bits: leave out compile, capture and base='4bit', or processes"
+        )
 
 
 @contextlib.contextmanager
@@ -176,11 +193,12 @@ def shapes_of(model_or_config: Any, lora_config: Any, base: str) -> nn.Module:
 
 
 def measure_fake_step(
-    model: nn.Module, batch_size: int, length: int, name: str, **how: Any
+    model: nn.Module, batch_size: int, length: int, name: str, processes: int = 1, **how: Any
 ) -> MemoryEstimate:
     """Run two steps on fake tensors; the second has its optimizer state, as all later ones.
 
-    `how`: more of `training_step`'s arguments. RuntimeError: the step cannot be compiled.
+    `processes`: over how many the model is spread. `how`: more of `training_step`'s arguments.
+    RuntimeError: the step cannot be compiled.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -189,10 +207,13 @@ def measure_fake_step(
         from_meta_to_fake(model.train())
         ids = torch.zeros(batch_size, length, dtype=torch.long)
         batches = [{"input_ids": ids, "labels": ids}]
-        with training_step(model, steps=2, lr=1e-3, capture=False, **how) as step:
+        with (
+            as_sharded(model, processes),
+            training_step(model, steps=2, lr=1e-3, capture=False, **how) as step,
+        ):
             step(batches)
             meter.restart()
-            return estimate(step.step, batches, meter, name)
+            return part_of(estimate(step.step, batches, meter, name), processes)
 
 
 def estimate(
