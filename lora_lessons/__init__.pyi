@@ -41,6 +41,8 @@ from .lora.more.auto import (
     AutoPeftModelForTokenClassification,
 )
 from .lora.more.helpers import rescale_adapter_scale
+from .lora.more.init.eva import EvaConfig, initialize_lora_eva_weights
+from .lora.more.init.eva_svd import get_eva_state_dict
 from .lora.more.init.loftq import LoftQConfig
 from .lora.more.kbit import prepare_model_for_kbit_training
 from .lora.more.layers.fused_qkv import fused_qkv
@@ -76,6 +78,7 @@ __all__ = [
     "AutoPeftModelForTokenClassification",
     "BaseTunerLayer",
     "ConfigError",
+    "EvaConfig",
     "History",
     "Job",
     "LoftQConfig",
@@ -115,11 +118,13 @@ __all__ = [
     "gaps_against",
     "generate",
     "generator",
+    "get_eva_state_dict",
     "get_layer_status",
     "get_model_status",
     "get_peft_model",
     "get_peft_model_state_dict",
     "hotswap_adapter",
+    "initialize_lora_eva_weights",
     "inject_adapter_in_model",
     "inspect_matched_modules",
     "is_available",

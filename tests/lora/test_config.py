@@ -99,7 +99,7 @@ def test_task_types(task):
         ({"lora_bias": True, "init_lora_weights": "gaussian"}, "only supported with init"),
         ({"use_qalora": True}, "use_qalora=True is not supported"),
         ({"layer_replication": [[0, 2]]}, "layer_replication=.* is not supported"),
-        ({"eva_config": {"rho": 2.0}}, "eva_config=.* is not supported"),
+        ({"corda_config": {"a": 2.0}}, "corda_config=.* is not supported"),
         ({"peft_type": "IA3"}, "Invalid peft type: 'IA3'"),
     ],
 )

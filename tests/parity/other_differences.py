@@ -88,6 +88,56 @@ def from_folder(kind: str, subfolder: str | None = None, **options) -> str:
         return "loads"
 
 
+class Eva(torch.nn.Module):
+    """Two layers with one input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right = torch.nn.Linear(48, 4), torch.nn.Linear(48, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.left(x) + self.right(x)
+
+
+PLAIN = {"forward_fn": lambda model, x: model(x), "prepare_model_inputs_fn": None,
+         "prepare_layer_inputs_fn": None, "show_progress_bar": False}  # fmt: skip
+
+
+def with_eva(targets: tuple[str, ...] = ("left", "right"), **settings) -> peft.PeftModel:
+    config = peft.LoraConfig(
+        r=3,
+        target_modules=list(targets),
+        init_lora_weights="eva",
+        eva_config=peft.EvaConfig(rho=1.0, **settings),
+    )
+    return peft.get_peft_model(Eva(), config, low_cpu_mem_usage=True)
+
+
+def whitened_twice() -> str:
+    data, A = [torch.randn(64, 48) for _ in range(3)], []
+    for targets in (("left", "right"), ("left",)):
+        model = with_eva(targets, whiten=True)
+        peft.initialize_lora_eva_weights(model, data, **PLAIN)
+        A.append(model.model.left.lora_A["default"].weight)
+    return f"A {gap(*A)} from that of one layer alone"
+
+
+def other_adapter_lost() -> str:
+    model = with_eva()
+    model.add_adapter("other", peft.LoraConfig(target_modules=["left"], r=2))
+    found = {"left": torch.zeros(0, 48), "right": torch.eye(3, 48)}
+    found = {f"base_model.model.{name}": value for name, value in found.items()}
+    peft.initialize_lora_eva_weights(model, eva_state_dict=found)
+    return f"the layer is a plain {type(model.model.left).__name__}, and the other adapter is gone"
+
+
+def unknown_components() -> str:
+    found = {"base_model.model.lfet": torch.eye(3, 48)}
+    peft.initialize_lora_eva_weights(with_eva(), eva_state_dict=found)
+    return "accepted, and the layer starts at random"
+
+
 BOTH = {"target_modules": ["first", "second"]}
 OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("a pickle without tensors", old_file, "refused, loading and converting"),
@@ -123,4 +173,7 @@ OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
         lambda: from_folder("CausalLM", "one"),
         "the subfolder is the adapter's",
     ),
+    ("EVA, whitened, two layers with one input", whitened_twice, "the same A as alone"),
+    ("EVA, rank 0 beside another adapter", other_adapter_lost, "the other adapter stays"),
+    ("EVA, components of a misspelt layer", unknown_components, "an error, with the nearest"),
 ]

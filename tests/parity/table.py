@@ -347,7 +347,7 @@ Each entry of the last column is a test in `tests/lora/`, `tests/lora/more/` or 
 
 ## What PEFT has and this library has not
 
-`MultiheadAttention`, EVA, CorDA, LoRA-GA, aLoRA, Arrow and the other
+`MultiheadAttention`, CorDA, LoRA-GA, aLoRA, Arrow and the other
 methods; quantized base layers; `PeftMixedModel`. Such a field in a
 config is refused by its name.
 

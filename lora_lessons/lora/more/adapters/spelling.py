@@ -15,7 +15,7 @@ from ...plugs import METHODS
 from ...tuner_layer import canonical_name
 
 # Values of init_lora_weights, by whether they change the base that the file is for.
-LEAVES_THE_BASE = ("eva",)
+LEAVES_THE_BASE = ("mica",)
 CHANGES_THE_BASE = ("corda", "lora_ga", "lora-ga")
 
 
@@ -120,7 +120,7 @@ def values_without_start(values: dict[str, Any]) -> dict[str, Any]:
         f"init_lora_weights={start!r} is how the adapter began, and is not known here: the file's "
         "tensors take its place, and a new adapter would begin with the default."
     )
-    return {**values, "init_lora_weights": True, f"{start}_config": None}
+    return {**values, "init_lora_weights": True}
 
 
 def _warn(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Initialisations of A and B beyond a random A and a zero B: orthogonal, PiSSA, OLoRA, LoftQ."""
+"""Initialisations beyond a random A and a zero B: orthogonal, PiSSA, OLoRA, LoftQ, EVA."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...arithmetic import at_least_float32
 from ...config import LoraConfig
 from ...layer import LoraLayer
 from ...plugs import CONFIG_CHECKS, INITIALISATIONS, Initialisation
-from . import conversion, loftq
+from . import conversion, eva, loftq
 from .orthogonal import orthogonal_factors
 from .principal import olora_factors, pissa_factors, take_out
 
@@ -34,10 +34,15 @@ def initialize(layer: LoraLayer, adapter_name: str, config: LoraConfig) -> None:
 
 
 def check_config(config: LoraConfig) -> None:
-    """Refuse odd ranks, and warn of an adapter that could not be turned into plain LoRA later."""
+    """Refuse odd ranks, and warn of an adapter that could not be turned into plain LoRA later.
+
+    EVA without settings gets its defaults.
+    """
     init, ranks = str(config.init_lora_weights), (config.r, *config.rank_pattern.values())
     if init == "orthogonal" and any(r % 2 for r in ranks):
         raise ConfigError("Orthogonal initialization requires the LoRA rank to be even")
+    if init == "eva" and config.eva_config is None:
+        config.eva_config = eva.EvaConfig()  # type: ignore[assignment]
     changes_base = init.startswith(("pissa", "olora"))
     if changes_base and config.use_rslora and (config.rank_pattern or config.alpha_pattern):
         warnings.warn(
@@ -59,4 +64,4 @@ INITIALISATIONS[r"pissa_niter_\d+"] = Initialisation(
 )
 CONFIG_CHECKS["init_lora_weights"] = check_config
 
-__all__ = ["conversion", "initialize", "loftq"]
+__all__ = ["conversion", "eva", "initialize", "loftq"]
