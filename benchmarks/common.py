@@ -141,7 +141,7 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
         "loss": turns[-1]["loss"],
         "peak_gib": max(turn["peak_gib"] for turn in turns),
         "reserved_gib": max(turn["reserved_gib"] for turn in turns),
-        "first": turns[0]["first"],
+        **{key: turns[0][key] for key in ("first", "made") if key in turns[0]},
     }
 
 

@@ -172,6 +172,7 @@ def contestant(name: str, shape: Shape, device: str = "cuda") -> Iterator[Callab
 def measure(name: str, shape: Shape, rounds: int = 5) -> dict[str, Any]:
     """One turn: seconds per step of each round, memory in GiB, seconds to the first step's end.
 
+    `made` is the part of `first` in which the base, adapters and batches are made.
     The loss is that of the fourth step, for all contestants. `peak_gib` is a step's: what making
     the base took before is not in it. A captured step's memory lies in its graph's own pool, which
     the count of tensors misses on replay: `reserved_gib` is what the process holds with it.
@@ -182,6 +183,8 @@ def measure(name: str, shape: Shape, rounds: int = 5) -> dict[str, Any]:
     before = torch.cuda.memory_allocated()
     started = time.perf_counter()
     with contestant(name, shape) as take:
+        synchronize()
+        made = time.perf_counter() - started
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         take(0)
@@ -202,7 +205,7 @@ def measure(name: str, shape: Shape, rounds: int = 5) -> dict[str, Any]:
                 take(i)
             synchronize()
             seconds.append((time.perf_counter() - started) / per_round)
-    found = {"seconds": seconds, "loss": loss, "peak_gib": peak, "first": first}
+    found = {"seconds": seconds, "loss": loss, "peak_gib": peak, "first": first, "made": made}
     return found | {"reserved_gib": reserved}
 
 
