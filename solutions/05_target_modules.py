@@ -594,7 +594,8 @@ print(f"the worst of {len(tuning)} learning rates costs {max(tuning) - min(tunin
 # ### Exercise 5.6: a fused layer, part by part (8 minutes)
 #
 # `sizes` holds each part's number of rows, in the order in which they lie in the layer. `factors` holds (A, B)
-# for the parts that are switched on, in any order. Each part has its own $A$, and its own rank.
+# for the parts that are switched on, in any order. Each part has its own $A$, and its own rank. The update is what
+# a merge adds, so no gradient need flow through it.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "fused_update", "locked": false, "solution": true, "task": false}

@@ -191,7 +191,8 @@ def check_not_found(answer: Callable[..., Any], rng: torch.Generator) -> None:
     right = ["q_proj", "mlp.up_proj", "lm_head", names[0], f"1{digit}.self_attn.v_proj"]
     wrong = ["v_porj", "proj", r".*down_proj", "self_attn"]
     no_text = ["mlp", f"{digit}.self_attn.v_proj", "v.proj", "model", "Q_proj", "my.lm_head"]
-    no_text += ["*.q_proj"]
+    no_text += ["*.q_proj", "input_layernorms"]
+    ends = [names[0], names[0].removeprefix("model."), "self_attn.q_proj", "q_proj"]
     parents = [*names, "model", "model.layers", *{name.rsplit(".", 1)[0] for name in names}]
     for there, entries, expected in (
         (names, right, []),
@@ -204,6 +205,8 @@ def check_not_found(answer: Callable[..., Any], rng: torch.Generator) -> None:
         (names, [], []),
         ([], ["q_proj", "lm_head"], ["q_proj", "lm_head"]),
         (["lm_head"], ["lm_head", "head"], ["head"]),
+        (names[:1], ends, []),  # one module is named four times
+        (names[:1], [*ends, "proj", *ends[::-1]], ["proj"]),
     ):
         found = answer(list(there), list(entries))
         if isinstance(found, str) or not isinstance(found, Iterable):

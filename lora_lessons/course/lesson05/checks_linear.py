@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -37,20 +37,22 @@ class _Block(nn.Module):
 class _LanguageModel(nn.Module):
     """Two blocks and an output layer, which has another name in each architecture.
 
-    It need not be the last module, nor the only linear layer of its shape.
+    It need not be the last module, nor the only linear layer of its shape: `place` is where it
+    stands among the model's parts.
     """
 
-    def __init__(self, width: int, output: str, first: bool, tied: bool) -> None:
+    def __init__(self, width: int, output: str, place: int, tied: bool) -> None:
         super().__init__()
         self.output_name = output
         parts = {
-            output: nn.Linear(width, VOCABULARY, bias=False),
-            "embed": nn.Embedding(VOCABULARY, width),
             "project": nn.Linear(width, width),
+            "embed": nn.Embedding(VOCABULARY, width),
             "blocks": nn.ModuleList(_Block(width, output) for _ in range(2)),
             f"pre_{output}": nn.Linear(width, width),
+            output: nn.Linear(width, VOCABULARY, bias=False),
         }
-        for name in parts if first else reversed(parts):
+        others = [name for name in parts if name != output]
+        for name in (*others[:place], output, *others[place:]):
             self.add_module(name, parts[name])
         if tied:
             parts[output].weight = parts["embed"].weight
@@ -65,10 +67,10 @@ class _LanguageModel(nn.Module):
 
 
 def check_all_linear(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    cases = (("embed_out", False, False), ("lm_head", True, False), ("decode", False, True))
-    for output, first, tied in cases:
+    cases = (("embed_out", 4, False), ("lm_head", 0, False), ("decode", 2, True))
+    for output, place, tied in cases:
         width = int(torch.randint(4, 9, (1,), generator=rng))
-        model = _LanguageModel(width, output, first, tied)
+        model = _LanguageModel(width, output, place, tied)
         right = {f"blocks.{i}.{part.format(output=output)}" for i in (0, 1) for part in LINEAR}
         right |= {name.format(output=output) for name in TOP}
         _right_names(_names(answer(model)), right, dict(model.named_modules()), output)
@@ -109,7 +111,7 @@ def _right_names(
 
 
 def _names(value: Any) -> set[str]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise Wrong(f"Return a list of names; got {type(value).__name__}.")
     names = list(value)
     if wrong := [name for name in names if not isinstance(name, str)]:

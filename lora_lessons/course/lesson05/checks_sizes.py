@@ -102,6 +102,8 @@ def check_fused_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     if isinstance(result, Tensor) and len(result) == sizes["q"] + sizes["v"]:
         raise Wrong("The rows of k are missing: a part that is switched off has an update of zero.")
     _compare_fused(result, sizes, factors, scaling)
+    if result[sizes["q"] : sizes["q"] + sizes["k"]].any():
+        raise Wrong("k is switched off, and its rows are not zero: only nearly so.")
     ranks = {"q": 2, "k": 1, "v": 4}
     factors = {part: _factors(rng, sizes[part], width, r) for part, r in ranks.items()}
     _check_another_order(answer, sizes, factors, scaling)
@@ -192,6 +194,12 @@ def _compare_fused(
         mistakes={
             "The scaling is missing.": _placed(starts, factors, 1.0, rows),
             "The scaling is there twice.": _placed(starts, factors, scaling**2, rows),
+            "The scaling is alpha / r already: do not divide by r again.": (
+                _placed(starts, factors, scaling / 3, rows)
+            ),
+            "The scaling was cut to a whole number: it may be any number.": (
+                _placed(starts, factors, int(scaling), rows)
+            ),
             "The parts lie in the order of `sizes`, not in that of the alphabet.": (
                 _placed({"k": 0, "q": k, "v": k + q}, factors, scaling, rows)
             ),
