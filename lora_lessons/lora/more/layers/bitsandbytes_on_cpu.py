@@ -24,10 +24,10 @@ from . import quantized
 
 def keep_trainable(model: nn.Module) -> None:
     """Keep each `Linear4bit` of a model in the layout that it is trained in; warn of bad rows."""
-    from bitsandbytes.nn import Linear4bit
-
-    named = model.named_modules()
-    layers = {n.removesuffix(".base_layer"): m for n, m in named if isinstance(m, Linear4bit)}
+    kind = quantized.bitsandbytes().nn.Linear4bit
+    layers: dict[str, Any] = {
+        n.removesuffix(".base_layer"): m for n, m in model.named_modules() if isinstance(m, kind)
+    }
     packed = [name for name, layer in layers.items() if unpack(layer)]
     for layer in layers.values():
         layer.support_avx512bf16_for_cpu = False  # else its first call in eval mode packs it
@@ -53,15 +53,13 @@ def unpack(layer: Any) -> bool:
     old = layer.weight
     if not getattr(old.quant_state, "packing_format_for_cpu", False):
         return False
-    from bitsandbytes import functional
-    from bitsandbytes.nn import Params4bit
-
+    bnb = quantized.bitsandbytes()
     state = copy.copy(old.quant_state)
     scales = state.absmax.T.reshape(-1).float()  # (in / block, out) -> one for each block
     state.original_nested = False  # nor are the scales rounded to 8 bits once more
-    codes, state = functional._convert_weight_packed_for_cpu_inverse(old.data, state)
+    codes, state = bnb.functional._convert_weight_packed_for_cpu_inverse(old.data, state)
     state.absmax, state.offset, state.state2 = scales, None, None
-    layer.weight = Params4bit(
+    layer.weight = bnb.nn.Params4bit(
         codes,
         requires_grad=False,
         quant_state=state,
@@ -87,12 +85,11 @@ def is_misread(layer: Any) -> bool:
 @functools.cache
 def decodes(columns: int, block: int, quant_type: str) -> bool:
     """Whether a matrix of such rows comes back, tried with blocks of one value, which is exact."""
-    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
-
+    functional = quantized.bitsandbytes().functional
     values = torch.arange(1.0, 4 * columns // block + 2, device="cpu").repeat_interleave(block)
     weight = values[: 4 * columns].view(4, columns)
-    codes, state = quantize_4bit(weight, quant_type=quant_type, blocksize=block)
-    return torch.equal(dequantize_4bit(codes, state), weight)
+    codes, state = functional.quantize_4bit(weight, quant_type=quant_type, blocksize=block)
+    return torch.equal(functional.dequantize_4bit(codes, state), weight)
 
 
 def _warn(message: str) -> None:

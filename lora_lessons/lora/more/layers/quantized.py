@@ -8,6 +8,7 @@ the few values that the codes have, and an update is smaller than the steps betw
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,6 +80,11 @@ class Quantized(_Linear):
         )
 
 
+def bitsandbytes() -> Any:
+    """The library, which is there where its layers are."""
+    return importlib.import_module("bitsandbytes")
+
+
 def kind_of(base: Any) -> str:
     """What a quantized layer is called in a message."""
     stored = type(base.weight)
@@ -95,9 +101,7 @@ class Linear4bit(Quantized, Linear):
         state = base.weight.quant_state
         if state is None:  # it is quantized when it is moved to its device
             return base.weight
-        from bitsandbytes.functional import dequantize_4bit
-
-        return dequantize_4bit(base.weight.data, state)
+        return bitsandbytes().functional.dequantize_4bit(base.weight.data, state)
 
     def _move_to_base(self, adapter_name: str) -> None:
         """A and B go to W's device, and get the dtype that the layer computes in."""
@@ -118,9 +122,7 @@ class Linear8bitLt(Quantized, Linear):
         scales = base.state.SCB if base.weight.SCB is None else base.weight.SCB
         if scales is None:  # kept in floats, or not moved to its device yet
             return base.weight
-        from bitsandbytes.functional import int8_vectorwise_dequant
-
-        return int8_vectorwise_dequant(base.weight.data, scales)
+        return bitsandbytes().functional.int8_vectorwise_dequant(base.weight.data, scales)
 
 
 class NF4LoraLinear(Quantized, Linear):
