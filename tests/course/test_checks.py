@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from decimal import Decimal
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +51,20 @@ def test_a_small_error_is_not_forgiven():
 )
 def test_a_ratio_is_told_only_if_it_says_something(factor, says):
     assert says in run_check(DOUBLE, lambda x: 2 * factor * x).message
+
+
+def test_zeros_and_a_tensor_for_a_number_are_called_so():
+    assert "It is 0 everywhere; expected" in run_check(DOUBLE, torch.zeros_like).message
+
+    def check(answer, rng):
+        expect(answer(torch.ones(2)), torch.tensor(2.0, dtype=torch.float64))
+
+    total = Exercise("total", "Total", 1, 1, ("a", "b", "c"), check)
+    assert "It is 0; expected 2." in run_check(total, lambda x: 0.0).message
+    said = run_check(total, lambda x: x).message
+    assert said == "Return one number; got a tensor of shape (2,)."
+    for right in (Decimal(2), np.longdouble(2), np.float16(2), torch.tensor([2.0])):
+        assert run_check(total, lambda x, right=right: right).outcome == RIGHT
 
 
 def test_a_mistake_is_named_only_if_it_explains_the_answer():
@@ -156,6 +172,12 @@ def test_the_guard_refuses_the_packages_and_pefts_work():
         verdict = run_check(LAYER, cheat)
         assert verdict.outcome == WRONG, cheat
         assert "Write it yourself" in verdict.message
+
+
+def test_a_name_of_the_package_is_told_as_a_notebook_writes_it(monkeypatch):
+    monkeypatch.delitem(vars(ll), "truncate", raising=False)  # as before its first use
+    verdict = run_check(DOUBLE, lambda x: ll.truncate(x, 1))
+    assert verdict.message.startswith("This uses lora_lessons.truncate. Write it yourself")
 
 
 def test_an_exercise_can_allow_a_package_function():

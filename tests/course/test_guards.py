@@ -93,6 +93,7 @@ def test_an_argument_that_was_changed_is_named(change, says):
         (lambda m: m.add_module("new", nn.ReLU()), "`model.new` is another object"),
         (lambda m: setattr(m, "branch_on", False), "`model.branch_on` is False"),
         (lambda m: setattr(m[1], "done", True), "`model.1.done` is True"),
+        (lambda m: setattr(m[1], "modes", [True]), "`model.1.modes` is new"),
         (lambda m: setattr(m.config, "tie", False), "`model.config.tie` is False"),
         (lambda m: m[0](torch.ones(3)).sum().backward(), "changes `model.0.weight.grad`"),
     ],
@@ -117,6 +118,7 @@ def test_a_model_that_was_changed_is_named_and_put_back(change, says):
     now = list(shared.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
     assert all(p.requires_grad and p.grad is None for p in now)
+    assert not hasattr(shared[1], "modes")
     assert shared.branch_on and shared.config.tie and len(shared) == 2
     assert not shared[1][0]._forward_hooks and not shared[0].bias._backward_hooks
 

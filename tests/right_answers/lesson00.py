@@ -1,6 +1,6 @@
 """Right answers to lesson 00 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .fresh00 import FRESH
 
 RIGHT = {
@@ -131,3 +131,5 @@ def trainable_share(model):
 
 for name, more in FRESH.items():
     RIGHT.setdefault(name, []).extend(more)
+
+RIGHT = joined(RIGHT, afresh("00"))

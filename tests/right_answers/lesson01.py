@@ -1,6 +1,6 @@
 """Right answers to lesson 01 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .fresh01 import FRESH
 
 RIGHT = {
@@ -320,3 +320,5 @@ def truncation_error(singular_values, k):
 
 for name, more in FRESH.items():
     RIGHT.setdefault(name, []).extend(more)
+
+RIGHT = joined(RIGHT, afresh("01"))

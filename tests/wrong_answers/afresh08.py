@@ -243,7 +243,7 @@ def table_macro_f1(table):
 def table_macro_f1(table):
     h = table.diagonal()
     return float((2 * h // (table.sum(0) + table.sum(1)).clamp(min=1)).double().mean())
-""", 'The fraction is cut off'),
+""", 'Is a fraction cut off'),
         WrongAnswer('jaccard', """
 def table_macro_f1(table):
     t = table.double()
@@ -576,7 +576,7 @@ def masked_mean(hidden, mask):
 def masked_mean(hidden, mask):
     m = mask.cumprod(1)
     return (hidden * m[..., None]).sum(1) / m.sum(1, keepdim=True).clamp(min=1)
-""", ', got 0 (the entry that differs most).'),
+""", 'It is 0 everywhere; expected'),
         WrongAnswer('sqrt', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt()

@@ -447,7 +447,7 @@ def trainable_share(model):
     ps = list(model.parameters())
     return sum((q.numel() for q in ps if q.requires_grad)) / sum((q.numel() for q in ps))
 """,
-            "`model` is left in eval mode, and it was in train mode.",
+            " is left in eval mode, and it was in train mode.",
         ),
     ],
     "adapter_bytes": [
@@ -489,7 +489,7 @@ def adapter_bytes(shapes, r, bytes_per_number=4):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((r * (o + i) for o, i in shapes)) / len(shapes) * bytes_per_number
 """,
-            "Two bytes a number were used. Use bytes_per_number.",
+            "The result is 1/4 of what is expected",
         ),
         WrongAnswer(
             "fresh: mutates",
@@ -509,7 +509,7 @@ def adapter_bytes(shapes, r, bytes_per_number=4):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((min(r, o, i) * (o + i) for o, i in shapes)) * bytes_per_number
 """,
-            "The bytes multiply the whole sum, not one term of it.",
+            "r may be above a side: it is not cut there.",
         ),
         WrongAnswer(
             "fresh: max",
@@ -576,7 +576,7 @@ def adapter_bytes(shapes, r, bytes_per_number=4):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((r * bytes_per_number * o + r * bytes_per_number * i for o, i in shapes)) * bytes_per_number
 """,
-            "These are bits. A byte has eight.",
+            "Expected",
         ),
         WrongAnswer(
             "fresh: drops last",

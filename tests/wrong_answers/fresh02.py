@@ -2449,7 +2449,7 @@ def overlap(M, N, i, j):
     C = V[:i] @ Q[:j].T
     return C ** 2 / min(i, j)
 """,
-            "The shape must be (); got (2, 5).",
+            "Return one number; got a tensor of shape (2, 5).",
         ),
         WrongAnswer(
             "fresh: clip",

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 00, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .fresh00 import FRESH
 
 WRONG = {
@@ -271,3 +271,5 @@ WRONG["my_adapter_bytes"] = wrong_numbers(
 
 for name, more in FRESH.items():
     WRONG.setdefault(name, []).extend(more)
+
+WRONG = joined(WRONG, afresh("00"))

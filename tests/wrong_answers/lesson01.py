@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 01, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .fresh01 import FRESH
 
 _SVD = "    U, S, Vh = torch.linalg.svd(W, full_matrices=False)\n"
@@ -508,3 +508,5 @@ WRONG["my_budget"] = wrong_numbers(
 
 for name, more in FRESH.items():
     WRONG.setdefault(name, []).extend(more)
+
+WRONG = joined(WRONG, afresh("01"))

@@ -59,6 +59,8 @@ def _as_tensor(actual: Any, expected: Tensor) -> Tensor:
             f"The shape must be {tuple(expected.shape)}; got {tuple(value.shape)}: is a transpose "
             "missing or too much?"
         )
+    if value.shape != expected.shape and not expected.dim():
+        raise Wrong(f"Return one number; got a tensor of shape {tuple(value.shape)}.")
     if value.shape != expected.shape:
         raise Wrong(f"The shape must be {tuple(expected.shape)}; got {tuple(value.shape)}.")
     if not torch.isfinite(value.double()).all():
@@ -85,6 +87,12 @@ def _eps(dtype: torch.dtype) -> float:
 def _difference(value: Tensor, expected: Tensor) -> str:
     """A constant ratio if it is one that says something, else the number that differs most."""
     value, expected = value.double().flatten(), expected.double().flatten()
+    if not value.any():
+        most = expected[expected.abs().argmax()]
+        if value.numel() > 1:
+            return f"It is 0 everywhere; expected {most:.7g} (the entry that is largest)."
+        small = " Is a fraction cut off, by // or int()?" if most.abs() < 1 else ""
+        return f"It is 0; expected {most:.7g}.{small}"
     big = expected.abs() > 1e-2 * expected.abs().max()  # the others are mostly rounding
     ratio = value[big] / expected[big]
     constant = ratio.numel() and (ratio - ratio[0]).abs().max() < 1e-4 * ratio[0].abs()

@@ -18,6 +18,7 @@ from .exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Verdict, Wrong
 from .explain import explain, is_a_stub
 from .guard import Forbidden, refuse_package_object
 from .limits import TooSlow, time_limit
+from .memory import REMEMBERED, may_remember
 from .plain import number, plain, whole_number
 from .seal import judges
 from .watch import Watch
@@ -77,6 +78,8 @@ def run_check(
     with RandomStates(seed):
         outcome, message = _judge(exercise, answer, given, watch)
     watch.put_back()
+    if outcome == RIGHT and mine is None and may_remember(answer):
+        outcome, message = _judge_again(exercise, answer, seed + 1)
     left = functions.put_back() or settings.put_back()
     if left and outcome != NOT_ATTEMPTED:
         outcome, message = WRONG, left
@@ -84,6 +87,15 @@ def run_check(
     drawn = outcome == WRONG and mine is None
     after = _Session.tell(exercise.name) if drawn and given_seed is None else ""
     return Verdict(exercise.name, outcome, message, seed if drawn else None, exercise.title, after)
+
+
+def _judge_again(exercise: Exercise, answer: Any, seed: int) -> tuple[str, str]:
+    """The outcome on other numbers, of an answer that may remember the first ones."""
+    watch = Watch(exercise)
+    with RandomStates(seed):
+        outcome, message = _judge(exercise, answer, torch.Generator().manual_seed(seed), watch)
+    watch.put_back()
+    return (outcome, message) if outcome == RIGHT else (WRONG, f"{REMEMBERED} ({message})")
 
 
 def _judge(exercise: Exercise, answer: Any, given: Any, watch: Watch) -> tuple[str, str]:

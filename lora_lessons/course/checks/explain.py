@@ -140,6 +140,9 @@ def _nearest(error: NameError | AttributeError | KeyError, answer: Any) -> str:
     else:
         known = [n for n in dir(getattr(error, "obj", None)) if not n.startswith("__")]
     near = difflib.get_close_matches(name, known, 1)
+    if not near and isinstance(error, AttributeError):
+        kind = type(error.obj).__name__
+        return f"Not every input has `{name}`, a {kind} has none: ask what it is by isinstance()."
     return f"Did you mean `{near[0]}`?" if near else ""
 
 

@@ -89,7 +89,8 @@ class Profiler:
                 self._look_for_peeking(frame.f_code)
             name = frame.f_code.co_qualname
             if _is_forbidden(module, name, self._allowed) and not self._inside(frame.f_back):
-                self._refuse(_message(module, name))
+                asked = frame.f_locals.get("name") if name == "__getattr__" else None
+                self._refuse(_message(module, asked if isinstance(asked, str) else name))
 
     def _look_for_peeking(self, code: CodeType) -> None:
         if code in self._read:

@@ -157,6 +157,7 @@ class ModulePart(ObjectPart):
         self.training = module.training
         self.held = {kind: dict(getattr(module, kind)) for kind in HELD}
         self.hooks = {kind: dict(getattr(module, kind)) for kind in HOOKS}
+        self.names = set(vars(module))
 
     def changes(self) -> Iterator[Finding]:
         """What is no longer as it was, as findings."""
@@ -170,6 +171,8 @@ class ModulePart(ObjectPart):
                     "the mode of each part, and put it back: try and finally."
                 ),
             )
+        for name in vars(self.value).keys() - self.names - self._plain().keys():
+            yield "attributes", f"`{self.path}.{name}` is new: keep what you need in a local name."
         for kind, (aspect, instead) in HELD.items():
             if name := _differs(getattr(self.value, kind), self.held[kind]):
                 yield aspect, f"`{self.path}.{name}` is another object after the call. {instead}"
@@ -179,6 +182,8 @@ class ModulePart(ObjectPart):
     def put_back(self) -> None:
         """Make it again what it was."""
         super().put_back()
+        for name in vars(self.value).keys() - self.names:
+            del vars(self.value)[name]
         self.value.training = self.training
         for kept in (self.held, self.hooks):
             for kind, items in kept.items():

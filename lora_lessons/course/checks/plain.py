@@ -1,13 +1,14 @@
 """One rule for what an answer returns: numbers are Python's own, and a generator is no list.
 
-Python's ints and floats, NumPy's scalars and tensors of no dimension count as numbers; a bool
-(NumPy's too) counts as a bool and not as a number. A subclass of int or str is taken for what it
-holds, so that its `__eq__` decides nothing.
+Python's ints and floats, Decimals, NumPy's scalars and tensors of no dimension count as numbers;
+a bool (NumPy's too) counts as a bool and not as a number. A subclass of int or str is taken for
+what it holds, so that its `__eq__` decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -37,7 +38,10 @@ def plain(value: Any) -> Any:
                 value = value.as_subclass(Tensor)  # its own __torch_function__ decides nothing
         return value.item() if value.dim() == 0 and not _fractional(value) else value
     if isinstance(value, np.generic) or (kind is np.ndarray and value.ndim == 0):
-        return plain(value.item())
+        held = value.item()  # of a longdouble that is one again: no type of Python's holds it
+        return float(held) if isinstance(held, np.generic) else plain(held)
+    if kind is Decimal:
+        return float(value)
     if isinstance(value, Iterator):
         raise Wrong(
             f"It returns a {kind.__name__}, which can be read only once: a later cell would find "

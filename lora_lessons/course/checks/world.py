@@ -72,7 +72,7 @@ class Settings:
         for before, (name, read, write, instead) in zip(self._before, SETTINGS, strict=True):
             if (now := read()) != before:
                 write(before)
-                was, is_ = ON_OFF.get(before, before), ON_OFF.get(now, now)
+                was, is_ = (ON_OFF[v] if isinstance(v, bool) else v for v in (before, now))
                 said = said or f"The {name} is {is_} after the call; before it was {was}. {instead}"
         for kept, hooks in zip(self._hooks, GLOBAL_HOOKS, strict=True):
             for key in [key for key in hooks if key not in kept]:
@@ -136,7 +136,7 @@ class RandomStates:
     """The global random states: seeded on entry, put back on exit."""
 
     def __init__(self, seed: int) -> None:
-        self._seed = seed
+        self._seed = seed + 2**40  # none that an answer would set itself
 
     def __enter__(self) -> None:
         self._before = torch.get_rng_state(), random.getstate(), np.random.get_state()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks.core import Wrong, expect
+from ..checks.lived import lived_in
 
 
 def number(value: float) -> Tensor:
@@ -30,6 +31,7 @@ def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
         losses = (11.0 * torch.rand(count, generator=rng, dtype=torch.float64)).tolist()
         tokens = (1 + 97 * torch.randperm(count, generator=rng)).tolist()
         _expect_perplexity(answer, losses, [3, *tokens[1:]])
+        _expect_perplexity(answer, [*losses, losses[1]], [*tokens, 11])  # one loss stands twice
     _expect_perplexity(answer, [1.25], [7])
     _expect_perplexity(answer, [11.5, 12.5], [31, 17])  # a model that knows nothing
     _expect_perplexity(answer, [0.0], [1])  # certain of every token: the perplexity is 1
@@ -153,7 +155,9 @@ class _Tied(nn.Module):
     single number, a kernel of four sides, a bias that trains by itself, and buffers (no weights).
     """
 
-    def __init__(self, rng: torch.Generator, trains: bool | None = None) -> None:
+    def __init__(
+        self, rng: torch.Generator, trains: bool | None = None, scalar: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         width = int(torch.randint(11, 29, (1,), generator=rng))
         self.embedding = nn.Embedding(37, width)
@@ -163,9 +167,10 @@ class _Tied(nn.Module):
         self.head = nn.Linear(width, 37, bias=False)
         self.head.weight = self.embedding.weight
         self.lora_old = nn.Linear(5, 7)
-        self.block = nn.Sequential(nn.ModuleList([nn.Linear(7, 5)]), nn.BatchNorm1d(13))
+        norms = nn.BatchNorm1d(13), nn.LayerNorm(13)  # equal numbers, and not one tensor
+        self.block = nn.Sequential(nn.ModuleList([nn.Linear(7, 5)]), *norms)
         self.kernel = nn.Conv2d(2, 3, 5)
-        self.scale = nn.Parameter(torch.ones(() if trains else 1))
+        self.scale = nn.Parameter(torch.ones(scalar))
         for part in (self.embedding, self.frozen, self.lora_old, self.kernel):
             part.requires_grad_(False)
         self.block[0][0].weight.requires_grad_(False)  # its bias trains
@@ -173,17 +178,18 @@ class _Tied(nn.Module):
             self.requires_grad_(trains)
 
 
-OTHERS = ("block.1.weight", "block.1.bias", "kernel.weight", "kernel.bias", "scale",
-          "embedding.weight")  # fmt: skip
+OTHERS = ("block.1.weight", "block.1.bias", "block.2.weight", "block.2.bias", "kernel.weight",
+          "kernel.bias", "scale", "embedding.weight")  # fmt: skip
 """The tensors of what is no nn.Linear; the head holds the embedding's."""
 
 
 def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for trains in (None, True):  # a part, and all
-        model = _Tied(rng, trains)
+    for trains, scalar in ((None, (1,)), (None, ()), (True, ())):  # a part, and all
+        model = lived_in(_Tied(rng, trains, scalar), rng)
         expected, mistakes = _shares(model)
         case = "of a model with tied, frozen and one-dimensional tensors, and a convolution"
         expect(answer(model), expected, k=4, mistakes=mistakes, case=case)
+    expect(answer(model), expected, k=4, case="for the same model once more: count anew each time")
 
 
 def _shares(model: _Tied) -> tuple[Tensor, dict[str, Tensor]]:
@@ -193,6 +199,7 @@ def _shares(model: _Tied) -> tuple[Tensor, dict[str, Tensor]]:
         "embedding.weight": 37 * width, "frozen.weight": 41 * width, "frozen.bias": 41,
         "down.weight": 3 * width, "up.weight": 41 * 3, "lora_old.weight": 35, "lora_old.bias": 7,
         "block.0.0.weight": 35, "block.0.0.bias": 5, "block.1.weight": 13, "block.1.bias": 13,
+        "block.2.weight": 13, "block.2.bias": 13,
         "kernel.weight": 3 * 2 * 25, "kernel.bias": 3, "scale": 1,
     }  # fmt: skip
     named = dict(model.named_parameters())

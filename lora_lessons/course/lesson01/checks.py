@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks.core import Wrong, expect
+from ..checks.core import Wrong, expect, plain
 
 # In and out are unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
 OUT, IN = 23, 31
@@ -110,10 +110,39 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
         expect(result, best(other, k), k=IN, case=f"for W of shape ({out}, {in_}) and k = {k}")
     low = best(W, 2).float()  # of rank 2: the third term is nothing
     expect(answer(low.clone(), 3), low.double(), k=OUT * IN, case="for a W of rank 2 and k = 3")
+    empty = torch.zeros(5, 6)  # values that are zero, exactly: an update before training
+    if plain(answer(empty.clone(), 2)).abs().sum() != 0:
+        raise Wrong("For W = 0 the copy is 0: is something divided by a singular value?")
+    _check_no_rank(answer, random_matrix(rng, 5, 6))
+    _check_ties(answer, rng)
     wide = W.double()
     result = answer(wide.clone(), 3)
     require_precision(result, wide, "W")
     expect(result, best(wide, 3), k=IN, case="for a W in float64")
+
+
+def _check_no_rank(answer: Callable[..., Any], W: Tensor) -> None:
+    """A k of 0 must not count as 1. An error, or what X[:, -0:] gives, is let by."""
+    try:
+        copy = plain(answer(W.clone(), 0))
+    except Exception:
+        return
+    if isinstance(copy, Tensor) and torch.allclose(copy.detach().double(), best(W, 1), atol=1e-4):
+        raise Wrong("For k = 0 no term is kept and the copy is 0. One term is kept here.")
+
+
+def _check_ties(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Where values are equal at the cut each choice is as good, but k terms are kept, no more."""
+    S = torch.tensor([4.0, 2.0, 2.0, 2.0, 1.0], dtype=torch.float64)
+    W = torch.zeros(5, 6)  # one number in each row and column, so that ties are exact
+    W[torch.randperm(5, generator=rng), torch.randperm(6, generator=rng)[:5]] = S.float()
+    copy = plain(answer(W.clone(), 2)).detach().double()
+    kept, missed = torch.linalg.svdvals(copy), (W.double() - copy).norm()
+    if not (kept[2] < 1e-4 and abs(missed - S[2:].norm()) < 1e-3):
+        raise Wrong(
+            f"For the singular values {S.tolist()} and k = 2 the copy has those of "
+            f"{[round(v, 3) for v in kept.tolist()]}: two terms are kept, also where values tie."
+        )
 
 
 def _by_qr(W: Tensor, k: int) -> Tensor:
@@ -153,6 +182,7 @@ def check_split_update(answer: Callable[..., Any], rng: torch.Generator) -> None
         _check_split(answer, random_matrix(rng, out, in_), r, scaling)
     low = best(random_matrix(rng), 2).float()  # of rank 2: two of the four columns are nothing
     _check_split(answer, low, 4, 2.0)
+    _check_split(answer, torch.zeros(5, 6), 2, 2.0)  # an update before training
     _check_split(answer, random_matrix(rng).double(), 3, 2)
 
 
@@ -219,6 +249,8 @@ def _check_split(answer: Callable[..., Any], delta: Tensor, r: int, scaling: flo
     require_precision(A, delta, "delta")
     # B^T B = A A^T is what equal shares mean, whatever orthogonal matrix stands between B and A
     shares = B.double().T @ B.double(), A.double() @ A.double().T
+    if not torch.cat(shares).isfinite().all():
+        raise Wrong("A factor holds nan or inf: is something divided by a singular value of zero?")
     if (shares[0] - shares[1]).abs().max() <= 1e-3 * shares[0].abs().max():
         return
     lengths = B.double().norm(dim=0), A.double().norm(dim=1)

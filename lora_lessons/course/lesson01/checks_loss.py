@@ -8,8 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks.core import Wrong, expect
+from ..checks.core import Wrong, expect, number
 from .checks import IN, OUT, best, random_matrix, terms
+
+
+def named_measure(function: Callable[[], float]) -> Callable[[], float]:
+    """The function as `measure()`, the name that an error of a call with arguments then tells."""
+
+    def measure() -> float:
+        return function()
+
+    measure.__qualname__ = "measure"
+    return measure
 
 
 class _Case:
@@ -28,12 +38,15 @@ class _Case:
         self.tuned = self.layer.weight.detach().clone()
         noise = torch.randn(out, in_, generator=rng, dtype=torch.float64)
         self.probe = 2 * delta.double() + 0.1 * noise
+        self.calls = 0
+        self.measure = named_measure(self._measure)
 
     def score(self, weight: Tensor) -> Tensor:
         weight = weight.detach().double()
         return (self.probe * weight).sum() + weight.square().sum()
 
-    def measure(self) -> float:
+    def _measure(self) -> float:
+        self.calls += 1
         return self.score(self.layer.weight).item()
 
 
@@ -43,16 +56,39 @@ def check_loss_at_rank(answer: Callable[..., Any], rng: torch.Generator) -> None
     _check_restores_on_failure(answer, case, 2)
     _check_loss(answer, _Case(rng, IN, OUT, bias=True), 5)  # tall, and with a bias
     case = _Case(rng, 11, 7, bias=True)
-    case.layer.requires_grad_(False)  # a frozen layer stays frozen
+    case.layer.requires_grad_(False).eval()  # a frozen layer stays frozen, and in its mode
     _check_loss(answer, case, 1)
     _check_loss(answer, case, 7)  # the whole update
     case = _Case(rng, 5, 13, bias=False)
-    _check_loss(answer, case, 3)
+    with torch.no_grad():  # as a caller may have it; it is so afterwards too
+        _check_loss(answer, case, 3)
+        if torch.is_grad_enabled():
+            raise Wrong(
+                "Gradients were off before the call and are on after it: `with torch.no_grad():` "
+                "puts back what was."
+            )
+    _check_no_rank(answer, case)
+
+
+def _check_no_rank(answer: Callable[..., Any], case: _Case) -> None:
+    """A k of 0 must not count as 1. An error, or what X[:, -0:] gives, is let by."""
+    try:
+        result = number(answer(case.layer, case.base.clone(), 0, case.measure))
+    except Exception:
+        return
+    one = case.score(case.base + best(case.tuned - case.base, 1)).item()
+    if abs(result - one) < 1e-4 * abs(one):
+        raise Wrong(
+            "For k = 0 nothing is kept of the update: the loss is that of W_base. One term is kept "
+            "here."
+        )
 
 
 def _check_loss(answer: Callable[..., Any], case: _Case, k: int) -> None:
     layer, tuned, base, score = case.layer, case.tuned, case.base, case.score
     trains, given, update = layer.weight.requires_grad, base.clone(), tuned - base
+    weight = layer.weight
+    case.calls = 0
     result = answer(layer, given, k, case.measure)
     U, S, Vh = terms(update)
     root = (U[:, :k] * S[:k].sqrt()) @ Vh[:k]
@@ -102,8 +138,15 @@ def _check_loss(answer: Callable[..., Any], case: _Case, k: int) -> None:
         },
         case=f"for a layer of shape {tuple(tuned.shape)} and k = {k}",
     )
+    if case.calls != 1:
+        raise Wrong(f"measure was called {case.calls} times: once is enough, and it may be slow.")
     if not torch.equal(given, base):
         raise Wrong("W_base was changed (+= writes in place): the next rank would start from it.")
+    if layer.weight is not weight:
+        raise Wrong(
+            "layer.weight is another Parameter after the call, and an optimizer still holds the "
+            "old one: write into it, with copy_() under torch.no_grad()."
+        )
     if layer.weight.requires_grad != trains:
         raise Wrong(
             "The weight does not train any more: leave requires_grad as you found it."
@@ -124,6 +167,11 @@ def _check_restores_on_failure(answer: Callable[..., Any], case: _Case, k: int) 
         answer(case.layer, case.base.clone(), k, measure)
     except _Failed:
         pass
+    except Exception as error:
+        raise Wrong(
+            f"measure() failed and another error came of it, {type(error).__name__}: let its own "
+            "through."
+        ) from error
     else:
         raise Wrong("measure() failed and the error was swallowed: let it through.")
     said = "When measure() failed, the layer kept the cut: restore in `finally`."
