@@ -45,6 +45,7 @@ from .lora.more.init.eva import EvaConfig, initialize_lora_eva_weights
 from .lora.more.init.eva_svd import get_eva_state_dict
 from .lora.more.init.loftq import LoftQConfig
 from .lora.more.kbit import prepare_model_for_kbit_training
+from .lora.more.layers.attention import attention_parts
 from .lora.more.layers.fused_qkv import fused_qkv
 from .lora.more.task_models import (
     PeftModelForCausalLM,
@@ -105,6 +106,7 @@ __all__ = [
     "TaskType",
     "TokenBatches",
     "TrainableTokensWrapper",
+    "attention_parts",
     "blocks",
     "by_seed",
     "card",

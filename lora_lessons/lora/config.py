@@ -155,7 +155,8 @@ class LoraConfig(OtherFields, PeftConfig):
 
     def sets(self, name: str) -> bool:
         """Whether a field asks for anything."""
-        return bool(getattr(self, name)) and getattr(self, name) != "none"
+        value = getattr(self, name, None)
+        return bool(value) and value != "none"
 
 
 def checked_again(config: LoraConfig) -> LoraConfig:

@@ -18,7 +18,15 @@ from ..undo import all_or_nothing
 from .config import LoraConfig, checked_again
 from .layer import LoraLayer
 from .matching import check_every_entry, get_pattern_key
-from .plugs import LAYERS, LAYERS_AROUND, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
+from .plugs import (
+    CHILDREN,
+    LAYERS,
+    LAYERS_AROUND,
+    METHODS,
+    PARTS,
+    PLAN_CHECKS,
+    SHORTHANDS,
+)
 from .tuner_layer import StandIn, base_of
 
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")
@@ -53,6 +61,8 @@ def targetable_modules(
 ) -> Iterator[tuple[str, nn.Module]]:
     """All modules by name, those in two places twice, without the adapters' own parts."""
     seen = set() if seen is None else seen
+    if isinstance(model, StandIn) and not model.hides_inside:
+        model = model.get_base_layer()
     if id(model) in seen or isinstance(model, StandIn):
         return
     seen.add(id(model))
@@ -103,7 +113,8 @@ def plan_injection(
     others = any(PARTS[part].trains_alone for part in plan.parts)
     ranked = plan.parts.get("target_parameters", ())
     for name in check_every_entry(config, list(modules), optional, others, ranked):
-        plan.targets.append(_target(name, modules[name], config, adapter_name))
+        parent = modules.get(name.rpartition(".")[0], model)
+        plan.targets.append(_target(name, modules[name], parent, config, adapter_name))
     plan.sharing = _sharing(plan.targets, modules)
     _warn_and_correct(plan)
     for part in filter(config.sets, PLAN_CHECKS):
@@ -135,7 +146,9 @@ def _check_adapter_name(name: str, modules: dict[str, nn.Module], config: LoraCo
         )
 
 
-def _target(name: str, module: nn.Module, config: LoraConfig, adapter_name: str) -> Target:
+def _target(
+    name: str, module: nn.Module, parent: nn.Module, config: LoraConfig, adapter_name: str
+) -> Target:
     """The target for one module, with its rank and alpha from the patterns."""
     if isinstance(module, LoraLayer) and module.has_adapter(adapter_name):
         raise ValueError(
@@ -148,6 +161,9 @@ def _target(name: str, module: nn.Module, config: LoraConfig, adapter_name: str)
             f"Target module {module} ({name}) is not supported. Currently, only the following "
             f"modules are supported: {', '.join(f'`{kind}`' for kind in kinds)}."
         )
+    places = ((kind, name.rpartition(".")[2]) for kind in type(parent).__mro__)
+    special: type[Any] = next((CHILDREN[place] for place in places if place in CHILDREN), object)
+    layer_class = special if issubclass(special, layer_class) else layer_class
     r, alpha = config.r, config.lora_alpha
     if ranks := config.rank_pattern:
         r = ranks.get(get_pattern_key(ranks, name), r)
@@ -245,4 +261,6 @@ def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
     """Put a module in the place of the one of this name."""
     parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, new)
+    holder: Any = model.get_submodule(parent)
+    holder = holder.get_base_layer() if isinstance(holder, StandIn) else holder
+    setattr(holder, child, new)

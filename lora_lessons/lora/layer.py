@@ -42,7 +42,7 @@ class LoraLayer(BaseTunerLayer):
         "lora_embedding_B",
         "lora_magnitude_vector",
     )
-    other_param_names = (
+    other_param_names: tuple[str, ...] = (
         "r",
         "lora_alpha",
         "scaling",

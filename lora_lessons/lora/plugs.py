@@ -80,6 +80,8 @@ def initialisation(init: bool | str) -> Initialisation | None:
 LAYERS: dict[type[nn.Module] | str, type[Any]] = {}
 # a class of LAYERS -> called with a model that gets adapters, if it has layers for that class
 LAYERS_AROUND: dict[type[Any] | None, Callable[[nn.Module], None]] = {}
+# (class of a parent, name of its child) -> a subclass of the child's LoRA layer, for it alone
+CHILDREN: dict[tuple[type[Any], str], type[Any]] = {}
 # init_lora_weights, as a regular expression -> how A and B are filled
 INITIALISATIONS: dict[str, Initialisation] = {}
 # switch of the config ("use_dora") -> what is called once A and B are there: (layer, adapter)

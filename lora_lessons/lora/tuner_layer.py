@@ -38,6 +38,8 @@ def as_list(names: str | Iterable[str]) -> list[str]:
 class StandIn:
     """What takes a module's place in the model, and hides what is inside it."""
 
+    hides_inside = True  # False: the modules inside have their names still, and may have adapters
+
     def get_base_layer(self) -> Any:
         """The module that was there before, through any stand-in of a stand-in."""
         raise NotImplementedError

@@ -332,7 +332,9 @@ Other words name the one check that fails: files do not hold the random start of
 
 {agreement_table()}
 
-Where a model computes with a weight itself, LoRA goes through the weight: `target_parameters`.
+Where a model computes with a weight itself, LoRA goes through the weight: `target_parameters`,
+and `nn.MultiheadAttention`. PEFT adds the update of an attention's output twice, and its files mean
+that, so here it counts twice as well. Its gradient is twice PEFT's, which forgets the second time.
 "patterns": another rank and another alpha for some of them.
 
 {weights_table()}
@@ -347,9 +349,8 @@ Each entry of the last column is a test in `tests/lora/`, `tests/lora/more/` or 
 
 ## What PEFT has and this library has not
 
-`MultiheadAttention`, CorDA, LoRA-GA, aLoRA, Arrow and the other
-methods; quantized base layers; `PeftMixedModel`. Such a field in a
-config is refused by its name.
+CorDA, LoRA-GA, aLoRA, Arrow and the other methods; quantized base layers; `PeftMixedModel`.
+Such a field in a config is refused by its name.
 
 ## Among other tools
 
@@ -365,7 +366,8 @@ config is refused by its name.
 ## What is here and not in PEFT
 
 A fused qkv projection with ranks of its own for q, k and v is here and not in PEFT; its file is a
-plain adapter of the summed rank, which PEFT loads.
+plain adapter of the summed rank, which PEFT loads. So is an `nn.MultiheadAttention` with a rank for
+each of q, k, v and the output (`attention_parts`).
 """
 
 

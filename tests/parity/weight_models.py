@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.lora.more.weight_models import EXPERTS, Experts, tiny_moe
+from tests.lora.more.weight_models import EXPERTS, Attends, Experts, encoder, tiny_moe
 
 
 class Case(NamedTuple):
@@ -59,7 +59,31 @@ PARAMETERS = {
     "qwen3_moe": lambda: _moe("qwen3_moe"),
     "gpt_oss": lambda: _moe("gpt_oss"),
 }
-CASES = dict(PARAMETERS)
+ATTENTIONS = {
+    "attention": lambda: Case(Attends, {"target_modules": ["attention"]}, (floats(5, 3, 8),)),
+    "attention, batch first, no bias": lambda: Case(
+        lambda: Attends(batch_first=True, bias=False),
+        {"target_modules": ["attention", "mlp"]},
+        (floats(3, 5, 8),),
+    ),
+    "in_proj_weight alone": lambda: Case(
+        Attends,
+        {"target_parameters": ["attention.in_proj_weight"], "target_modules": []},
+        (floats(5, 3, 8),),
+    ),
+    "keys of another width": lambda: Case(
+        lambda: Attends(kdim=6, vdim=6),
+        {
+            "target_parameters": [f"attention.{part}_proj_weight" for part in "qkv"],
+            "target_modules": [],
+        },
+        (floats(5, 3, 8), floats(4, 3, 6)),
+    ),
+    "encoder": lambda: Case(
+        encoder, {"target_modules": ["self_attn", "linear1"]}, (floats(3, 5, 8),)
+    ),
+}
+CASES = PARAMETERS | ATTENTIONS
 FIELDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "random": {"init_lora_weights": False},

@@ -40,3 +40,31 @@ def test_experts_train_and_peft_computes_the_same(root, tmp_path, monkeypatch, c
         torch.testing.assert_close(theirs(ids).logits, ours, rtol=0, atol=1e-5)
         assert theirs(ids, labels=ids).loss < before - 0.1
     assert "experts.down_proj" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype")
+def test_attention_and_its_parts(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = run(block(root, "TransformerEncoderLayer"))
+    names = run(block(root, "TransformerEncoderLayer") + block(root, "attention_parts"))
+    kinds = {type(layer).__name__ for layer in whole["model"].base_model.lora_layers().values()}
+    assert kinds == {"MultiheadAttention", "OutProjection", "EncoderLinear"}
+    parts = names["model"]
+    x = torch.randn(2, 3, 64)
+    base = parts(x).detach()
+    optimizer = torch.optim.Adam([p for p in parts.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        parts(x).square().mean().backward()
+        optimizer.step()
+    assert not torch.allclose(parts.eval()(x), base, atol=1e-2)
+    parts.save_pretrained(tmp_path / "parts-adapter")
+    plain = torch.nn.TransformerEncoder(names["layer"], 2)
+    theirs = peft.PeftModel.from_pretrained(plain, tmp_path / "parts-adapter").eval()
+    with torch.no_grad():
+        ours = parts(x)  # on torch's fast path, on which PEFT passes its adapter by
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            torch.testing.assert_close(theirs(x), ours, rtol=0, atol=1e-5)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(True)

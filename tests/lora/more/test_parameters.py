@@ -199,6 +199,28 @@ def test_two_adapters_add_up_switch_and_go():
     torch.testing.assert_close(model(x), adapted()(x), rtol=0, atol=0)
 
 
+def test_modules_inside_an_adapted_module_have_adapters_too():
+    base, x = Block(), example()
+    base.experts.inner = nn.Sequential(nn.Linear(7, 7))
+    base.experts.register_forward_pre_hook(lambda m, args: (m.inner(args[0]), *args[1:]))
+    plain = copy.deepcopy(base)
+    both = {"target_modules": ["inner.0"], "target_parameters": [*EXPERTS, "inner.0.weight"]}
+    with pytest.raises(ConfigError, match="not a valid target"):
+        ll.get_peft_model(base, config(**both))
+    model = ll.get_peft_model(base, config(target_modules=["inner.0"]))
+    assert torch.equal(model(x), plain(x))
+    model.add_adapter("second", config(target_modules=["inner.0"]))
+    model.set_adapter("second")
+    trained(model)
+    inner = model.base_model.model.experts.get_base_layer().inner[0]
+    assert set(inner.lora_A) == {"default", "second"}
+    expected = model(x)
+    assert not torch.allclose(expected, plain(x))
+    bare = model.merge_and_unload()
+    torch.testing.assert_close(bare(x), expected, rtol=0, atol=1e-5)
+    assert bare.state_dict().keys() == plain.state_dict().keys()
+
+
 def test_patterns_give_ranks_and_alphas_by_the_parameter_s_name():
     fields = {"rank_pattern": {"experts.up": 4}, "alpha_pattern": {"down": 5}}
     model = adapted(**fields)

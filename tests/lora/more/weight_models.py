@@ -87,3 +87,32 @@ def tiny_moe(kind: str) -> nn.Module:
         return transformers.Qwen3MoeForCausalLM(config)
     config = transformers.GptOssConfig(**sizes, num_local_experts=3)
     return transformers.GptOssForCausalLM(config)
+
+
+class Attends(nn.Module):
+    """An attention of its own input, or of other keys and values; and a linear layer."""
+
+    def __init__(self, width: int = 8, **options: object) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.attention = nn.MultiheadAttention(width, 2, **options)
+        self.mlp = nn.Linear(width, width)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):  # they start at zero, where a lost one would not show
+                nn.init.normal_(parameter)
+
+    def forward(self, x: Tensor, key: Tensor | None = None, **options: object) -> Tensor:
+        """x (seq, batch, width), or as `batch_first` has it."""
+        key = x if key is None else key
+        return self.mlp(self.attention(x, key, key, **options)[0])
+
+
+def encoder(layers: int = 2, **options: object) -> nn.TransformerEncoder:
+    """torch's own encoder, in evaluation, where its fast path is taken."""
+    torch.manual_seed(0)
+    settings = {"batch_first": True, "dim_feedforward": 12, "dropout": 0.0, **options}
+    layer = nn.TransformerEncoderLayer(8, 2, **settings)
+    model = nn.TransformerEncoder(layer, layers).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return model

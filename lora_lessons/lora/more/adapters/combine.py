@@ -197,6 +197,7 @@ def _new_config(tuner: LoraModel, adapters: list[str], rank: int) -> LoraConfig:
 def _targets(tuner: LoraModel, layers: set[str]) -> set[str] | str:
     """The layers' names; as one expression where they would match other modules as suffixes."""
     names = [name for name, _ in targetable_modules(tuner.model)]
+    layers = layers & set(names)  # the output of an attention is adapted with it
     found = {name for name in names if matches_any(layers, name)}
     return layers if found == layers else exactly(layers)
 

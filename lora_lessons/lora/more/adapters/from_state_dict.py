@@ -31,6 +31,7 @@ def config_for_keys(model: nn.Module, config: LoraConfig, keys: Iterable[str]) -
         )
     known = [name for name, _ in targetable_modules(model)]
     found = {_module_name(key) for key in keys if ".lora_" in key}
+    found = {name for name in found if ".base_layer." not in name}  # inside another that is found
     if not found:
         raise NoMatchingPeftModuleError(
             "Target modules not found in the base model: no key of the state_dict is LoRA's"

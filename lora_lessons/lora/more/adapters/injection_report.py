@@ -52,6 +52,8 @@ def _of_target(target: Target, plan: InjectionPlan) -> int:
     in_, out = target.layer_class.shape(target.module)
     groups = getattr(base_of(target.module), "groups", 1)
     more = (plan.config.lora_bias + plan.config.use_dora) * out
+    also = getattr(target.layer_class, "also_trains", None)  # layers inside it
+    more += also(target.module, target.r) if also else 0
     return parameter_count(in_, out // groups, target.r) + more
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from torch import nn
 
 from ...plugs import LAYERS
-from . import bitsandbytes_on_cpu, default_targets, fused_qkv, parameters, quantized
+from . import (
+    attention,
+    bitsandbytes_on_cpu,
+    default_targets,
+    encoder,
+    fused_qkv,
+    parameters,
+    quantized,
+)
 from .conv import Conv1d, Conv2d, Conv3d
 from .embedding import Embedding
 from .hf_conv1d import Conv1DLinear
@@ -22,8 +30,10 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "Embedding",
+    "attention",
     "bitsandbytes_on_cpu",
     "default_targets",
+    "encoder",
     "fused_qkv",
     "parameters",
     "quantized",

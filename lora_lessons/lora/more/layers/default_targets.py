@@ -11,10 +11,11 @@ from torch import nn
 from ....errors import ConfigError, PeftWarning, did_you_mean
 from ...config import LoraConfig
 from ...inject import nearest_layer_class, targetable_modules
-from ...layer import Linear, LoraLayer
+from ...layer import LoraLayer
 from ...matching import is_saved_module, matches_suffix
-from ...plugs import LAYERS, SHORTHANDS
+from ...plugs import SHORTHANDS
 from ...tuner_layer import StandIn, base_of, count_of
+from .by_weight import ByWeight
 
 ALL_LINEAR = "all-linear"
 LARGE_SHARE = 0.02  # of the weights; less is norms, positions and the like
@@ -120,27 +121,9 @@ def warn_of_unreached(
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether there is a LoRA layer for a module, that trains."""
+    """Whether there is a LoRA layer for a module, beside its product."""
     layer_class = nearest_layer_class(module)
-    return layer_class is not None and layer_class is not ReadOnlyLinear
-
-
-class ReadOnlyLinear(Linear):
-    """A linear layer that is never called: its parent reads its weight, so LoRA would be passed by.
-
-    It is the output projection of `nn.MultiheadAttention`.
-    """
-
-    is_linear = False
-
-    @classmethod
-    def check(cls, name: str, module: nn.Module, config: LoraConfig, r: int) -> None:
-        """Refuse it."""
-        raise ConfigError(
-            f"{name} is a part of nn.MultiheadAttention, which reads its weight and never calls "
-            "it: an adapter there would get no gradient and change nothing. Leave it out, by "
-            "exclude_modules if need be."
-        )
+    return layer_class is not None and not issubclass(layer_class, ByWeight)
 
 
 def _is_linear(module: nn.Module) -> bool:
@@ -149,6 +132,5 @@ def _is_linear(module: nn.Module) -> bool:
     return layer_class is not None and layer_class.is_linear
 
 
-LAYERS["torch.nn.modules.linear.NonDynamicallyQuantizableLinear"] = ReadOnlyLinear
 SHORTHANDS[""] = targets_of_its_type
 SHORTHANDS[ALL_LINEAR] = all_linear

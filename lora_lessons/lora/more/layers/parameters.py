@@ -67,6 +67,8 @@ class ParamWrapper(ByWeight):
     there, the module has its own Parameter again afterwards.
     """
 
+    hides_inside = False
+
     def __init__(self, base_layer: nn.Module, adapter_name: str, target: ParameterTarget) -> None:
         nn.Module.__init__(self)
         self.parameter_name = self.weight_name = target.parameter_name
