@@ -187,3 +187,31 @@ def test_a_base_in_four_bits_trains_alike_with_both_libraries():
             with gpu.contestant(name, shape, "cpu") as take:
                 losses[name] = [float(take(i)) for i in range(4)]
     assert losses[OURS] == pytest.approx(losses["PEFT bf16"], rel=2e-4)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_trial_computes_what_the_path_as_it_is_computes(p, compiled):
+    from benchmarks import trials
+    from lora_lessons.train.fast import fused
+    from lora_lessons.train.fast.blocks import compiler_settings
+
+    def gradients(name):
+        torch.manual_seed(0)
+        x, A, B, b = (
+            torch.randn(size, requires_grad=True) for size in ((7, 6), (3, 6), (5, 3), (5,))
+        )
+        W = torch.randn(5, 6)
+
+        def product(x):
+            return fused.lora_product(x, W, b, A, B, 1.5, p)
+
+        with trials.tried(name), compiler_settings():
+            torch._dynamo.reset()
+            torch.manual_seed(1)
+            result = (torch.compile(product, backend="aot_eager") if compiled else product)(x)
+            return [result, *torch.autograd.grad(result.square().sum(), (x, A, B, b))]
+
+    for name in trials.TRIALS:
+        for mine, right in zip(gradients(name), gradients(trials.AS_IT_IS), strict=True):
+            torch.testing.assert_close(mine, right)

@@ -1,0 +1,145 @@
+"""Changes of the fast path that are tried, beside the path as it is, in one run on one GPU.
+
+    python benchmarks/trials.py                      # 8 B and 1 B, results/trials.json
+    python benchmarks/trials.py --shapes 1B --turns 3
+
+A trial is the compiled and captured step with one part of `train/fast/` replaced. As it is and as
+tried take turns, twice by default; a ratio below 1 says that the trial is faster. What pays
+everywhere is moved into `train/fast/`, and leaves here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.common import RESULTS, SHAPES, load, provenance, save, summary
+from benchmarks.gpu import is_meant, measure
+from lora_lessons.train.fast import fused
+from lora_lessons.train.fast.fused import add_product, scaled
+
+AS_WRITTEN = fused.LoraProduct  # the name is replaced while a trial runs
+OURS, AS_IT_IS = "ours, compiled and captured", "as it is"
+
+
+class ThinFirst(AS_WRITTEN):
+    """`LoraProduct` with the thin product first, and the wide one added to it.
+
+    A matrix unit reads what it adds to while it multiplies. So the pass over h is hidden behind the
+    wide product, where now the thin one's in-place sum is a pass of its own.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        W: Tensor,
+        b: Tensor | None,
+        A: Tensor,
+        B: Tensor,
+        scaling: float,
+        p: float,
+        c: Tensor | None,
+    ) -> Tensor:
+        """h = s B A dropout(x) + b, then + W x."""
+        dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
+        thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
+        for_A = x if ctx.needs_input_grad[3] else None
+        ctx.save_for_backward(for_A, thin, W, A, B, *([] if mask is None else [mask]))
+        ctx.scaling, ctx.p = scaling, p
+        return add_product(F.linear(thin, B, b), x, W.t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients by x, b, A and B; dx begins with the thin product too."""
+        x, thin, W, A, B, *rest = ctx.saved_tensors
+        if rest:
+            return AS_WRITTEN.backward(ctx, g)
+        for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
+        u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
+        dA = torch.mm(u.t(), x) if for_A else None  # (r, in)
+        dx = add_product(torch.mm(u, A), g, W) if for_x else None  # (N, in)
+        dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
+        return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
+
+
+class ForwardThinFirst(AS_WRITTEN):
+    """The thin product first in the forward pass alone."""
+
+    forward = staticmethod(ThinFirst.forward)
+
+
+TRIALS = {"thin product first": ThinFirst, "thin product first, forward": ForwardThinFirst}
+
+
+@contextlib.contextmanager
+def tried(name: str) -> Iterator[None]:
+    """Inside, fused layers compute as the trial says."""
+    if name == AS_IT_IS:
+        yield
+        return
+    with mock.patch.object(fused, "LoraProduct", TRIALS[name]):
+        yield
+
+
+def compare(shape: Any, turns: int) -> dict[str, dict[str, Any]]:
+    """A row for each trial and for the path as it is; one that fails has its reason."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (AS_IT_IS, *TRIALS)}
+    failed: dict[str, dict[str, Any]] = {}
+    for name in [*found] * turns:
+        if name in failed:
+            continue
+        try:
+            with tried(name):
+                found[name].append(measure(OURS, shape))
+        except Exception as error:
+            failed[name] = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
+            if isinstance(error, torch.AcceleratorError):
+                break
+    return {
+        n: failed.get(n) or summary(turns) for n, turns in found.items() if turns or n in failed
+    }
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--shapes", nargs="*", default=["8B 4x2048", "1B"])
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--commit", help="the commit, where there is no git")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    results = load("trials", arguments.out)
+    for name, shape in SHAPES.items():
+        if not any(is_meant(name, one) for one in arguments.shapes):
+            continue
+        started = time.perf_counter()
+        rows = compare(shape, arguments.turns)
+        results[name] = {"provenance": provenance(arguments.commit), "rows": rows}
+        save("trials", results, arguments.out)
+        unit = rows.get(AS_IT_IS, {}).get("seconds", float("nan"))
+        for one, row in rows.items():
+            said = row.get("failed") or (
+                f"{1e3 * row['seconds']:8.2f} ms {row['seconds'] / unit:6.3f}  spread "
+                f"{row['spread']:.3f}  loss {row['loss']:.4f}  {row['peak_gib']:.2f} GiB"
+            )
+            print(f"{name:28} {one:28} {said}", flush=True)
+        print(f"  {name} took {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
