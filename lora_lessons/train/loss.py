@@ -105,7 +105,9 @@ def frozen_head(model: nn.Module) -> nn.Linear | None:
         return None
     head = inner.lm_head
     trained = torch.is_grad_enabled() and any(p.requires_grad for p in head.parameters())
-    return head if type(head) is nn.Linear and head.bias is None and not trained else None
+    if type(head) is not nn.Linear or type(head.weight).__module__.startswith("torchao."):
+        return None  # a quantized head is called, its weight is not multiplied with
+    return head if head.bias is None and not trained else None
 
 
 def is_causal_lm(model: nn.Module) -> bool:

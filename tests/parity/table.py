@@ -16,10 +16,11 @@ import peft
 import torch
 from torch import nn
 
-from tests.parity import test_layers, test_weights
+from tests.parity import test_layers, test_quantized, test_weights
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.models import Mlp
 from tests.parity.other_differences import OTHER_BEHAVIOUR
+from tests.parity.quantized_differences import QUANTIZED_BEHAVIOUR
 from tests.parity.weight_differences import WEIGHT_BEHAVIOUR
 from tests.parity.weight_models import CASES, FIELDS
 
@@ -74,6 +75,20 @@ def weights_table() -> str:
     for case in CASES:
         cells = " | ".join(what_fails(checks, case, fields) for fields in FIELDS)
         lines.append(f"| {case} | {cells} |")
+    return "\n".join(lines)
+
+
+def quantized_table() -> str:
+    """The same beside layers of few bits; a merge is refused there."""
+    checks = (test_quantized.test_outputs_and_gradients, test_quantized.test_files_go_both_ways)
+    columns = list(test_quantized.FIELDS)
+    lines = ["| few bits | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for kind in test_quantized.THEIRS:
+        cells = [
+            what_fails(checks, kind, fields) if (kind, fields) in test_quantized.CASES else "-"
+            for fields in columns
+        ]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -317,6 +332,7 @@ BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
 def page() -> str:
     """The whole page."""
     behaviour = BEHAVIOUR + LAYER_BEHAVIOUR + OTHER_BEHAVIOUR + WEIGHT_BEHAVIOUR
+    behaviour += QUANTIZED_BEHAVIOUR
     rows = "\n".join(f"| {name} | {outcome(f)} | {ours} |" for name, f, ours in behaviour)
     return f"""# LoRA Lessons and PEFT {peft.__version__}
 
@@ -339,6 +355,11 @@ that, so here it counts twice as well. Its gradient is twice PEFT's, which forge
 
 {weights_table()}
 
+Beside layers of few bits (bitsandbytes' nf4, fp4, int8; torchao's int8), on a CPU, outputs to 1e-5.
+It takes the extra `quantized` to write this table and the rows below that name these libraries.
+
+{quantized_table()}
+
 ## Where the two differ
 
 | case | PEFT {peft.__version__} | here |
@@ -349,8 +370,8 @@ Each entry of the last column is a test in `tests/lora/`, `tests/lora/more/` or 
 
 ## What PEFT has and this library has not
 
-CorDA, LoRA-GA, aLoRA, Arrow and the other methods; quantized base layers; `PeftMixedModel`.
-Such a field in a config is refused by its name.
+CorDA, LoRA-GA, aLoRA, Arrow and the other methods; GPTQ, AWQ and other quantized layers than those
+above; `PeftMixedModel`. Such a field in a config is refused by its name.
 
 ## Among other tools
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parity import test_layers
+from tests.parity import test_layers, test_quantized
 from tests.parity.layer_differences import LAYER_BEHAVIOUR
 from tests.parity.other_differences import OTHER_BEHAVIOUR
+from tests.parity.quantized_differences import QUANTIZED_BEHAVIOUR
 from tests.parity.table import BEHAVIOUR, PAGE
 from tests.parity.weight_differences import WEIGHT_BEHAVIOUR
 from tests.parity.weight_models import CASES, FIELDS
@@ -42,8 +43,22 @@ def test_every_weight_and_config_is_compared(rows):
     assert {cell for row in table for cell in row[1:]} == {"yes"}
 
 
+def test_every_layer_of_few_bits_is_compared(rows):
+    head = ["few bits", *test_quantized.FIELDS]
+    at = rows.index(head)
+    table = rows[at + 1 : at + 1 + len(test_quantized.THEIRS)]
+    cells = {
+        (row[0], fields): cell
+        for row in table
+        for fields, cell in zip(head[1:], row[1:], strict=True)
+    }
+    assert {case for case, cell in cells.items() if cell == "yes"} == set(test_quantized.CASES)
+    assert set(cells.values()) == {"yes", "-"}
+
+
 def test_every_difference_stands_with_what_happens_here(rows):
     at = next(i for i, row in enumerate(rows) if row[0] == "case")
     written = [(row[0], row[-1]) for row in rows[at + 1 :]]
     every = [*BEHAVIOUR, *LAYER_BEHAVIOUR, *OTHER_BEHAVIOUR, *WEIGHT_BEHAVIOUR]
+    every += QUANTIZED_BEHAVIOUR
     assert written == [(name, here) for name, _, here in every]

@@ -481,3 +481,44 @@ def test_a_step_that_recomputes_is_captured_where_nothing_is_random(compile):
     assert fell(eager)
     with pytest.raises(RuntimeError, match="recompute=True saves"):
         run(model_of("ours", dropout=0.2), recompute=True, capture=True)
+
+
+@pytest.fixture
+def in_4_bits():
+    """Makes a bfloat16 decoder with bitsandbytes' layers in 4 bits, and adapters beside them."""
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    from lora_lessons.experiments.qlora_steps import to_bitsandbytes
+    from lora_lessons.lora.config import LoraConfig
+    from lora_lessons.lora.model import get_peft_model
+
+    def make(**fields):
+        sizes = {"hidden_size": 128, "intermediate_size": 192}
+        base = tiny_decoder(dtype=torch.bfloat16, **sizes).cuda()
+        to_bitsandbytes(base, keep=base.get_output_embeddings())
+        torch.manual_seed(0)
+        config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", **fields)
+        return get_peft_model(base, config)
+
+    return make
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_base_in_4_bits_is_compiled_and_captured_and_equals_the_eager_one(in_4_bits, recompute):
+    how = {"precision": "bf16", "lr": 1e-3, "recompute": recompute}
+    model = in_4_bits()
+    packed = {n: p.clone() for n, p in model.named_parameters() if p.dtype == torch.uint8}
+    a = run(model, compile=True, capture=True, **how)
+    b = run(in_4_bits(), compile=False, capture=False, **how)
+    assert a.compiled and a.captured, a.why_not_captured
+    assert a.losses == pytest.approx(b.losses, rel=5e-3)
+    assert fell(a) and packed
+    for name, codes in packed.items():
+        assert torch.equal(model.get_parameter(name), codes), name
+
+
+def test_dora_beside_4_bits_trains_on_a_gpu_as_eagerly(in_4_bits):
+    how = {"precision": "bf16", "lr": 1e-3}
+    a = run(in_4_bits(use_dora=True), capture=True, **how)
+    b = run(in_4_bits(use_dora=True), compile=False, capture=False, **how)
+    assert a.losses == pytest.approx(b.losses, rel=5e-3)
+    assert fell(a)

@@ -23,6 +23,7 @@ from tests.lora.more.quantized_models import (
     quietly,
 )
 from tests.lora.more.quantized_models import quantized as layer_of_kind
+from tests.train.models import tiny_decoder, token_ids
 
 pytestmark = pytest.mark.quantized
 CLASSES = {"nf4": "Linear4bit", "fp4": "Linear4bit", "int8": "Linear8bitLt"}
@@ -326,6 +327,23 @@ def test_a_base_quantized_after_it_got_adapters_trains_and_is_not_merged():
     assert history.losses[-1] < history.losses[0]
     with pytest.raises(ll.MergeError, match="cannot merge into a weight of Int8Tensor"):
         model.merge_adapter()
+
+
+def test_fit_calls_a_quantized_head():
+    quietly("torchao")
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    base = tiny_decoder(hidden_size=64, intermediate_size=64, tie_word_embeddings=False)
+    quantize_(base, Int8WeightOnlyConfig())
+    config = ll.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    history = ll.fit(
+        ll.get_peft_model(base, config),
+        ll.TokenBatches(token_ids(), 4, 16, seed=0),
+        steps=30,
+        lr=1e-2,
+        progress=False,
+    )
+    assert history.losses[-1] < history.losses[0] - 0.1
 
 
 # --- bitsandbytes on a CPU ---------------------------------------------------------------------
