@@ -24,6 +24,10 @@ from .lora.inject import plan_injection
 from .lora.layer import LoraLayer, LoraLinear
 from .lora.matching import check_target_module_exists
 from .lora.model import PeftModel, get_peft_model, inject_adapter_in_model
+from .lora.more.adapters.base_state import (
+    get_base_model_state_dict,
+    set_base_model_state_dict,
+)
 from .lora.more.adapters.hotswap import hotswap_adapter
 from .lora.more.adapters.injection_report import inspect_matched_modules
 from .lora.more.adapters.merge_report import MergeReport
@@ -40,7 +44,7 @@ from .lora.more.auto import (
     AutoPeftModelForSequenceClassification,
     AutoPeftModelForTokenClassification,
 )
-from .lora.more.helpers import rescale_adapter_scale
+from .lora.more.helpers import disable_input_dtype_casting, rescale_adapter_scale
 from .lora.more.init.eva import EvaConfig, initialize_lora_eva_weights
 from .lora.more.init.eva_svd import get_eva_state_dict
 from .lora.more.init.loftq import LoftQConfig
@@ -111,6 +115,7 @@ __all__ = [
     "by_seed",
     "card",
     "check_target_module_exists",
+    "disable_input_dtype_casting",
     "encode",
     "evaluate",
     "fit",
@@ -120,6 +125,7 @@ __all__ = [
     "gaps_against",
     "generate",
     "generator",
+    "get_base_model_state_dict",
     "get_eva_state_dict",
     "get_layer_status",
     "get_model_status",
@@ -147,6 +153,7 @@ __all__ = [
     "preset",
     "rescale_adapter_scale",
     "seed_everything",
+    "set_base_model_state_dict",
     "set_peft_model_state_dict",
     "shard",
     "show",

@@ -122,7 +122,7 @@ def set_peft_model_state_dict(
         if any(tensor.is_meta for tensor in expected.values()):
             raise ValueError(NO_MEMORY.format(adapter_name))
         if not given.keys() <= expected.keys():
-            given = METHODS["respelled"](adapter_name, given, expected)
+            given = METHODS["respelled"](model, adapter_name, given, expected)
             expected |= METHODS["embedding_targets"](model, adapter_name, given, expected)
             given = METHODS["without_base"](model, given, expected)
         missing = [key for key in expected if key not in given]

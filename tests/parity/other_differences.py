@@ -138,6 +138,13 @@ def unknown_components() -> str:
     return "accepted, and the layer starts at random"
 
 
+def merged_base() -> str:
+    model = adapted()
+    model.merge_adapter()
+    found = peft.get_base_model_state_dict(model)["first.weight"]
+    return f"W {gap(found, Mlp().first.weight)} from the base's"
+
+
 BOTH = {"target_modules": ["first", "second"]}
 OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("a pickle without tensors", old_file, "refused, loading and converting"),
@@ -176,4 +183,5 @@ OTHER_BEHAVIOUR: list[tuple[str, Callable[[], str], str]] = [
     ("EVA, whitened, two layers with one input", whitened_twice, "the same A as alone"),
     ("EVA, rank 0 beside another adapter", other_adapter_lost, "the other adapter stays"),
     ("EVA, components of a misspelt layer", unknown_components, "an error, with the nearest"),
+    ("get_base_model_state_dict while merged", merged_base, "the base's values"),
 ]

@@ -1,4 +1,4 @@
-"""Weaker or stronger adapters for a while: every scaling times one number (as peft.helpers)."""
+"""Adapters changed for a while: every scaling times one number, or no casting (as peft.helpers)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from ...errors import PeftWarning
 from ..layer import LoraLayer
+from ..tuner_layer import BaseTunerLayer
 
 
 @contextmanager
@@ -40,3 +41,23 @@ def rescale_adapter_scale(model: nn.Module, multiplier: float) -> Iterator[None]
     finally:
         for layer, old in before.items():  # an adapter that was added meanwhile keeps its own
             layer.scaling = {name: old.get(name, new) for name, new in layer.scaling.items()}
+
+
+@contextmanager
+def disable_input_dtype_casting(model: nn.Module, active: bool = True) -> Iterator[None]:
+    """Inside it no LoRA layer casts its input to the dtype of A; after it, as before.
+
+    For models whose hooks cast weights and inputs themselves, as diffusers' layerwise casting does.
+    `active=False` changes nothing. Raises ValueError for a model without adapter layers.
+    """
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    if active and not layers:
+        raise ValueError("the model has no adapter layers whose inputs are cast")
+    before = [(layer, layer.cast_input_dtype_enabled) for layer in layers if active]
+    try:
+        for layer, _ in before:
+            layer.cast_input_dtype_enabled = False
+        yield
+    finally:
+        for layer, flag in before:
+            layer.cast_input_dtype_enabled = flag

@@ -70,3 +70,23 @@ def test_what_cannot_be_rescaled_is_said(model):
     model.merge_adapter()
     with pytest.warns(ll.PeftWarning, match="not rescaled"), ll.rescale_adapter_scale(model, 0.5):
         pass
+
+
+def test_inputs_are_not_cast_inside_the_context_and_are_after_it():
+    torch.manual_seed(0)
+    model = ll.get_peft_model(Mlp().bfloat16(), ll.LoraConfig(target_modules=["first"], r=2))
+    seen = []
+    A = model.base_model.model.first.lora_A["default"]
+    A.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    x = torch.ones(1, 5, dtype=torch.bfloat16)
+    with ll.disable_input_dtype_casting(model), pytest.raises(RuntimeError):  # float32 by bfloat16
+        model(x)
+    model(x)
+    with ll.disable_input_dtype_casting(model, active=False):
+        model(x)
+    assert seen == [torch.bfloat16, torch.float32, torch.float32]
+    with (
+        pytest.raises(ValueError, match="no adapter layers"),
+        ll.disable_input_dtype_casting(Mlp()),
+    ):
+        pass

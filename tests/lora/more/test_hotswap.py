@@ -13,6 +13,7 @@ from torch import nn
 import lora_lessons as ll
 from lora_lessons.lora.more.adapters import rank_room
 from lora_lessons.lora.more.adapters.hotswap import hotswap_adapter_from_state_dict
+from tests.lora.more.weight_models import EXPERTS, Block, example, trained
 from tests.parity.models import LayerModel, Mlp
 
 pytestmark = [  # PEFT's own noise
@@ -311,3 +312,24 @@ def test_room_keeps_a_groups_rows_together():
             nn.Sequential(nn.Conv2d(4, 4, 1, groups=2)), ll.LoraConfig(target_modules=["0"], r=2)
         )
         ll.prepare_model_for_compiled_hotswap(layer, target_rank=5)
+
+
+def test_experts_of_the_same_rank_are_swapped_and_get_no_room(tmp_path):
+    def experts(seed, **fields):
+        torch.manual_seed(seed)
+        config = ll.LoraConfig(target_parameters=EXPERTS, target_modules=[], r=2, **fields)
+        return ll.get_peft_model(Block(False), config)
+
+    other, model = trained(experts(1, lora_alpha=6)).eval(), experts(2).eval()
+    other.save_pretrained(tmp_path)
+    ll.hotswap_adapter(model, tmp_path, "default")
+    torch.testing.assert_close(model(example()), other(example()))
+    with pytest.raises(ValueError, match="r rows for each of its experts"):
+        ll.prepare_model_for_compiled_hotswap(model, target_rank=4)
+    ll.prepare_model_for_compiled_hotswap(model)
+    torch.testing.assert_close(model(example()), other(example()))
+    model.merge_adapter()
+    assert all(
+        torch.equal(value, Block(False).state_dict()[name])
+        for name, value in ll.get_base_model_state_dict(model).items()
+    )

@@ -1,6 +1,7 @@
 """Several adapters on one model: combining, mixing in a batch, reports, and what else trains."""
 
 from . import (
+    base_state,
     biases,
     card,
     combine,
@@ -13,6 +14,7 @@ from . import (
     meta,
     mixed_batch,
     rank_room,
+    renamed,
     saved_modules,
     saving,
     spelling,
@@ -22,6 +24,7 @@ from . import (
 )
 
 __all__ = [
+    "base_state",
     "biases",
     "card",
     "combine",
@@ -34,6 +37,7 @@ __all__ = [
     "meta",
     "mixed_batch",
     "rank_room",
+    "renamed",
     "saved_modules",
     "saving",
     "spelling",

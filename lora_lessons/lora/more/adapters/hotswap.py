@@ -30,7 +30,16 @@ from ...matching import check_target_module_exists, get_pattern_key
 from ...plugs import METHODS
 from ...tuner_layer import canonical_name
 from ..variants.dora import base_weight, row_norms
-from .rank_room import COLUMNS, ROWS, alpha_for, check_room, groups_of, with_ranks, with_room
+from .rank_room import (
+    COLUMNS,
+    ROWS,
+    alpha_for,
+    check_room,
+    groups_of,
+    is_plain,
+    with_ranks,
+    with_room,
+)
 
 MUST_AGREE = ("use_rslora", "lora_dropout", "use_dora")  # in PEFT alpha_pattern too
 CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
@@ -84,9 +93,10 @@ def hotswap_adapter_from_state_dict(
     check_configs(model, adapter_name, config)
     _check_layers(layers, adapter_name)
     expected = adapter_tensors(model, adapter_name)
-    given = METHODS["respelled"](adapter_name, dict(state_dict), expected)
-    absent = _layers_left_out(layers, given, config)
-    values = _fitted(layers, adapter_name, given, expected, config)
+    given = METHODS["respelled"](model, adapter_name, dict(state_dict), expected)
+    plain = {name: layer for name, layer in layers.items() if is_plain(layer, adapter_name)}
+    absent = _layers_left_out(plain, given, config)
+    values = _fitted(plain, adapter_name, given, expected, config)
     missing = [k for k in expected if k not in values and _layer_of(k) not in absent]
     unexpected = [key for key in values if key not in expected]
     report_problems(problems_of(values, _without(expected, absent), missing, unexpected), True)

@@ -52,6 +52,11 @@ def groups_of(layer: LoraLayer) -> int:
     return int(getattr(layer.get_base_layer(), "groups", 1))
 
 
+def is_plain(layer: LoraLayer, name: str) -> bool:
+    """Whether A has one row for each rank; the experts of a Parameter have r each."""
+    return len(layer.adapter(name).A.weight) == layer.r[name]
+
+
 def check_room(name: str, layer: LoraLayer, r: int, needed: int) -> None:
     """Raise where a layer's adapter of rank `needed` cannot stand in room for rank `r`."""
     if needed == r:
@@ -140,6 +145,8 @@ def _check_layers(layers: dict[str, LoraLayer], target_rank: int | None) -> None
     for name, layer in layers.items():
         for adapter, r in layer.r.items():
             try:
+                if not is_plain(layer, adapter):
+                    raise ConfigError(f"{name} has r rows for each of its experts")
                 check_room(name, layer, target_rank, r)
             except ConfigError as error:
                 raise ValueError(
@@ -168,7 +175,7 @@ def _give_room(layer: LoraLayer, name: str, r: int) -> None:
 
 def _as_tensor(layer: LoraLayer, name: str) -> Any:
     value = layer.scaling[name]
-    device = layer.get_base_layer().weight.device
+    device = layer.adapter(name).A.weight.device
     return value if isinstance(value, Tensor) else torch.tensor(float(value), device=device)
 
 

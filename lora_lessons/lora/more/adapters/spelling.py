@@ -13,6 +13,7 @@ from ....errors import AdapterFileError, ConfigError, PeftWarning
 from ...files import PREFIX
 from ...plugs import METHODS
 from ...tuner_layer import canonical_name
+from .renamed import renamed_as_the_base
 
 # Values of init_lora_weights, by whether they change the base that the file is for.
 LEAVES_THE_BASE = ("mica",)
@@ -20,13 +21,25 @@ CHANGES_THE_BASE = ("corda", "lora_ga", "lora-ga")
 
 
 def respelled(
-    adapter_name: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+    model: nn.Module,
+    adapter_name: str,
+    given: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """The file's tensors under the model's keys, where a safe spelling differs from them.
 
     Safe is what cannot mean two things: no prefix or one too many, the adapter's name inside the
-    key, a wrapper's name.
+    key, a wrapper's name, an old name of the base's own modules.
     """
+    result = _respelled(adapter_name, given, expected)
+    return (
+        result if result.keys() <= expected.keys() else renamed_as_the_base(model, result, expected)
+    )
+
+
+def _respelled(
+    adapter_name: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     plain = {_plain(key): key for key in expected}
     if len(plain) < len(expected):  # keys that only a prefix tells apart
         return dict(given)
