@@ -57,7 +57,7 @@ _ = ll.seed_everything(0)
 #
 # | name | what it is |
 # |---|---|
-# | `LoraLinear(base, r, alpha, dropout)` | a module around a linear layer; it has `scaling`, `forward`, `delta()`, `merge()`, `unmerge()` |
+# | `LoraLinear(base, r, alpha, dropout)` | a module around a linear layer, with dropout of the branch's $x$; it has `scaling`, `forward`, `delta()`, `merge()`, `unmerge()` |
 # | `add_lora(model, targets, r, alpha, dropout)` | exchanges the linear layers that `targets` names, in place; everything but A and B is frozen |
 # | `factors(layer)` | `(A, B)` of one of your layers, whatever you call them: (r, in) and (out, r) |
 # | `save(model, folder)` | writes `adapter_model.safetensors` and `adapter_config.json`, as PEFT does |

@@ -7,6 +7,7 @@ program could see: docs/teaching.md says what stays out of reach.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
@@ -74,6 +75,8 @@ FILES = (
 )
 # to end the kernel
 ENDING = (r"\b_exit\b", r"\bos\.(?:kill|abort)\b")
+# answers that are the text of a file, which its check reads itself and runs behind a fence
+FENCED = ("mini_lora",)
 SUSPECT = [re.compile(words) for words in (*HIDING, *JUDGE, *FRAMES, *FILES, *ENDING)]
 
 
@@ -87,5 +90,19 @@ def suspect_words(submission: NotebookNode, released: NotebookNode) -> Iterator[
 
 
 def code_of(notebook: NotebookNode) -> str:
-    """The text of all code cells."""
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    """The text of all code cells, without the file that an answer holds as a text."""
+    return "\n".join(_code(cell) for cell in notebook.cells if cell.cell_type == "code")
+
+
+def _code(cell: NotebookNode) -> str:
+    about = cell.metadata.get("nbgrader")
+    if not isinstance(about, dict) or about.get("grade_id") not in FENCED:
+        return cell.source
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError:
+        return cell.source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.unparse(tree)

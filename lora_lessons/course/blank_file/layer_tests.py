@@ -110,6 +110,7 @@ def dropout(given: Given) -> None:
     error = moved.std(0) / rows**0.5
     if ((moved.mean(0) - full[0]).abs() > 6 * error + 1e-3).any():
         raise Failed("On average dropout changes the update: what stays is divided by 1 - p.")
+    _check_dropout_on_x(given, base, p)
     layer.eval()
     if not close((layer(x) - base(x)).detach(), full.expand_as(moved), 1e-4):
         raise Failed("In evaluation the output still has dropout, or another scale.")
@@ -117,6 +118,17 @@ def dropout(given: Given) -> None:
     _filled(given, still)
     if not torch.equal(still(x), still(x)):
         raise Failed("With dropout 0 two passes differ.")
+
+
+def _check_dropout_on_x(given: Given, base: nn.Linear, p: float) -> None:
+    """At rank 1, dropout of A x leaves each row whole or nothing; dropout of x leaves shares."""
+    layer = _layer(given, base, 1, 1, p).train()
+    A, B = _filled(given, layer)
+    x = given.normal(1, base.in_features).expand(200, -1)
+    full = x[0].double() @ A.T @ B.T
+    share = ((layer(x) - base(x)).detach().double() / full)[:, 0] * (1 - p)
+    if ((share.abs() < 1e-3) | ((share - 1).abs() < 1e-3)).all():
+        raise Failed("Dropout acts on A x: a row's update is there whole or not. It acts on x.")
 
 
 def bfloat16(given: Given) -> None:

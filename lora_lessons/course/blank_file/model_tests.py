@@ -27,6 +27,10 @@ MATCHES = {
         ["layers.0.attn.q_proj", "layers.0.attn.k_proj"],
     ),
     "a layer at the top": (["head"], ["head"]),
+    "two entries that mean the same layers": (
+        ["q_proj", "attn.q_proj"],
+        ["layers.0.attn.q_proj", "layers.1.attn.q_proj"],
+    ),
 }
 
 

@@ -110,6 +110,14 @@ def _interval_mistakes(
         "This divides by n. The mean's spread is the runs' spread divided by sqrt(n).": (
             t * stdev(gaps) / n
         ),
+        "This divides by sqrt(n - 1). The mean of n runs has the spread of one over sqrt(n).": (
+            t * stdev(gaps) / (n - 1) ** 0.5
+        ),
+        "There are n differences, so n - 1 degrees of freedom, and not 2n - 2.": (
+            T95[2 * n - 3] * error if 2 * n - 3 < len(T95) else math.nan
+        ),
+        "This is the last factor of the table. Take t[n - 1].": T95[-1] * error,
+        "This is the first factor of the table. Take t[n - 1].": T95[0] * error,
         "This is the standard error. Multiply it by t[n - 1].": error,
         "This is the standard deviation of the differences. Multiply it by t[n - 1] and divide by "
         "sqrt(n).": stdev(gaps),

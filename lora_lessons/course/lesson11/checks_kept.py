@@ -159,15 +159,14 @@ def _one_layer(
         raise Wrong("Run layer(x): only the forward pass says what is kept.")
     if actual == right:
         return
-    mistakes = mistaken_counts(layer, x)
     layer.train(not layer.training)
     other = {at(t): t for t in saved_by(layer, x)[0]}
     layer.train(not layer.training)
     owned = {at(one) for one in [*layer.parameters(), *layer.buffers()]}
     mode = "train" if layer.training else "eval"
     told = f"This counts another mode: the layer is in {mode} mode. Leave it as it is."
-    mistakes[told] = each_storage([t for place, t in other.items() if place not in owned])
-    judge_bytes(actual, right, mistakes, case)
+    counted = each_storage([t for place, t in other.items() if place not in owned])
+    judge_bytes(actual, right, {told: counted, **mistaken_counts(layer, x)}, case)
 
 
 def at(tensor: Tensor) -> int:

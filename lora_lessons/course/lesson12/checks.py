@@ -194,6 +194,12 @@ def _check_quantized(result: Any, W: Tensor, table: Tensor, block: int) -> None:
         return
     if _codes_fit(codes.view(-1, 2).flip(1).flatten(), W, table, block):
         raise Wrong("The nibbles are swapped: the first code goes into the high half of the byte.")
+    halves = torch.cat([packed // 16, packed % 16]).long()
+    if _codes_fit(halves, W, table, block):
+        raise Wrong(
+            "The codes of the first half are in the high halves, those of the second in the low "
+            "ones. Two that follow each other share a byte: codes[0::2] and codes[1::2]."
+        )
     scaled = torch.cat([piece / piece.abs().max() for piece in pieces(W, block)])
     below = (torch.searchsorted(table.double(), scaled, right=True) - 1).clamp(0)
     above = torch.searchsorted(table.double(), scaled).clamp(max=15)
@@ -237,6 +243,11 @@ def _check_absmax(absmax: Tensor, W: Tensor, block: int) -> None:
         "These are means of absolute values. The largest one must become 1.": torch.stack(
             [piece.abs().mean() for piece in pieces(W, block)]
         ),
+        "There is one scale for all here. Each block has its own.": W.double()
+        .abs()
+        .max()
+        .expand(count),
+        "These are one over the scales. Return what a block is divided by.": 1 / right,
         "These are standard deviations. The largest one must become 1.": torch.stack(
             [piece.std() for piece in pieces(W, block)]
         ),
@@ -356,6 +367,11 @@ def _check_bits(found: Any, block: int, second: int, double: bool) -> None:
         "A scale has 32 bits before it is quantized; this counts 8.": 4 + 8 / block,
         "A scale has 32 bits here; this counts 16.": 4 + 16 / block,
         "These are the scales alone. The codes have 4 bits each.": right - 4,
+        "This is with double quantization, which is off here.": 4
+        + 8 / block
+        + 32 / (block * second),
+        "The scales' share is multiplied by 4; only the code has 4 bits.": 4 * (right - 3),
+        "This is for blocks of 64. `block` says how long they are.": 4 + 32 / 64,
         "These are bytes. Count bits.": right / 8,
         "These are the bits of a whole block. Divide by its length.": right * block,
     }

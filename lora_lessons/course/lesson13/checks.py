@@ -249,6 +249,11 @@ def _check_taken_out(
         mistakes={
             "B A is the main part of W, so s B A is s times too much. Divide each factor by the "
             "root of s.": s * main,
+            "The root is missing: each factor has S / s in full, and their product its square.": U[
+                :, :r
+            ]
+            * (S[:r].square() / s)
+            @ Vh[:r],
             "The scaling is divided out twice.": main / s,
             "The scaling is divided out once too little: only one factor has its root.": main
             * s**0.5,

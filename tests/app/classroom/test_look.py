@@ -17,7 +17,7 @@ from lora_lessons.app import cli
 from lora_lessons.app.classroom.copies import literal_answer
 from lora_lessons.app.classroom.course import ClassroomError, Course
 from lora_lessons.app.classroom.look import look
-from lora_lessons.app.classroom.suspects import SUSPECT
+from lora_lessons.app.classroom.suspects import SUSPECT, suspect_words
 
 (SOURCE,) = lesson_sources(["01"])
 LESSON = SOURCE.stem
@@ -187,6 +187,16 @@ def test_such_words_in_a_written_answer_say_nothing(handed_in):
     released.cells.append(nbformat.v4.new_markdown_cell("Verdict: see ../, gradebook, lesson = 1"))
     submit(folder, "ada", released, "ada")
     assert precheck(folder, LESSON) == []
+
+
+def test_a_file_that_is_handed_in_as_a_text_may_read_and_write(handed_in):
+    _, released = handed_in
+    cell = nbformat.v4.new_code_cell('def mini_lora():\n    return "p.write_text(open(q))"')
+    cell.metadata["nbgrader"] = {"grade_id": "mini_lora"}
+    notebook = nbformat.v4.new_notebook(cells=[*released.cells, cell])
+    assert list(suspect_words(notebook, released)) == []
+    cell.source += "\nopen('key')"
+    assert list(suspect_words(notebook, released)) == ["holds 'open(': look what for"]
 
 
 def test_no_answer_that_learners_give_holds_such_a_word():
