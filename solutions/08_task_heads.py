@@ -411,8 +411,8 @@ for question in spans.questions(2, entries=2, valid=True, seed=4):
 # ### Exercise 8.4: from characters to tokens (6 minutes)
 #
 # The answer is the page's characters from `start` up to, and without, `end`. Return the places of its
-# first and its last token. Where the row was cut, before the answer's end or behind its beginning, so that the page
-# does not hold the whole answer, return (0, 0).
+# first and its last token: it begins where a token begins, and ends where one ends. Where the row was cut, before
+# the answer's end or behind its beginning, so that the page does not hold the whole answer, return (0, 0).
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "answer_tokens", "locked": false, "solution": true, "task": false}

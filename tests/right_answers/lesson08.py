@@ -1,6 +1,6 @@
 """Right answers to lesson 08 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .afresh08 import AFRESH
 
 RIGHT = {
@@ -122,3 +122,5 @@ def table_macro_f1(table):
 
 for name, more in AFRESH.items():
     RIGHT[name] = [*RIGHT.get(name, []), *more]
+
+RIGHT = joined(RIGHT, afresh("08"))

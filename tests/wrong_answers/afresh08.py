@@ -243,7 +243,7 @@ def table_macro_f1(table):
 def table_macro_f1(table):
     h = table.diagonal()
     return float((2 * h // (table.sum(0) + table.sum(1)).clamp(min=1)).double().mean())
-""", 'Is a fraction cut off'),
+""", 'The fraction is cut off'),
         WrongAnswer('jaccard', """
 def table_macro_f1(table):
     t = table.double()
@@ -530,7 +530,7 @@ def masked_mean(hidden, mask):
 def masked_mean(hidden, mask):
     n = mask.sum(1)
     return torch.stack([h[len(h) - int(k) :].mean(0) for h, k in zip(hidden, n)])
-""", '(the entry that differs most).'),
+""", 'This takes the last tokens of each row'),
         WrongAnswer('detached', """
 def masked_mean(hidden, mask):
     return (hidden.detach() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
@@ -567,7 +567,7 @@ def masked_mean(hidden, mask):
 def masked_mean(hidden, mask):
     v = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     return torch.nn.functional.normalize(v, dim=-1)
-""", '(the entry that differs most).'),
+""", 'It was brought to length 1'),
         WrongAnswer('min denominators', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=2)
@@ -576,7 +576,7 @@ def masked_mean(hidden, mask):
 def masked_mean(hidden, mask):
     m = mask.cumprod(1)
     return (hidden * m[..., None]).sum(1) / m.sum(1, keepdim=True).clamp(min=1)
-""", 'It is 0 everywhere; expected'),
+""", ', got 0 (the entry that differs most).'),
         WrongAnswer('sqrt', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt()

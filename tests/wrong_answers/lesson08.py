@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 08, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .afresh08 import AFRESH
 
 _MODULES = "def new_modules(in_model, in_file):\n"
@@ -380,3 +380,5 @@ WRONG["my_classifier"] = wrong_numbers(
 
 for name, more in AFRESH.items():
     WRONG[name] = [*WRONG.get(name, []), *more]
+
+WRONG = joined(WRONG, afresh("08"))

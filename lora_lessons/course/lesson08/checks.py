@@ -5,7 +5,7 @@ Every expected value is found here by other means than the package's tasks use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from numbers import Integral
 from typing import Any
@@ -26,7 +26,7 @@ def _items(value: Any, what: str) -> list[Any]:
     """A list, a tuple, a set or a tensor as a list."""
     if isinstance(value, Tensor):
         value = value.tolist()
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise Wrong(f"Return {what}; got {type(value).__name__}.")
     return list(value)
 
@@ -52,12 +52,8 @@ def check_new_modules(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for in_model, right in cases:
         _compare_modules(answer(list(in_model), list(in_file)), in_model, in_file, right)
     for in_model, in_file_too, right in _awkward_names(rng, layer):
-        _compare_modules(
-            answer([*body, *in_model], [*in_file, *in_file_too]),
-            [*body, *in_model],
-            [*in_file, *in_file_too],
-            right,
-        )
+        names, there = [*body, *in_model], [*in_file_too, *reversed(in_file)]  # in another order
+        _compare_modules(answer(list(names), list(there)), names, there, right)
     no_bias = [name for name in in_file if name != f"{layer}.bias"]
     if set(_items(answer(list(body), no_bias), "a list of names of modules")) != {layer}:
         raise Wrong(
@@ -89,6 +85,12 @@ def _awkward_names(rng: torch.Generator, layer: str) -> list[tuple[list[str], li
             ["norm.gamma", "norm.beta", "head.weight", "head.out.weight", f"head.{i}.weight"],
             [],
             {"norm", "head", "head.out", f"head.{i}"},
+        ),
+        # the model's own prefix before a name of the file; two modules whose parts alternate
+        (
+            ["bert.score.weight", "a.weight", "b.weight", "a.bias", "b.bias"],
+            ["score.weight"],
+            {"bert.score", "a", "b"},
         ),
     ]
 
@@ -143,6 +145,9 @@ def check_label_pieces(answer: Callable[..., Any], rng: torch.Generator) -> None
         ([None, 0, 2, 2, 3], [1, 2, 3, 4], [-100, 1, 3, -100, 4]),
         ([None, None], [], [-100, -100]),
         ([], [], []),
+        # one word alone: the first piece and the last are its own
+        ([0], [3], [3]),
+        ([0, 0, 0], [6], [6, -100, -100]),
     ):
         _compare_labels(answer(list(word_ids), list(labels)), word_ids, labels, right)
 
@@ -263,6 +268,13 @@ def _compare_f1(value: Any, table: Tensor) -> None:
             2 * hits / (2 * hits + true + said).clamp(min=1)
         ).mean(),
         "This is the sum over the classes. Divide by their number.": f1.sum(),
+        "Precision and recall are joined by their geometric mean here. F1 is the harmonic one, "
+        "2 P R / (P + R).": (precision * recall).sqrt().mean(),
+        "This is not the mean over all classes: the last one is left out.": f1[:-1].mean(),
+        "This looks at two classes alone. Take the mean over all of them.": f1[:2].mean(),
+        "A class that never occurs and is never called has F1 0 here, not 1.": (
+            f1.where(true + said > 0, 1.0).mean()
+        ),
     }
     mistakes = {m: v for m, v in mistakes.items() if abs(float(v - right)) > 1e-4}
     expect(value, right, k=len(f1), mistakes=mistakes)
@@ -275,10 +287,12 @@ PAGE = 7  # its first token: after [CLS], five of the question, and [SEP]
 
 def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> None:
     page = [_whole(rng, 2, 6) for _ in range(9)]
+    page[4] = 1  # a comma, right after its word
     question = page[:5]  # the same offsets, so that a search in both texts finds it first
     offsets, sides = _pair_of_texts(question, page)
     # the page's first token, at character 0, and its last too
-    for first, length in ((2, 1), (3, 1), (2, 2), (3, 4), (0, 1), (0, 3), (8, 1), (6, 3), (0, 9)):
+    spans = ((2, 1), (3, 1), (2, 2), (3, 4), (0, 1), (0, 3), (8, 1), (6, 3), (0, 9), (4, 1), (2, 3))
+    for first, length in spans:
         a, b = PAGE + first, PAGE + first + length - 1
         start, end = offsets[a][0], offsets[b][1]
         _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets)
@@ -419,13 +433,13 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
 
 def _compare_far_down(answer: Callable[..., Any], rng: torch.Generator) -> None:
     """The best pair at either end of the row; and one of neither the best starts nor ends."""
-    for T, peak, longest in ((7, (0, 1), 3), (7, (5, 6), 3), (7, (6, 6), 2), (31, (15, 16), 4)):
+    for T, peak, longest in ((7, (0, 1), 3), (7, (5, 6), 3), (7, (6, 6), 2), (52, (25, 26), 4)):
         start, end = torch.rand(2, T, generator=rng)
         if T > 7:  # the large starts stand behind the large ends, farther than a span is long
-            start[19:] += 5
-            end[:12] += 5
-            start[:19] -= 3
-            end[12:] -= 3
+            start[29:] += 5  # 23 of each: more than the twenty that scripts often look at
+            end[:23] += 5
+            start[:29] -= 3
+            end[23:] -= 3
         start[peak[0]], end[peak[1]] = 3.0, 3.0
         page = torch.ones(T, dtype=torch.bool)
         found = _pair(answer(start.clone(), end.clone(), page, longest))
@@ -444,11 +458,13 @@ def _compare_random_spans(answer: Callable[..., Any], rng: torch.Generator) -> N
         (10, 2, 9, 4, 3.0, 500.0),
         (8, 4, 5, 5, 1.0, -50.0),
         (1, 0, 1, 1, 1.0, 0.0),
-        (9, 0, 9, 3, 0.02, 0.25),
-        (9, 2, 8, 3, 0.02, -7.25),
+        (9, 0, 9, 3, 0.001, 0.25),
+        (9, 2, 8, 3, 0.001, -7.25),
     ):
         page = torch.tensor([first <= i < last for i in range(T)])
         start, end = middle + size * torch.randn(2, T, generator=rng)
+        if size < 1:  # all but equal, and the best is not the first: who rounds does not see it
+            start[last - 1] = middle + 10 * size
         right = _by_search(start, end, page, longest)
         found = _pair(answer(start.clone(), end.clone(), page.clone(), longest))
         if found != right:
@@ -545,6 +561,22 @@ def _compare_means(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> 
                 [row[of][-1] for row, of in zip(x, kept, strict=True)]
             ),
             "This divides by one token too many.": sums / (n + 1),
+            "This takes the last tokens of each row, as many as count: go by the mask.": (
+                torch.stack([row[-c:].mean(0) for row, c in zip(x, counts, strict=True)])
+            ),
+            "This takes all from the first token that counts to the last. Some between may not "
+            "count: go by the mask.": torch.stack(
+                [
+                    row[int(of.nonzero()[0]) : int(of.nonzero()[-1]) + 1].mean(0)
+                    for row, of in zip(x, kept, strict=True)
+                ]
+            ),
+            "It was brought to length 1: return the mean itself.": (
+                right / right.norm(dim=1, keepdim=True)
+            ),
+            "This is the median, not the mean.": torch.stack(
+                [row[of].median(0).values for row, of in zip(x, kept, strict=True)]
+            ),
             "This is the largest of each feature, not the mean.": torch.stack(
                 [row[of].max(0).values for row, of in zip(x, kept, strict=True)]
             ),
