@@ -23,10 +23,10 @@ lab: $(VENV)/.learner ## build the environment and open JupyterLab where you sto
 	-$(BIN)/lora-lessons models add smollm2
 	$(BIN)/lora-lessons lab
 
-test: $(VENV)/.developer ## build the environment and run every test, every notebook included
+test: $(VENV)/.developer $(VENV)/.quantized ## build the environment and run every test, every notebook included
 	$(BIN)/python tools/run_tests.py
 
-nightly: $(VENV)/.developer ## the same with the long matrices
+nightly: $(VENV)/.developer $(VENV)/.quantized ## the same with the long matrices
 	$(BIN)/python tools/run_tests.py --nightly
 
 lessons: $(VENV)/.developer ## make learner's copies, executed solutions and key (NN="00 01": only these)
@@ -79,4 +79,9 @@ $(VENV)/.learner: pyproject.toml constraints.txt $(TORCH_STAMP)
 
 $(VENV)/.developer: pyproject.toml constraints.txt $(TORCH_STAMP)
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# For the tests of quantized bases alone; tools/run_tests.py says why they are kept apart.
+$(VENV)/.quantized: constraints.txt $(TORCH_STAMP)
+	$(PIP) install --quiet --no-deps --upgrade -c constraints.txt --target $(VENV)/quantized bitsandbytes torchao
 	touch $@

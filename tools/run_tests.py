@@ -1,13 +1,14 @@
 """Run every test of the course, as `make test` and CI do.
 
-Three runs of pytest, all on the CPU with one thread (see lesson_env.py):
-the package's and tools' tests; the executed solutions, each output compared with the stored one;
-the learner's copies, unsolved, from top to bottom.
+Four runs of pytest, all on the CPU with one thread (see lesson_env.py): the package's and tools'
+tests; those of quantized bases, which need two more libraries; the executed solutions, each output
+compared with the stored one; the learner's copies, unsolved, from top to bottom.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,10 @@ NBVAL = [
     "--nbval-kernel-startup-timeout=120",
 ]
 
+# bitsandbytes and torchao have a folder of their own: PEFT imports both where it finds them, which
+# would cost each notebook some seconds, and they log what is missing.
+QUANTIZED = Path(sys.prefix) / "quantized"
+
 HELP = 'CONTRIBUTING.md, "When a test fails", says what to do.'
 
 
@@ -36,6 +41,10 @@ def runs(nightly: bool) -> dict[str, tuple[str, list[str]]]:
     marked = ["-m", ""] if nightly else []
     return {
         "package and tools": ("quick", [*PARALLEL, *marked, "--durations=10", "tests"]),
+        "quantized bases": (
+            "quick",
+            [*PARALLEL, "-m", "quantized", "tests/lora/more", "tests/parity"],
+        ),
         "executed solutions": (STORED_PRESET, [*PARALLEL, *NBVAL, "solutions"]),
         "learner's copies": ("quick", [*PARALLEL, *NBVAL, "notebooks"]),
     }
@@ -55,6 +64,12 @@ def main() -> int:
                 env.pop("PYTHONWARNINGS")
                 env.pop("LORA_LESSONS_PROGRESS")
                 env.pop("LORA_LESSONS_EXAMPLES")
+            if title == "quantized bases":
+                if not QUANTIZED.is_dir():
+                    print(f"skipped: `make` installs what they need in {QUANTIZED}")
+                    continue
+                found = [str(QUANTIZED), *filter(None, [env.get("PYTHONPATH")])]
+                env["PYTHONPATH"] = os.pathsep.join(found)
             command = [sys.executable, "-m", "pytest", "-q", *arguments]
             results[title] = subprocess.run(command, cwd=ROOT, env=env).returncode
     failed = [title for title, code in results.items() if code]
