@@ -181,27 +181,11 @@ def alpha_for(new_r, old_r, old_alpha, stabilized):
     ],
     "first_update": [
         RightAnswer(
-            "fresh: abs division",
-            """
-def first_update(G, A, s, lr, optimizer):
-    g = s * G @ A.T
-    return -lr * s * g @ A if optimizer == 'sgd' else -lr * s * (g / g.abs()) @ A
-""",
-        ),
-        RightAnswer(
             "fresh: eps of 1e-8",
             """
 def first_update(G, A, s, lr, optimizer):
     g = s * G @ A.T
     return -lr * s * g @ A if optimizer == 'sgd' else -lr * s * (g / (g.square().sqrt() + 1e-8)) @ A
-""",
-        ),
-        RightAnswer(
-            "fresh: where",
-            """
-def first_update(G, A, s, lr, optimizer):
-    g = s * G @ A.T
-    return -lr * s * g @ A if optimizer == 'sgd' else -lr * s * torch.where(g > 0, 1.0, -1.0) @ A
 """,
         ),
         RightAnswer(

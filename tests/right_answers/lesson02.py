@@ -1,6 +1,6 @@
 """Right answers to lesson 02 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .fresh02 import FRESH
 
 RIGHT = {
@@ -330,3 +330,5 @@ def start_factors(in_features, out_features, r, gen):
 
 for name, more in FRESH.items():
     RIGHT.setdefault(name, []).extend(more)
+
+RIGHT = joined(RIGHT, afresh("02"))

@@ -1,6 +1,6 @@
 """Right answers to lesson 03 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .fresh03 import FRESH
 
 RIGHT = {
@@ -244,3 +244,5 @@ def same_run(k, lr, weight_decay, optimizer):
 
 for _name, _more in FRESH.items():
     RIGHT[_name] += _more
+
+RIGHT = joined(RIGHT, afresh("03"))

@@ -1418,7 +1418,7 @@ class AdaptedLinear(torch.nn.Module):
     def forward(self, x):
         return self.linear(x) + self.s * (x @ self.A.T @ self.B.T)
 """,
-            "linear.weight has a gradient after __init__. Leave it.",
+            "Your code changes `linear.weight.grad`. Leave gradients as they were.",
         ),
         WrongAnswer(
             "fresh: train mode flips",
@@ -1815,7 +1815,7 @@ def inject(model, names, make):
     [p.requires_grad_('delta' in k or 'lora' in k) for k, p in model.named_parameters()] if t else 0
     return t
 """,
-            "layers.0.attn.q_proj.lora_fixed still trains: freeze",
+            "layers.0.attn.q_proj.lora_fixed trains: make returned it frozen.",
         ),
         WrongAnswer(
             "fresh: make twice",
@@ -1847,7 +1847,7 @@ def inject(model, names, make):
     pass
     return t
 """,
-            "`model` is left in eval mode, and it was in train mode.",
+            " is left in eval mode, and it was in train mode.",
         ),
         WrongAnswer(
             "fresh: trains all of new",
@@ -1862,7 +1862,7 @@ def inject(model, names, make):
     pass
     return t
 """,
-            "layers.0.attn.q_proj.lora_fixed still trains: freeze",
+            "layers.0.attn.q_proj.lora_fixed trains: make returned it frozen.",
         ),
         WrongAnswer(
             "fresh: train() on new",
@@ -2180,7 +2180,7 @@ def inject(model, names, make):
     pass
     return t
 """,
-            "layers.0.attn.old_q_proj was replaced. The last part of its",
+            "make was given a PackedLinear that has a target's name.",
         ),
         WrongAnswer(
             "fresh: depth 3 only",

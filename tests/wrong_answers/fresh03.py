@@ -570,6 +570,24 @@ def alpha_for(new_r, old_r, old_alpha, stabilized):
     ],
     "first_update": [
         WrongAnswer(
+            "fresh: abs division",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T
+    return -lr * s * g @ A if optimizer == 'sgd' else -lr * s * (g / g.abs()) @ A
+""",
+            "B's gradient is exactly 0 there is no step, and sign(0) is 0",
+        ),
+        WrongAnswer(
+            "fresh: where",
+            """
+def first_update(G, A, s, lr, optimizer):
+    g = s * G @ A.T
+    return -lr * s * g @ A if optimizer == 'sgd' else -lr * s * torch.where(g > 0, 1.0, -1.0) @ A
+""",
+            "B's gradient is exactly 0 there is no step, and sign(0) is 0",
+        ),
+        WrongAnswer(
             "fresh: lr twice",
             """
 def first_update(G, A, s, lr, optimizer):

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 02, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .fresh02 import FRESH
 
 
@@ -485,7 +485,7 @@ def gradients_by_hand(x, G, W, A, B, scaling):
             _inject("set(name.split('.')) & set(names) and isinstance(module, torch.nn.Linear)"),
             "LoRA inside LoRA",
         ),
-        WrongAnswer("any kind of layer", _inject("last in names"), "only nn.Linear"),
+        WrongAnswer("any kind of layer", _inject("last in names"), "has a target's name"),
         WrongAnswer("returns the last parts", _inject(returned="names"), "full names"),
         WrongAnswer(
             "sets the attribute on the model",
@@ -620,3 +620,5 @@ WRONG["my_gradients"] = wrong_numbers(
 
 for name, more in FRESH.items():
     WRONG.setdefault(name, []).extend(more)
+
+WRONG = joined(WRONG, afresh("02"))

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 03, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .fresh03 import FRESH
 
 
@@ -328,3 +328,5 @@ WRONG["my_alphas"] = wrong_numbers(
 
 for _name, _more in FRESH.items():
     WRONG[_name] += _more
+
+WRONG = joined(WRONG, afresh("03"))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks.core import Wrong
+from ..checks.lived import lived_in
 
 # Unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
 OUT, IN, R = 23, 31, 3
@@ -38,13 +39,13 @@ def make_linear(
     out: int = OUT,
     bias: bool = True,
 ) -> nn.Linear:
-    """A layer, its weight and bias drawn from `rng`."""
+    """A layer in some mode; its weight and bias, and their gradients, are drawn from `rng`."""
     linear = nn.Linear(in_, out, bias=bias, dtype=dtype)
     with torch.no_grad():
         linear.weight.copy_(draw(rng, out, in_, dtype=dtype))
         if bias:
             linear.bias.copy_(draw(rng, out, dtype=dtype))
-    return linear
+    return lived_in(linear, rng)
 
 
 # --- 2.1 -------------------------------------------------------------------------------------
@@ -60,6 +61,7 @@ def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> Non
 
     A, B = two(draw_with(seed), "Return two tensors, (A, B).")
     check_shapes(A, B, r, in_, out)
+    _check_own_memory(A, B, two(draw_with(seed), "Return two tensors, (A, B).")[1])
     a_zero, b_zero = (not factor.any() for factor in (A, B))
     if a_zero and b_zero:
         raise Wrong("Both are zero: then neither ever gets a gradient, and nothing is learnt.")
@@ -73,6 +75,8 @@ def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> Non
     check_follows_gen(draw_with(seed)[0], draw_with(seed + 1)[0], A)
     gen = torch.Generator().manual_seed(seed)
     check_gen_moves_on(*(answer(in_, out, r, gen)[0] for _ in range(2)))
+    wide = answer(211, 499, r, gen)[0].detach()  # out is the larger side here
+    check_uniform(wide.double(), 211, 499, r)
     for in_, out, r in ((5, 3, 1), (2, 4, 7), (1, 1, 1)):  # rank 1, and r above the sides
         A, B = two(answer(in_, out, r, gen), "Return two tensors, (A, B).")
         check_shapes(A, B, r, in_, out)
@@ -80,6 +84,19 @@ def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> Non
             raise Wrong(
                 f"Not right for in = {in_}, out = {out}, r = {r}: A within 1/sqrt(in), B 0."
             )
+
+
+def _check_own_memory(A: Tensor, B: Tensor, other: Tensor) -> None:
+    """Raise where numbers share memory, in A, in B, or with another layer's B: they will train."""
+    for name, factor in (("A", A), ("B", B)):
+        sides = zip(factor.stride(), factor.shape, strict=True)
+        if any(step == 0 and side > 1 for step, side in sides):
+            raise Wrong(
+                f"{name} is expanded: its numbers share one place in memory, and cannot be trained "
+                "apart. Make a tensor of the whole shape."
+            )
+    if B.data_ptr() == other.data_ptr():
+        raise Wrong("Two layers got one and the same B: make a new one at each call.")
 
 
 def check_uniform(A: Tensor, in_: int, out: int, r: int) -> None:

@@ -41,7 +41,8 @@ def check_forward_with_branch(answer: Callable[..., Any], rng: torch.Generator) 
 def _check_other_layers(answer: Callable[..., Any], rng: torch.Generator) -> None:
     """Layers without a bias, r above in and out, rank 1, float64; and every gradient."""
     for in_, out, r, alpha, bias in (
-        (IN, OUT, 4, 16, False), (3, 5, 7, 0.5, True), (5, 2, 1, 3.0, False), (4, 4, 4, 1, True),
+        (IN, OUT, 4, 16, False), (3, 5, 7, 0.5, True), (5, 2, 1, 3.0, True), (4, 4, 4, 1, True),
+        (3, 2, 2, 0, True),  # with alpha = 0 it is the base
     ):  # fmt: skip
         linear = make_linear(rng, torch.float64, in_, out, bias)
         A, B = (draw(rng, *shape, dtype=torch.float64) for shape in ((r, in_), (out, r)))
@@ -50,6 +51,18 @@ def _check_other_layers(answer: Callable[..., Any], rng: torch.Generator) -> Non
         result = answer(x, linear, A, B, alpha)
         expect_forward(result, x, linear, A, B, alpha)
         check_gradients(result, linear, A, B, x, alpha)
+        _check_digits(result, x, linear, A, B, alpha)
+
+
+def _check_digits(
+    result: Tensor, x: Tensor, linear: nn.Linear, A: Tensor, B: Tensor, alpha: float
+) -> None:
+    """What was computed in float64 throughout has its digits."""
+    with torch.no_grad():
+        right = linear(x) + alpha / len(A) * torch.einsum("...i,ri,or->...o", x, A, B)
+        lost = (result - right).abs().max() > 1e-11 * (1 + right.abs().max())
+    if lost:
+        raise Wrong("x is float64 and the output has the digits of float32: leave out .float().")
 
 
 class _NoProductOfFactors(TorchFunctionMode):
@@ -91,6 +104,7 @@ def expect_forward(
     (r, in_), out = A.shape, len(B)
     b = torch.zeros(out).double() if linear.bias is None else linear.bias.detach().double()
     scaling = alpha / r
+    upside_down = 1 / scaling if scaling else math.inf
     base = torch.einsum("...i,oi->...o", x, W) + b
     branch = torch.einsum("...i,ri,or->...o", x, A, B)
     expect(
@@ -114,7 +128,7 @@ def expect_forward(
                 base + alpha * branch
             ),
             "The branch is not scaled: multiply it by alpha / r.": base + branch,
-            "The scaling is upside down: it is alpha / r.": base + branch / scaling,
+            "The scaling is upside down: it is alpha / r.": base + branch * upside_down,
             "alpha was divided by sqrt(r). Here it is divided by r itself.": (
                 base + alpha / math.sqrt(r) * branch
             ),
@@ -170,6 +184,7 @@ def check_gradients(
                 ones @ W
             ),
         },
+        case="in the gradient of x",
     )
     for name, mine, right in (("A", got[1], grad_A), ("B", got[2], grad_B)):
         if mine is None:

@@ -32,6 +32,7 @@ def check_AdaptedLinear(answer: Callable[..., Any], rng: torch.Generator) -> Non
     for in_, out, r, alpha, bias in ((3, 5, 7, 16, False), (5, 3, 1, 2.5, True)):
         _check_layer(answer, rng, in_, out, r, alpha, bias)
     _check_low_precision(answer, rng)
+    _check_two_at_once(answer, rng)
 
 
 def _check_layer(
@@ -68,6 +69,7 @@ def _check_layer(
         output = module(x)
         expect_forward(output, x, linear, A, B, alpha)
         check_gradients(output, linear, A, B, x, alpha)
+    _check_first_step(module, x)
     if any(not torch.equal(linear.state_dict()[name], value) for name, value in kept.items()):
         raise Wrong("W or the bias was written to. They stay as they were given.")
     _check_uses_its_factors(module, linear, x, alpha, rng)
@@ -83,6 +85,7 @@ def _check_uses_its_factors(
 ) -> None:
     """In eval mode too, and with factors that were exchanged, as `module.to` exchanges them."""
     module.eval()
+    module(x)
     for factor in (module.A, module.B):
         factor.data = draw(rng, *factor.shape, dtype=torch.float64)
     try:
@@ -92,6 +95,40 @@ def _check_uses_its_factors(
             "forward must use self.A and self.B as they are when it is called, in eval mode too: "
             f"compute nothing from them in __init__. ({error})"
         ) from None
+    try:
+        check_gradients(module(x), linear, module.A, module.B, x, alpha)
+    except Wrong as error:
+        raise Wrong(f"In eval mode: {error} Evaluation is not no_grad either.") from None
+
+
+def _check_first_step(module: nn.Module, x: Tensor) -> None:
+    """B is zero at the start, and the branch is there all the same: B learns through it."""
+    with torch.no_grad():
+        module.B.zero_()
+    output = module(x)
+    grad = torch.autograd.grad(output.sum(), module.B, allow_unused=True)[0]
+    if grad is None or not grad.any():
+        raise Wrong(
+            "While B is zero it gets no gradient, so it stays zero for ever: run the branch at the "
+            "start too."
+        )
+
+
+def _check_two_at_once(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Two layers with another alpha each: the second does not change the first."""
+    linears = [make_linear(rng, torch.float64) for _ in range(2)]
+    alphas, x = (ALPHA, 3 * ALPHA), draw(rng, 2, IN, dtype=torch.float64)
+    layers = [answer(linear, R, a, rng) for linear, a in zip(linears, alphas, strict=True)]
+    for layer, linear, alpha in zip(layers, linears, alphas, strict=True):
+        with torch.no_grad():
+            layer.B.copy_(draw(rng, OUT, R))
+        try:
+            expect_forward(layer(x), x, linear, layer.A, layer.B, alpha)
+        except Wrong as error:
+            raise Wrong(
+                "After two layers were made, one of them computes otherwise than alone: keep all "
+                f"that belongs to a layer in self. ({error})"
+            ) from None
 
 
 def _check_low_precision(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -161,9 +198,6 @@ def _check_what_trains(module: nn.Module, linear: nn.Linear) -> None:
         raise Wrong("W still trains: freeze it with linear.requires_grad_(False).")
     if linear.bias is not None and linear.bias.requires_grad:
         raise Wrong("The bias still trains: freeze the whole linear, not its weight alone.")
-    for name in ("weight", "bias"):
-        if getattr(linear, name) is not None and getattr(linear, name).grad is not None:
-            raise Wrong(f"linear.{name} has a gradient after __init__. Leave it.")
     trained = [name for name, p in module.named_parameters() if p.requires_grad]
     if sorted(trained) != ["A", "B"]:
         raise Wrong(f"Only A and B should train; these do: {', '.join(trained)}.")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks.core import Wrong, expect, number
+from ..checks.lived import lived_in
 from .checks import IN, OUT, draw
 
 # --- 2.5 -------------------------------------------------------------------------------------
@@ -28,8 +29,18 @@ class _Adapted(nn.Module):
         self.training = False
 
 
-def _model() -> nn.Module:
-    """Two blocks with targets, near misses of their names, and a target that is not linear."""
+class _PackedLinear(nn.Module):
+    """Has all that a linear layer has, and is none: its weight is stored the other way round."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.ones(in_features, out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+
+
+def _model(rng: torch.Generator) -> nn.Module:
+    """Two blocks with targets, near misses of their names, and targets that are not linear."""
 
     def block() -> nn.Module:
         return nn.ModuleDict(
@@ -40,9 +51,18 @@ def _model() -> nn.Module:
                         "k_proj": nn.Linear(4, 4),
                         "v_proj": nn.Linear(4, 4, bias=False),
                         "old_q_proj": nn.Linear(4, 4),
+                        "q_proj_2": nn.Linear(4, 4),
+                        "q_gate": nn.Linear(4, 4),
                     }
                 ),
                 "q_proj_mlp": nn.ModuleDict({"up": nn.Linear(4, 4)}),
+                "others": nn.ModuleDict(
+                    {
+                        "q_proj": nn.Conv1d(4, 4, 1),
+                        "v_proj": _PackedLinear(4, 4),
+                        "k_proj": nn.Embedding(5, 4),
+                    }
+                ),
                 "norm": nn.LayerNorm(4),
             }
         )
@@ -52,8 +72,7 @@ def _model() -> nn.Module:
     )
     model["layers"][1]["attn"]["v_proj"] = nn.Identity()
     model["v_proj"] = nn.Linear(4, 4)
-    model["embed"].weight.grad = torch.ones(5, 4)  # of a step before
-    return model
+    return lived_in(model, rng)
 
 
 WANTED = ["q_proj", "v_proj"]
@@ -66,13 +85,16 @@ RIGHT_NAMES = [
 
 
 def check_inject(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    model = _model()
+    model = _model(rng)
     before = dict(model.named_modules())
     made: list[nn.Module] = []
 
     def make(linear: nn.Linear) -> nn.Module:
         if not isinstance(linear, nn.Linear):
-            raise Wrong(f"make was given a {type(linear).__name__}: only nn.Linear layers adapt.")
+            raise Wrong(
+                f"make was given a {type(linear).__name__.lstrip('_')} that has a target's name. "
+                "Only what isinstance(module, torch.nn.Linear) is replaced."
+            )
         made.append(_Adapted(linear))
         return made[-1]
 
@@ -112,10 +134,12 @@ def check_inject(answer: Callable[..., Any], rng: torch.Generator) -> None:
         )
     if not isinstance(again, list | tuple) or len(again):
         raise Wrong(f"A second run replaces nothing, so it returns an empty list; got {again!r}.")
-    _check_other_runs(answer, model, make)
+    _check_other_runs(answer, model, make, rng)
 
 
-def _check_other_runs(answer: Callable[..., Any], model: nn.Module, make: Any) -> None:
+def _check_other_runs(
+    answer: Callable[..., Any], model: nn.Module, make: Any, rng: torch.Generator
+) -> None:
     """Other names in the same model, another model, a layer that stands at its root."""
     names = answer(model, ["up"], make)
     wanted = ["layers.0.q_proj_mlp.up", "layers.1.q_proj_mlp.up"]
@@ -124,7 +148,7 @@ def _check_other_runs(answer: Callable[..., Any], model: nn.Module, make: Any) -
             f"A second run with other names, ['up'], must replace {wanted}; it returned {names!r}. "
             "What an earlier run did is not to be remembered."
         )
-    other = _model()
+    other = _model(rng)
     names = answer(other, ["k_proj"], make)
     if sorted(names) != ["layers.0.attn.k_proj", "layers.1.attn.k_proj"]:
         raise Wrong(
@@ -180,6 +204,10 @@ def _check_only_factors_train(model: nn.Module) -> None:
             "what trains."
         )
     trained = [n for n, p in parameters.items() if p.requires_grad and not n.endswith(".delta")]
+    if trained and trained[0].endswith("lora_fixed"):
+        raise Wrong(
+            f"{trained[0]} trains: make returned it frozen. Leave what make returns as it is."
+        )
     if trained:
         raise Wrong(f"{trained[0]} still trains: freeze everything but what make adds.")
 
@@ -207,10 +235,12 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
         expect(number(answer(M.float(), N.float(), i, j)), _phi(M, N, i, j), k=8 * IN, case=case)
     Q = torch.linalg.qr(draw(rng, 8, 8, dtype=torch.float64)).Q
     values = torch.tensor([[3.0], [2.0], [1.5]], dtype=torch.float64)
-    same, apart = (answer(values * Q[:3], values * Q[k : k + 3], 2, 3) for k in (0, 4))
-    if abs(number(same) - 1) > 1e-4:
+    same = answer(values * Q[:3], values * Q[:3], 2, 3)
+    axes = torch.eye(8, dtype=torch.float64)  # at right angles exactly, so nothing may divide by φ
+    apart = answer(values * axes[:3], values * axes[4:7], 2, 3)
+    if not abs(number(same) - 1) < 1e-4:
         raise Wrong(f"The first 2 of a matrix lie in its first 3, so φ is 1; got {same:.4g}.")
-    if abs(number(apart)) > 1e-4:
+    if not abs(number(apart)) < 1e-4:
         raise Wrong(f"Subspaces at right angles have φ = 0; got {apart:.4g}.")
 
 
@@ -254,6 +284,16 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
             *(torch.nn.functional.normalize(X[:n]) for X, n in ((M, i), (N, j)))
         ),
         "φ is divided by i + j: divide by min(i, j).": right * smaller / (i + j),
+        "φ is divided by the root of i * j: divide by min(i, j).": right * smaller / (i * j) ** 0.5,
+        "Counting starts at 0: the first i are Vh[:i], not Vh[1:i + 1].": energy(
+            Vh[1 : i + 1], Qh[1 : j + 1]
+        ),
+        "One vector too many was taken of each: the first i are Vh[:i].": energy(
+            Vh[: i + 1], Qh[: j + 1]
+        ),
+        "This is the square of the largest cosine. Add the squares of all.": (
+            torch.linalg.matrix_norm(Vh[:i] @ Qh[:j].T, 2).square()
+        ),
         "The nuclear norm was taken. The Frobenius norm adds the squares of all entries.": (
             torch.linalg.matrix_norm(Vh[:i] @ Qh[:j].T, "nuc").square() / smaller
         ),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks.core import Wrong, expect
+from ..checks.core import Wrong, expect, number
 
 # Unequal primes, an r with no whole root and an alpha it does not divide: no bug can hide.
 OUT, IN, R, ALPHA = 23, 31, 3, 7
@@ -28,8 +28,9 @@ def _uniform(rng: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * torch.rand(1, generator=rng, dtype=torch.float64).item()
 
 
-# out, in, r, alpha: all unequal and nothing whole first; then r above both, r = 1, a fraction
-WEIGHTS = ((23, 31, 7, 20), (5, 6, 16, 0.5), (4, 4, 1, 24.0), (6, 3, 2, 3))
+# out, in, r, alpha: all unequal and nothing whole first; then r above both, r = 1, a fraction; and
+# alpha = 0, where W is left
+WEIGHTS = ((23, 31, 7, 20), (5, 6, 16, 0.5), (4, 4, 1, 24.0), (6, 3, 2, 3), (3, 5, 2, 0))
 
 
 def check_adapted_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -62,7 +63,9 @@ def _check_weight(
         k=max(W.shape),
         mistakes={
             which: W64 + other * BA,
-            "The scaling is upside down: alpha is above, r below.": W64 + BA / s,
+            "The scaling is upside down: alpha is above, r below.": (
+                W64 + (1 / s if s else math.inf) * BA
+            ),
             "The update is r times too large: did you leave out the division by r?": (
                 W64 + alpha * BA
             ),
@@ -118,11 +121,14 @@ def _mistaken_scalings(
 def check_alpha_for(answer: Callable[..., Any], rng: torch.Generator) -> None:
     alpha = _uniform(rng, 6.0, 40.0)
     more = 5 + int(torch.randint(2, 200, (1,), generator=rng))
-    # up, down, no change, from 1, a whole ratio with a whole alpha, and an alpha below 1
+    # up, down, no change, from 1, a whole ratio with a whole alpha, then a broken one, a large
+    # alpha, and one below 1
     ranks = ((more, 5, alpha), (6, 64, alpha), (9, 9, alpha), (17, 1, alpha), (128, 8, 8))
+    ranks = (*ranks, (6, 4, 7), (512, 3, 300.0))
     for new_r, old_r, old in (*ranks, (3, more, 0.37)):
         for stabilized in (False, True):
-            _check_alpha(answer(new_r, old_r, old, stabilized), new_r, old_r, old, stabilized)
+            found = number(answer(new_r, old_r, old, stabilized))
+            _check_alpha(found, new_r, old_r, old, stabilized)
 
 
 def _check_alpha(found: Any, new_r: int, old_r: int, old: float, stabilized: bool) -> None:
@@ -192,6 +198,26 @@ def check_first_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     # r above both sides, r = 1; s above 1 and below it
     for shape, low, high in (((OUT, IN, R), 2, 3), ((4, 6, 9), 0.2, 0.7), ((3, 5, 1), 1.2, 9)):
         _check_step(answer, shape, _uniform(rng, low, high), rng)
+    _check_dead_outputs(answer, rng)
+
+
+def _check_dead_outputs(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """Two outputs have no gradient, as dead units have none: their weights stay."""
+    G, A, s, lr = _draw(rng, 5, 7), _draw(rng, 2, 7), 1.5, 0.1
+    G[1] = G[3] = 0
+    thin = G.double() @ A.double().T
+    steps = {"sgd": s * thin, "adam": thin.sign()}
+    for optimizer, step in steps.items():
+        found = answer(G.clone(), A.clone(), s, lr, optimizer)
+        if not isinstance(found, Tensor) or found.shape != G.shape:
+            raise Wrong(f"Return a tensor of the shape of G, {tuple(G.shape)}.")
+        rows = found.detach()[[1, 3]]
+        if not rows.isfinite().all() or rows.abs().max() > 1e-4:
+            raise Wrong(
+                f"{optimizer}: where B's gradient is exactly 0 there is no step, and sign(0) is 0: "
+                f"rows 1 and 3 of G are 0 here, and W moves there, by {rows.abs().max():.3g}."
+            )
+        expect(found, -lr * s * step @ A.double(), k=14, case="for a G with two rows of zeros")
 
 
 def _check_step(
@@ -293,6 +319,7 @@ def check_same_run(answer: Callable[..., Any], rng: torch.Generator) -> None:
     above, below = _uniform(rng, 2.5, 9.0), _uniform(rng, 0.1, 0.6)
     rate, shrink = _uniform(rng, 0.001, 0.1), _uniform(rng, 0.01, 0.3)
     cases = ((above, rate, shrink), (below, 2.5, shrink), (16, rate, 3.0), (above, rate, 0.0))
+    cases = (*cases, (below, rate / 1000, shrink / 100))  # as small as rates are for large models
     for k, lr, decay in cases:
         _check_settings(answer, k, lr, decay)
 

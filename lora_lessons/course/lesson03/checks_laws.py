@@ -33,6 +33,7 @@ def check_power_law(answer: Callable[..., Any], rng: torch.Generator) -> None:
     mixed = torch.cat([x[1:], x[3:4]])[torch.randperm(len(x), generator=rng)]
     _check_law(answer, mixed, -_uniform(rng, 0.4, 0.8), rng)
     _check_law(answer, x.flip(0) / 40, _uniform(rng, 1.2, 2.5), rng)
+    _check_law(answer, x / 6, _uniform(rng, 0.4, 0.8), rng, c=0.7)  # on both sides of 1
     _check_law(answer, torch.tensor([0.3, 700.0], dtype=torch.float64), -0.7, rng)
     expect(answer([1, 2, 4, 16], [3, 1, 9, 2]), _slope(*_logs([1, 2, 4, 16], [3, 1, 9, 2])), k=100)
     for case, (x_given, y_given) in NO_LOGARITHM.items():
@@ -43,9 +44,11 @@ def _logs(x: list[float], y: list[float]) -> tuple[Tensor, Tensor]:
     return torch.tensor(x).double().log(), torch.tensor(y).double().log()
 
 
-def _check_law(answer: Callable[..., Any], x: Tensor, p: float, rng: torch.Generator) -> None:
+def _check_law(
+    answer: Callable[..., Any], x: Tensor, p: float, rng: torch.Generator, c: float = 5.0
+) -> None:
     noise = 0.1 * torch.randn(len(x), generator=rng, dtype=torch.float64)
-    y = 5 * x**p * noise.exp()
+    y = c * x**p * noise.exp()
     expect(
         answer(x.tolist(), y.tolist()),
         _slope(x.log(), y.log()),

@@ -60,6 +60,17 @@ def _check_at_the_margin(answer: Callable[..., Any]) -> None:
                 f'A run that is {right} was called "{found}": what is exactly `margin` above the '
                 "base is not more than the margin. Compare with >."
             )
+    for margin, last, right in (
+        (2.0, [0.0, 1.5], "stable"),
+        (0.25, [0.0, 0.3125], "spiked"),
+        (0.25, [0.3125, 0.3125], "diverged"),
+    ):
+        losses = [4.0] * (20 - len(last)) + [5 + excess for excess in last]
+        if (found := answer(losses, list(base), margin)) != right:
+            raise Wrong(
+                f'A run that is {right} was called "{found}": margin is {margin} here, and its '
+                f"last losses are {last} above the base. Use `margin` as it is given."
+            )
 
 
 def _check_drawn(answer: Callable[..., Any], steps: int, rng: torch.Generator) -> None:
