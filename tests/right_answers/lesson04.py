@@ -1,6 +1,6 @@
 """Right answers to lesson 04 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .fresh04 import FRESH
 
 RIGHT = {
@@ -314,3 +314,5 @@ def stopping_report(train, valid, test):
 
 for _name, _more in FRESH.items():
     RIGHT[_name] += _more
+
+RIGHT = joined(RIGHT, afresh("04"))

@@ -390,7 +390,7 @@ class DropoutLora(nn.Module):
         z = F.dropout(x, training=self.training)
         return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
 """,
-            "In training the branch is not B A (x * mask / (1 - p)) for",
+            "What is kept is multiplied by",
         ),
         WrongAnswer(
             "fresh: p halved",
@@ -410,7 +410,7 @@ class DropoutLora(nn.Module):
         z = F.dropout(x, self.p / 2, self.training)
         return self.linear(x) + self.scaling * z @ self.A.T @ self.B.T
 """,
-            "In training the branch is not B A (x * mask / (1 - p)) for",
+            "What is kept is multiplied by",
         ),
         WrongAnswer(
             "fresh: detach in training",
@@ -552,7 +552,7 @@ class DropoutLora(nn.Module):
         s = 1 if self.training else self.scaling
         return self.linear(x) + s * z @ self.A.T @ self.B.T
 """,
-            "In training the branch is not B A (x * mask / (1 - p)) for",
+            "What is kept is multiplied by",
         ),
         WrongAnswer(
             "fresh: bias dropped",
@@ -1292,7 +1292,7 @@ def measure_quietly(model, measure):
         for m, t in modes:
             m.training = t
 """,
-            "Your code raised TypeError: float() argument must be a",
+            "It fails where measure(model) returns None: hand back",
         ),
         WrongAnswer(
             "fresh: returns or 0",
@@ -1307,7 +1307,7 @@ def measure_quietly(model, measure):
         for m, t in modes:
             m.training = t
 """,
-            "Return what measure(model) returns, whatever it is: here",
+            "Return what measure(model) returns, as it is: here None; got",
         ),
         WrongAnswer(
             "fresh: swallows",
@@ -1547,7 +1547,7 @@ def measure_quietly(model, measure):
         for m, t in modes:
             m.training = t
 """,
-            "Your code raised RuntimeError: a Tensor with 6 elements",
+            "It fails where measure(model) returns a tensor of shape (2, 3)",
         ),
         WrongAnswer(
             "fresh: two levels",
@@ -1736,7 +1736,7 @@ def stopping_report(train, valid, test):
     at = valid.index(min(valid))
     return bool(at), test[at], test[-1] - test[at]
 """,
-            "he validation loss is",
+            "The place is an int, an index into the lists; got bool.",
         ),
         WrongAnswer(
             "fresh: pops the test",

@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 04, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .fresh04 import FRESH
 
 
@@ -500,3 +500,5 @@ WRONG["my_dropout"] = wrong_numbers(
 
 for _name, _more in FRESH.items():
     WRONG[_name] += _more
+
+WRONG = joined(WRONG, afresh("04"))

@@ -33,7 +33,7 @@ def _rate(rng: torch.Generator) -> float:
 BRANCHES = (
     ((2, 5, IN), OUT, R, None),
     ((7,), 5, 2, 0.75),
-    ((4, 6), 3, 9, 0.5),
+    ((6, 6), 3, 9, 0.5),
     ((2, 1, 3, 5), 4, 1, 0.25),
     ((3, 8), 8, 2, 0.0),
 )
@@ -46,6 +46,9 @@ def check_dropped_branch(answer: Callable[..., Any], rng: torch.Generator) -> No
         p = _rate(rng) if rate is None else rate
         if rate is not None:  # what is exactly p is not below p; these p are exact in any float
             noise.view(-1)[:: 1 if p == 0 else 3] = p
+        if p:  # the smallest noise, and what is just below and just above p
+            for i, value in enumerate((0.0, p - 1e-4, p + 1e-4)):
+                noise.view(-1)[i + 1] = value
         _check_branch(answer, x, noise, A, B, s.item(), p)
     wide = answer(x.double(), noise.double(), A.double(), B.double(), 0.7, 0.25)
     if wide.dtype != torch.float64:
@@ -104,10 +107,11 @@ def _branch_mistakes(
                 s * _branch(x * mask.flatten(0, -2)[-1] / keep, A, B)
             ),
         }
-    places |= {
-        "This drops a share p exactly, by a quantile. Compare the noise with p itself.": (
+    if x.numel() > 100:  # among a few numbers the quantile lies where p does
+        places["This drops a share p exactly, by a quantile. Compare the noise with p itself."] = (
             s * _branch(x * (noise >= noise.flatten().quantile(p)) / keep, A, B)
-        ),
+        )
+    places |= {
         "This divides by 1 + p. The share that is kept is 1 - p.": right * keep / (1 + p),
         "What is dropped becomes p here. It becomes 0.": (
             s * _branch(torch.where(mask > 0, x, p) / keep, A, B)
@@ -181,6 +185,8 @@ def check_implied_penalty(answer: Callable[..., Any], rng: torch.Generator) -> N
     for n, out, in_, rate, middle in PENALTIES:
         X = _draw(rng, n, in_) * (0.5 + _draw(rng, in_).abs()) + middle
         W, D = _draw(rng, out, in_), 0.3 * _draw(rng, out, in_)
+        if min(n, in_) > 1:  # a feature that is never there, one that was not learnt; equal rows
+            X[:, 2], D[:, 0], X[-1] = 0, 0, X[0]
         p = 0.1 + _rate(rng) if rate is None else rate
         value = answer(X.clone(), W.clone(), W + D, p)
         if isinstance(value, Tensor) and value.numel() > 1:
@@ -285,8 +291,6 @@ def _penalty_mistakes(X: Tensor, W: Tensor, W_tuned: Tensor, p: float) -> dict[s
     if p:
         mistakes["The factor is upside down: p / (1 - p) grows with p."] = plain / factor
     if len(D) == D.shape[1]:
-        rows = factor * squares.mean(0) @ D.square().sum(1)
-        mistakes["These are the rows of the update. Feature j meets column j: sum over dim 0."] = (
-            rows
-        )
+        said = "These are the rows of the update. Feature j meets column j: sum over dim 0."
+        mistakes = {said: factor * squares.mean(0) @ D.square().sum(1), **mistakes}
     return {message: value for message, value in mistakes.items() if value.isfinite()}

@@ -32,7 +32,7 @@ def check_DropoutLora(answer: Callable[..., Any], rng: torch.Generator) -> None:
     _check_in_evaluation(layer, x, base, branch, p, s, linear.bias.double())
     _check_gradient_below(layer, x, linear, s * B.double() @ A.double())
     silent = answer(linear, A, torch.zeros_like(B), s, p).train()
-    if (silent(x.clone()) - base).abs().max() > 1e-4 * base.abs().max():
+    if not (silent(x.clone()) - base).abs().max() <= 1e-4 * base.abs().max():
         raise Wrong("With B = 0 the output is not the base's: the mask reaches the base path too.")
     fresh = answer(linear, A, B, s, p).train()  # its first call draws a mask too
     masks = _masks_of_calls([fresh, *[layer.train()] * (CALLS - 1)], x, base, A, B, s, p)
@@ -74,7 +74,7 @@ def _check_gradient_below(layer: nn.Module, x: Tensor, linear: nn.Linear, delta:
         out.sum().backward()
     got = torch.zeros_like(below) if below.grad is None else below.grad
     whole = (linear.weight.double() + delta).sum(0)
-    if (got.double() - whole).abs().max() > 1e-3 * whole.abs().max():
+    if not (got.double() - whole).abs().max() <= 1e-3 * whole.abs().max():
         raise Wrong(
             "The gradient with respect to x is not that of W + s B A: frozen is not no_grad, and "
             "not detach. W does not train, but the layers below learn through it."
@@ -125,6 +125,11 @@ def _mask_of(branch: Tensor, x: Tensor, A: Tensor, B: Tensor, p: float) -> Tenso
             if message:
                 raise Wrong(message)
             return kept
+    if kept.any() and (ratio[kept] - ratio[kept][0]).abs().max() < 1e-3 * ratio[kept][0].abs():
+        raise Wrong(
+            f"What is kept is multiplied by {ratio[kept][0]:.4g}. With p = {p:.4g} it is "
+            f"1 / (1 - p) = {1 / (1 - p):.4g}: use the p that you are given, once."
+        )
     raise Wrong(_where_is_the_mask(branch, x, A, B))
 
 
@@ -172,7 +177,7 @@ def _check_gradient_in_training(
     got = torch.zeros_like(below) if below.grad is None else below.grad
     through = s * (wide[2] @ wide[1]).sum(0) * kept / (1 - p)
     expected = linear.weight.double().sum(0) + through
-    if (got.double() - expected).abs().max() > 1e-3 * expected.abs().max():
+    if not (got.double() - expected).abs().max() <= 1e-3 * expected.abs().max():
         raise Wrong(
             "In training the gradient with respect to x is not that of the output: is the mask's "
             "input detached, or something under no_grad? The layers below learn through the branch "
@@ -194,7 +199,7 @@ def _check_other_layers(answer: Callable[..., Any], rng: torch.Generator) -> Non
                     f"For x of shape {shape} the shape must be {tuple(whole.shape)}; got "
                     f"{tuple(found.shape)}."
                 )
-            if (found - whole).abs().max() > 1e-4 * whole.abs().max():
+            if not (found - whole).abs().max() <= 1e-4 * whole.abs().max():
                 when = "With p = 0, in training," if p == 0 else "In evaluation"
                 raise Wrong(
                     f"{when} the output is not W x + s B A x for a layer "

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from ..checks.core import Wrong, expect
+from ..checks.lived import lived_in
+from ..checks.plain import kind_of
 
 # --- 4.4 Measuring ---------------------------------------------------------------------------
 
@@ -49,6 +51,8 @@ def _check_mixed(
     """A deep model, each part in a mode of its own; the result is handed back as it is."""
     model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout())))
     model.add_module("other", nn.ModuleDict({"norm": nn.LayerNorm(3)}))
+    lived_in(model, rng)
+    model[0].requires_grad_(False)
     parts = dict(model.named_modules())
     for part, mode in zip(parts.values(), torch.rand(len(parts), generator=rng), strict=True):
         part.training = bool(mode < 0.5)
@@ -59,7 +63,13 @@ def _check_mixed(
         calls.append(any(part.training for part in model.modules()))
         return result
 
-    found = answer(model, measure)
+    try:
+        found = answer(model, measure)
+    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise Wrong(
+            f"It fails where measure(model) returns {_shown(result)}: hand back what it returns, "
+            f"without float() or .item(). ({type(error).__name__}: {error})"
+        ) from error
     if calls != [False]:
         raise Wrong(
             "A part of the model was still in training mode while measuring: model.eval() switches "
@@ -68,7 +78,10 @@ def _check_mixed(
             else f"measure was called {len(calls)} times: once is enough, and it may be slow."
         )
     if found is not result and not (isinstance(result, list) and found == result):
-        raise Wrong(f"Return what measure(model) returns, whatever it is: here {result!r}.")
+        raise Wrong(
+            f"Return what measure(model) returns, as it is: here {_shown(result)}; got "
+            f"{'another one' if _shown(found) == _shown(result) else _shown(found)}."
+        )
     for name, part in parts.items():
         if part.training != before[name]:
             raise Wrong(
@@ -77,6 +90,10 @@ def _check_mixed(
                 if name
                 else "The model itself was left in another mode than it had."
             )
+
+
+def _shown(value: Any) -> str:
+    return kind_of(value) if isinstance(value, torch.Tensor) else repr(value)
 
 
 def _keeping_gradients(
@@ -97,6 +114,8 @@ def _keeping_gradients(
 def _toy(training: bool) -> nn.Sequential:
     """A model whose last part is in evaluation mode by itself, as a frozen part may be."""
     model = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5)))
+    model[0].weight.grad = torch.ones(5, 5)  # of a step before
+    model[0].bias.requires_grad_(False)
     model.train(training)
     model[2].eval()
     return model
@@ -132,24 +151,32 @@ def _check_modes(model: nn.Sequential, training: bool) -> None:
 
 
 def _check_after_a_failure(answer: Callable[..., Any]) -> None:
-    model = _toy(training=True)
+    for failure, how, what in (
+        (_Failed, "failed", "the error"), (KeyboardInterrupt, "was interrupted", "that"),
+    ):  # fmt: skip
+        model, calls = _toy(training=True), []
 
-    def measure(given: nn.Module) -> float:
-        raise _Failed
+        def measure(
+            given: nn.Module, failure: type[BaseException] = failure, calls: list = calls
+        ) -> float:
+            calls.append(given)
+            raise failure
 
-    try:
-        answer(model, measure)
-    except _Failed:
-        pass
-    else:
-        raise Wrong("measure failed and the error was swallowed: let it through.")
-    if not model.training:
-        raise Wrong("When measure failed, the model stayed in evaluation mode: use `finally`.")
-    if not model[1].training or model[2].training:
-        raise Wrong(
-            "When measure failed, a part of the model was left in another mode than it had: put "
-            "back the mode of each module in `finally`."
-        )
+        try:
+            answer(model, measure)
+        except failure:
+            pass
+        else:
+            raise Wrong(f"measure {how} and {what} was swallowed: let it through.")
+        if len(calls) != 1:
+            raise Wrong(f"measure {how} and was called again: let the error through.")
+        if not model.training:
+            raise Wrong(f"When measure {how}, the model stayed in evaluation mode: use `finally`.")
+        if not model[1].training or model[2].training:
+            raise Wrong(
+                f"When measure {how}, a part of the model was left in another mode than it had: "
+                "put back the mode of each module in `finally`."
+            )
 
 
 # --- 4.5 Stopping ----------------------------------------------------------------------------
@@ -250,9 +277,9 @@ def _check_place(
     place: Any, at: int, train: list[float], valid: list[float], test: list[float]
 ) -> None:
     try:
-        place = index(place)
+        place = index(None if isinstance(place, bool) else place)
     except TypeError:
-        kind = type(place).__name__
+        kind = type(place).__name__  # of a bool too, which would count as 0 or 1
         raise Wrong(f"The place is an int, an index into the lists; got {kind}.") from None
     if place == at:
         return
