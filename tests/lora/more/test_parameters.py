@@ -155,6 +155,33 @@ def test_checkpointing_gives_the_same_gradients(use_reentrant):
             assert torch.equal(parameter.grad, expected[name]), name
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # transformers will rename it
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_transformers_checkpointing_and_generation(use_reentrant):
+    targets = {"target_parameters": ["gate_up_proj", "down_proj"], "target_modules": []}
+    fields = {"r": 2, "init_lora_weights": False, "task_type": "CAUSAL_LM"}
+    model = ll.get_peft_model(tiny_moe("mixtral"), ll.LoraConfig(**targets, **fields)).train()
+    ids = torch.arange(14).reshape(2, 7)
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    expected = gradients()
+    model.enable_input_require_grads()
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    assert all(torch.equal(grad, expected[name]) for name, grad in gradients().items())
+    model.gradient_checkpointing_disable()
+    chosen = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    generated = model.eval().generate(input_ids=ids[:1], **chosen)
+    with model.disable_adapter():
+        of_base = model.generate(input_ids=ids[:1], **chosen)
+    assert not torch.equal(generated, of_base)
+    merged = model.merge_and_unload()
+    assert torch.equal(merged.generate(input_ids=ids[:1], **chosen), generated)
+
+
 def test_a_matrix_that_its_parent_reads_is_adapted_too():
     base, x = Block(), example()
     expected = base(x)
