@@ -95,7 +95,7 @@ def test_the_stub_counts_as_not_attempted(number, name):
 
 @pytest.mark.parametrize(("number", "name", "wrong"), WRONG_ANSWERS)
 def test_a_wrong_answer_is_refused_with_its_message(number, name, wrong):
-    for seed in range(5):
+    for seed in range(1 if name == "mini_lora" else 5):  # that check starts a process
         verdict = getattr(ll.lesson(number).check, name)(define(wrong.source, name), seed=seed)
         assert verdict.outcome == WRONG
         assert wrong.says in verdict.message, (
