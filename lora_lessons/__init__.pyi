@@ -48,6 +48,7 @@ from .lora.more.helpers import disable_input_dtype_casting, rescale_adapter_scal
 from .lora.more.init.eva import EvaConfig, initialize_lora_eva_weights
 from .lora.more.init.eva_svd import get_eva_state_dict
 from .lora.more.init.loftq import LoftQConfig
+from .lora.more.init.loftq_replace import replace_lora_weights_loftq
 from .lora.more.kbit import prepare_model_for_kbit_training
 from .lora.more.layers.attention import attention_parts
 from .lora.more.layers.fused_qkv import fused_qkv
@@ -151,6 +152,7 @@ __all__ = [
     "prepare_model_for_compiled_hotswap",
     "prepare_model_for_kbit_training",
     "preset",
+    "replace_lora_weights_loftq",
     "rescale_adapter_scale",
     "seed_everything",
     "set_base_model_state_dict",
