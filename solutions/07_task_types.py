@@ -126,9 +126,10 @@ for words, first, length in zip(
 # %% [markdown]
 # ### Exercise 7.1: which labels count (*core*, 6 minutes)
 #
-# Make the labels of such a batch, with the dtype of `ids`. Row $i$ has a prompt of `prompt_lengths[i]` tokens and
-# `lengths[i]` tokens in all; padding follows. A prompt or an answer may be empty. Go by these numbers. A trap of many training scripts: they look for the *id* of the
-# padding, and where the padding is the same token as the end, the end is never learnt.
+# Make the labels of such a batch, int64 as `ids` are: the loss wants that. Row $i$ has a prompt of `prompt_lengths[i]`
+# tokens and `lengths[i]` tokens in all; padding follows. A prompt or an answer may be empty. Go by these numbers. A
+# trap of many training scripts: they look for the *id* of the padding, and where the padding is the same token as the
+# end, the end is never learnt.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "labels_for", "locked": false, "solution": true, "task": false}

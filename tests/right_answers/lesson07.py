@@ -1,6 +1,6 @@
 """Right answers to lesson 07 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .afresh07 import AFRESH
 
 RIGHT = {
@@ -245,3 +245,5 @@ def shift_right(labels, start, pad):
 
 for name, more in AFRESH.items():
     RIGHT[name] = [*RIGHT.get(name, []), *more]
+
+RIGHT = joined(RIGHT, afresh("07"))

@@ -138,7 +138,7 @@ def causal_loss(logits, labels):
     return torch.nn.functional.cross_entropy(
         logits[:, :-2].flatten(0, 1), labels[:, 1:-1].flatten()
     ).item()
-""", 'Expected'),
+""", 'The last label is not scored'),
         WrongAnswer('smoothed', """
 def causal_loss(logits, labels):
     return torch.nn.functional.cross_entropy(

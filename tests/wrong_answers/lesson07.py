@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 07, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .afresh07 import AFRESH
 
 
@@ -418,3 +418,5 @@ WRONG["my_loss"] = wrong_numbers(
 
 for name, more in AFRESH.items():
     WRONG[name] = [*WRONG.get(name, []), *more]
+
+WRONG = joined(WRONG, afresh("07"))

@@ -32,6 +32,8 @@ PAIRS = (
     (tuple("KITTEN"), tuple("SITTING")),
     (tuple("KKBAB"), tuple("BKABB")),  # to keep the longest common part costs one edit more
     (tuple("AABBAA"), tuple("BB")),
+    (("K",), tuple("ABCDEFG")),  # one is much longer, and nothing is kept
+    (tuple("ABCDEFG"), ("K",)),
 )
 
 
