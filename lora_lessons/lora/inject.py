@@ -84,8 +84,7 @@ def layer_class_for(module: nn.Module, config: LoraConfig) -> type[Any] | None:
 
 def nearest_layer_class(module: nn.Module) -> type[Any] | None:
     """The entry of `LAYERS` for the nearest of its weight's classes, or of the module's."""
-    weight = getattr(module, "weight", None)
-    for kind in (*type(weight).__mro__, *type(module).__mro__):
+    for kind in (*type(getattr(module, "weight", None)).__mro__, *type(module).__mro__):
         for key in (kind, f"{kind.__module__}.{kind.__qualname__}"):
             if key in LAYERS:
                 return LAYERS[key]

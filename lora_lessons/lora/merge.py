@@ -145,9 +145,9 @@ def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     base = layer.get_base_layer()
     weight: Tensor = getattr(base, layer.weight_name)
     of_torchao = type(weight).__module__.startswith("torchao.")  # quantized after it got adapters
-    plain = weight.is_floating_point() and weight.element_size() > 1 and not of_torchao
-    if not plain or weight.is_meta:
-        kind = type(weight).__name__ if of_torchao else weight.dtype
+    kind = type(weight).__name__ if of_torchao else weight.dtype
+    floats = weight.is_floating_point() and weight.element_size() > 1 and not of_torchao
+    if not floats or weight.is_meta:
         raise MergeError(f"cannot merge into a weight of {kind} on {weight.device}")
     bias = getattr(base, "bias", None)
     values = {layer.weight_name: weight} | ({} if bias is None else {"bias": bias})

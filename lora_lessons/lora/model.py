@@ -28,7 +28,7 @@ from .files import (
 )
 from .plugs import METHODS, MODELS_CALLED, MODELS_WITH, TASKS, initialisation
 from .tuner import LoraModel, require_model_and_config
-from .tuner_layer import BaseTunerLayer, Wrapper, count_of
+from .tuner_layer import BaseTunerLayer, Wrapper
 
 
 class PeftModel(Wrapper):
@@ -152,7 +152,7 @@ class PeftModel(Wrapper):
 
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
         """(trainable parameters, all parameters); a parameter used twice counts once."""
-        sizes = [(count_of(p), p.requires_grad) for p in self.parameters()]
+        sizes = [(METHODS["count_of"](p), p.requires_grad) for p in self.parameters()]
         return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
 
     def print_trainable_parameters(self) -> None:

@@ -75,8 +75,7 @@ def initialisation(init: bool | str) -> Initialisation | None:
     return next((e for key, e in INITIALISATIONS.items() if re.fullmatch(key, str(init))), None)
 
 
-# class of a module, or of its weight, or that class's full dotted name -> the LoRA layer's class;
-# the nearest in the MRO wins
+# class of a module or its weight, or its dotted name -> the LoRA layer; the nearest in the MRO wins
 LAYERS: dict[type[nn.Module] | str, type[Any]] = {}
 # a class of LAYERS -> called with a model that gets adapters, if it has layers for that class
 LAYERS_AROUND: dict[type[Any] | None, Callable[[nn.Module], None]] = {}

@@ -7,7 +7,6 @@ other libraries read them.
 from __future__ import annotations
 
 import functools
-import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -275,12 +274,6 @@ def named_holders(model: nn.Module) -> Iterator[tuple[str, AdapterHolder]]:
         if isinstance(module, AdapterHolder):
             yield name, module
         yield from ((name, each) for each in vars(module).get("adapter_holders", ()))
-
-
-def count_of(parameter: nn.Parameter) -> int:
-    """How many numbers a parameter is; bitsandbytes packs several of them into one."""
-    state = getattr(parameter, "quant_state", None)
-    return parameter.numel() if state is None else math.prod(state.shape)
 
 
 def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

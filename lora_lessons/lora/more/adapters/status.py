@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from ...tuner_layer import (
     AdapterHolder,
     BaseTunerLayer,
     adapter_parameters,
-    count_of,
     injected_model,
 )
 
@@ -98,6 +98,12 @@ def _type_name(holder: nn.Module) -> str:
     return f"lora.{name}" if isinstance(holder, BaseTunerLayer) else name
 
 
+def count_of(parameter: nn.Parameter) -> int:
+    """How many numbers a parameter is; bitsandbytes packs several of them into one."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else math.prod(state.shape)
+
+
 def get_model_status(model: nn.Module) -> TunerModelStatus:
     """The status of the whole model."""
     rows = get_layer_status(model)
@@ -142,3 +148,4 @@ def _merged(rows: list[TunerLayerStatus]) -> list[str] | Literal["irregular"]:
 
 METHODS["get_layer_status"] = get_layer_status
 METHODS["get_model_status"] = get_model_status
+METHODS["count_of"] = count_of

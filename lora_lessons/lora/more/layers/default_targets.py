@@ -14,7 +14,8 @@ from ...inject import nearest_layer_class, targetable_modules
 from ...layer import LoraLayer
 from ...matching import is_saved_module, matches_suffix
 from ...plugs import SHORTHANDS
-from ...tuner_layer import StandIn, base_of, count_of
+from ...tuner_layer import StandIn, base_of
+from ..adapters.status import count_of
 from .by_weight import ByWeight
 
 ALL_LINEAR = "all-linear"
