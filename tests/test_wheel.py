@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from answer_key import lesson_answers
@@ -94,3 +97,94 @@ def visible(answer: str, files: dict[str, str]) -> bool:
     """Tell whether a file has the answer as it is or inside a JSON string."""
     forms = (answer.strip(), json.dumps(answer.strip(), ensure_ascii=False)[1:-1])
     return any(form in text for form in forms for text in files.values())
+
+
+@pytest.fixture(scope="module")
+def installed(root, tmp_path_factory):
+    """The folder of a fresh environment with the wheel in it, and of the repository nothing.
+
+    The other packages are this environment's, by a path; its own lora_lessons is not on that path.
+    """
+    folder = tmp_path_factory.mktemp("fresh")
+    build_wheel(root, folder, "").close()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+    site = Path(site_packages(folder / "env"))
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    wheel = next(folder.glob("*.whl"))
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(site),
+    ]
+    subprocess.run([*command, str(wheel)], check=True)
+    return folder
+
+
+def site_packages(env) -> str:
+    return sysconfig.get_path("purelib", vars={"base": str(env), "platbase": str(env)})
+
+
+def in_the_environment(folder, *arguments):
+    """Run Python of the fresh environment, far from the repository."""
+    scripts = sysconfig.get_path("scripts", vars={"base": str(folder / "env")})
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    env |= {"LORA_LESSONS_HOME": str(folder / "home"), "LORA_LESSONS_PRESET": "quick"}
+    return subprocess.run(
+        [str(Path(scripts) / "python"), *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+CLI = ("-m", "lora_lessons.app.cli")
+
+
+@pytest.mark.nightly
+def test_the_installed_wheel_needs_no_repository(installed):
+    """`lab`, `doctor`, `progress`, and lesson 01 from its first cell to its last."""
+    where = in_the_environment(installed, "-c", "import lora_lessons as l; print(l.__file__)")
+    assert str(installed / "env") in where.stdout, where.stderr
+    helped = in_the_environment(installed, *CLI, "lab", "--help")
+    assert helped.returncode == 0 and "--no-browser" in helped.stdout
+    handed_out = in_the_environment(installed, *CLI, "lab", "--no-open", "--dir", "mine")
+    assert handed_out.returncode == 0, handed_out.stderr
+    examined = in_the_environment(installed, *CLI, "doctor", "--dir", "mine")
+    assert examined.returncode == 0, examined.stdout + examined.stderr
+    assert "good     base models" in examined.stdout and "good     JupyterLab" in examined.stdout
+    lesson = str(installed / "mine" / "01_rank_decomposition.ipynb")
+    ran = in_the_environment(
+        installed, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", lesson
+    )
+    assert ran.returncode == 0, ran.stderr
+    code = [c for c in json.loads(Path(lesson).read_text("utf-8"))["cells"] if "outputs" in c]
+    assert all(cell["execution_count"] for cell in code)
+    told = in_the_environment(installed, *CLI, "progress", "--dir", "mine")
+    assert "01: 0 of " in told.stdout, told.stderr
+
+
+@pytest.mark.nightly
+def test_wheel_and_sdist_are_fit_for_an_index(root, tmp_path):
+    """What an index asks for: a description that renders, and the metadata of a release."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert {"pyproject.toml", "README.md", "LICENSE", "Makefile"} <= set(names)
+    assert not [n for n in names if n.startswith((".venv", "my-lessons", "release/", "build/"))]
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        text = archive.read(metadata).decode()
+    head = text.partition("\n\n")[0]
+    assert "Description-Content-Type: text/markdown" in head and "License-Expression" in head
+    assert "Provides-Extra: lab" in head and "Project-URL: Repository" in head

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..storage import write_whole
+from . import workspace
 
 DEFAULT_FOLDER = Path("my-lessons")
 HANDED_OUT = ".lora-lessons.json"
@@ -139,7 +140,7 @@ def open_lab(folder: Path, opens: str, browser: bool, options: list[str]) -> int
         raise ModuleNotFoundError(NO_LAB)
     command = lab_command(opens, browser, options)
     try:
-        return subprocess.call(command, cwd=folder, env=lab_environment())
+        return subprocess.call(command, cwd=folder, env=lab_environment() | workspace.variables())
     except KeyboardInterrupt:  # Ctrl-C reaches JupyterLab too, which asks and then stops
         return 0
 
