@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 import lora_lessons as ll
 from lora_lessons.base.nf4_linear import to_nf4
-from tests.lora.more.quantized_models import Quantized
+from tests.lora.more.quantized_models import Quantized, quietly
 
 pytestmark = pytest.mark.quantized
 IDS = torch.randint(0, 500, (2, 12), generator=torch.Generator().manual_seed(0))
@@ -113,3 +114,31 @@ def test_codes_that_are_stored_as_bfloat16_stay():
     ll.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     assert model.first.weight.dtype == torch.bfloat16
     assert torch.equal(model.first.weight.data.view(torch.uint8), codes.view(torch.uint8))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_way_of_the_docs_from_transformers_to_a_merged_float_model(bits, tmp_path):
+    quietly("bitsandbytes")
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    form = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    few = BitsAndBytesConfig(**{f"load_in_{bits}bit": True}, **(form if bits == 4 else {}))
+    folder = Path(ll.__file__).parent / "base" / "models" / "nano"
+    options = {"dtype": torch.float32, "device_map": "cpu"}
+    base = AutoModelForCausalLM.from_pretrained(folder, quantization_config=few, **options)
+    base = ll.prepare_model_for_kbit_training(base)
+    config = ll.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = ll.get_peft_model(base, config)
+    kinds = {type(m).__name__ for m in model.modules() if isinstance(m, ll.LoraLayer)}
+    assert kinds == {"Linear4bit" if bits == 4 else "Linear8bitLt"}
+    batch = {"input_ids": IDS, "labels": IDS}
+    history = ll.fit(model, [batch], steps=8, lr=5e-3, valid=IDS, eval_every=4, progress=False)
+    assert history.losses[-1] < history.losses[0] - 0.1
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ll.MergeError, match="load the base again without quantization"):
+        model.merge_and_unload()
+    floats = AutoModelForCausalLM.from_pretrained(folder, **options)
+    before = ll.evaluate(floats, IDS)
+    merged = ll.PeftModel.from_pretrained(floats, tmp_path).merge_and_unload()
+    assert ll.evaluate(merged, IDS) < before - 0.1

@@ -280,6 +280,15 @@ def test_a_layer_that_is_not_quantized_yet_becomes_it_with_its_adapter():
     assert model.train()(example()).shape == (2, 3, OUT)
 
 
+@pytest.mark.parametrize("kind", ["nf4", "int8", "own_nf4"])
+def test_an_offloaded_weight_is_refused_where_its_values_are_needed(kind):
+    base = Quantized(kind)
+    base.first.weight = nn.Parameter(base.first.weight.data.to("meta"), requires_grad=False)
+    with pytest.raises(ll.ConfigError, match=r"DoRA needs.*first is quantized.*offloaded"):
+        adapted(base, use_dora=True)
+    assert not any(isinstance(module, ll.LoraLayer) for module in base.modules())
+
+
 # --- torchao -----------------------------------------------------------------------------------
 
 
