@@ -229,3 +229,14 @@ def test_a_model_with_adapters_keeps_them():
     with pytest.raises(ValueError, match=r"without adapters, and model\.layers\.0\..* has some"):
         train_many(base, JOBS[:1], IDS, **HOW)
     assert model.get_layer_status() == before
+
+
+@pytest.mark.parametrize("target", ["self_attn", "out_proj", "linear1"])
+def test_layers_whose_weight_is_read_are_refused(target):
+    model = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 1
+    )
+    before = str(model)
+    with pytest.raises(ValueError, match=rf"train_many adapts .*'layers\.0\..*{target}'"):
+        train_many(model, [Job(config(2, 2, [target]), lr=1e-3)], IDS, **HOW, progress=False)
+    assert str(model) == before

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 from ...lora.layer import LoraLayer
+from ...lora.more.layers.by_weight import ByWeight
+from ...lora.more.layers.encoder import EncoderLinear
 from ...lora.tuner_layer import AdapterHolder
 from ..data import to_device
 from ..distributed import ALONE
@@ -296,6 +298,11 @@ def _read(name: str, module: nn.Module) -> LayerAdapter:
     base = module.get_base_layer()
     if not isinstance(base, nn.Linear):
         raise ValueError(f"train_many adapts nn.Linear only; {name!r} is a {type(base).__name__}")
+    if isinstance(module, ByWeight | EncoderLinear):
+        raise ValueError(
+            f"train_many adapts layers that are called, and {name!r} is one whose parent reads its "
+            "weight: train it with fit"
+        )
     dropout = module.lora_dropout[ADAPTER]
     return LayerAdapter(
         A=module.lora_A[ADAPTER].weight.detach(),

@@ -48,7 +48,7 @@ class ByWeight(OtherLayer):
         if not adapters:
             return W
         with torch.autocast(W.device.type, enabled=False):
-            total = wide(W)
+            total = W  # in float32 from the first sum on
             for name in sorted(adapters):  # in the order of merging
                 total = total + self.delta(adapters[name]).to(W.device)
         return total.to(W.dtype)
