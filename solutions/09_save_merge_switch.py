@@ -593,7 +593,7 @@ print("one batch, two authors and the base: each row is as if it were served alo
 # ### Exercise 9.6: the sum of adapters (7 minutes)
 #
 # `adapters` is a list of `(A, B, scaling)`, whose ranks may differ. Return `(A, B)` of one adapter with scaling
-# 1 whose update is the weighted sum of theirs. A weight may be negative. The rank is the sum of the ranks.
+# 1 whose update is the weighted sum of theirs. A weight may be negative, or 0. The rank is the sum of all the ranks.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "weighted_sum", "locked": false, "solution": true, "task": false}

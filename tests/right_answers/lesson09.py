@@ -1,6 +1,6 @@
 """Right answers to lesson 09 that are written in another way than the solution."""
 
-from . import RightAnswer
+from . import RightAnswer, afresh, joined
 from .afresh09 import AFRESH
 
 RIGHT = {
@@ -444,3 +444,5 @@ def weighted_sum(adapters, weights):
 
 for name, more in AFRESH.items():
     RIGHT[name] = [*RIGHT.get(name, []), *more]
+
+RIGHT = joined(RIGHT, afresh("09"))

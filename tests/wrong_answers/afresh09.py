@@ -20,7 +20,7 @@ def file_tensors(state, adapter):
         if "lora_" in k and adapter in k:
             o["base_model.model." + k.replace("." + adapter + ".weight", ".weight")] = v
     return o
-""", "16 tensors, and 'sea' has 4: those of another adapter are among them."),
+""", "tensors, and 'sea' has 4: those of another adapter are among them."),
         WrongAnswer('regex unescaped', """
 def file_tensors(state, adapter):
     import re
@@ -31,7 +31,7 @@ def file_tensors(state, adapter):
         if m:
             o["base_model.model." + m[1] + "." + m[2] + ".weight"] = v
     return o
-""", '"base_model.model.model.layers.0.attn.q_proj.lora_A.weight" is'),
+""", 're.escape(adapter) is the pattern of the name itself'),
         WrongAnswer('no weight suffix', """
 def file_tensors(state, adapter):
     o = {}
@@ -128,7 +128,7 @@ def file_tensors(state, adapter):
     if not o:
         raise KeyError(adapter)
     return o
-""", 'Your code raised KeyError: "nobody\'s". The dict has no such key:'),
+""", 'return an empty dict'),
     ],
     "load_strictly": [
         WrongAnswer('numel', """
@@ -439,13 +439,13 @@ def merge_rounded(W, A, B, scaling):
     d = scaling * (B @ A)
     m = (W.float() + d).to(W.dtype)
     return m, (d.abs() < 1e-8)[d != 0].float().mean().item()
-""", 'of the weights with an update kept their value. Compare merged == W'),
+""", 'The share is rounded'),
         WrongAnswer('scaling/r', """
 def merge_rounded(W, A, B, scaling):
     d = scaling / len(A) * (B @ A)
     m = (W.float() + d).to(W.dtype)
     return m, (m == W)[d != 0].float().mean().item()
-""", '% of the weights are not the bfloat16 value nearest to W + scaling *'),
+""", 'do not divide by r again'),
         WrongAnswer('string', """
 def merge_rounded(W, A, B, scaling):
     d = scaling * (B @ A)
@@ -898,7 +898,7 @@ def serve_batch(x, linear, adapters, names):
         r = [i for i, m in enumerate(names) if m == n]
         y[r] = x[r] @ (linear.weight + s * B @ A).T + linear.bias
     return y
-""", 'Your code raised TypeError: unsupported operand type(s) for +:'),
+""", 'what it gave was not used'),
         WrongAnswer('adapters pop', """
 def serve_batch(x, linear, adapters, names):
     y = linear(x)

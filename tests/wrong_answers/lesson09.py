@@ -1,6 +1,6 @@
 """Wrong answers that learners really give in lesson 09, and what the check must say to each."""
 
-from . import WrongAnswer, wrong_numbers
+from . import WrongAnswer, afresh, joined, wrong_numbers
 from .afresh09 import AFRESH
 
 
@@ -628,3 +628,5 @@ WRONG["my_merge"] = wrong_numbers(
 
 for name, more in AFRESH.items():
     WRONG[name] = [*WRONG.get(name, []), *more]
+
+WRONG = joined(WRONG, afresh("09"))

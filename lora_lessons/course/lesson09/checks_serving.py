@@ -79,17 +79,26 @@ def _check_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
         for name, r in (("sea", 2), ("land", 3))
     }
     calls, weight = [], linear.weight.detach().clone()
-    linear.register_forward_hook(lambda *_: calls.append(1))
+    more = draw(rng, OUT)  # the layer gives this too, so that what it gives must be used
+
+    def hook(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        calls.append(1)
+        return output + more
+
+    linear.register_forward_hook(hook)
     with torch.no_grad():
         y = answer(x.clone(), linear, dict(adapters), list(NAMES))
-        base, updates = _serve_parts(x, linear, adapters)
-    right, mistakes = _served(base, updates, linear.bias.double())
     if not torch.equal(linear.weight, weight):
         raise Wrong(
             "linear.weight was changed. Merge nothing: the weight is the same for all rows."
         )
+    base, updates = _serve_parts(x, linear, adapters)
+    if calls:
+        _uses_the_layer(y, base, updates)
+        base += more.double()
+    right, mistakes = _served(base, updates, linear.bias.detach().double())
     _check_order(y, right)
-    expect(y, right, k=IN, mistakes=mistakes)
+    _check_each_row(y, right, mistakes)
     if len(calls) > 1:
         raise Wrong(
             f"The base ran {len(calls)} times. It is the costly part, and the same for all rows: "
@@ -102,21 +111,52 @@ def _check_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
         )
 
 
+def _check_each_row(y: Any, right: Tensor, mistakes: dict[str, Tensor]) -> None:
+    """`expect`; where no mistake was named, the message names the rows that are wrong."""
+    try:
+        expect(y, right, k=IN, mistakes=mistakes)
+    except Wrong as error:
+        if not str(error).startswith("Expected"):
+            raise
+        off = ((y - right).abs().amax((1, 2)) > 1e-3).nonzero().flatten().tolist()
+        rows = ", ".join(f"{i} ({NAMES[i]!r})" for i in off)
+        raise Wrong(
+            f"The batch is {NAMES}, and these rows are not right: {rows}. {error}"
+        ) from error
+
+
+def _uses_the_layer(y: Any, base: Tensor, updates: dict[str, Tensor]) -> None:
+    """Raise `Wrong` where W x was computed beside linear(x), whose result is thrown away."""
+    right = base + _own_rows(base, updates)
+    if not isinstance(y, Tensor) or y.shape != right.shape:
+        return
+    if ((y - right).abs().amax((1, 2)) < 1e-3).any():
+        raise Wrong(
+            "linear was called, and what it gave was not used: linear.weight was taken instead, "
+            "which costs the product again. Add each row's branch to linear(x)."
+        )
+
+
 def _serve_parts(
     x: Tensor, linear: nn.Linear, adapters: dict[str, tuple]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The base's output and each adapter's update for every row: (batch, time, out), float64."""
     x = x.double()
-    base = x @ linear.weight.double().T + linear.bias.double()
+    base = x @ linear.weight.detach().double().T + linear.bias.detach().double()
     return base, {n: s * (x @ A.double().T @ B.double().T) for n, (A, B, s) in adapters.items()}
+
+
+def _own_rows(base: Tensor, updates: dict[str, Tensor]) -> Tensor:
+    """Each row's own update, zero for None."""
+    none = torch.zeros_like(base)
+    return torch.stack([updates.get(name, none)[i] for i, name in enumerate(NAMES)])
 
 
 def _served(
     base: Tensor, updates: dict[str, Tensor], bias: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What is right, and what each mistake gives: (batch, time, out)."""
-    none = torch.zeros_like(base)
-    own = torch.stack([updates.get(name, none)[i] for i, name in enumerate(NAMES)])
+    own = _own_rows(base, updates)
     unscaled = torch.stack(
         [update / SCALINGS.get(n, 1) for n, update in zip(NAMES, own, strict=True)]
     )
@@ -161,6 +201,7 @@ def check_weighted_sum(answer: Callable[..., Any], rng: torch.Generator) -> None
         ((2, 4, 1), (1.0, 0.25, -2.0)),
         ((2,), (-0.5,)),  # one adapter
         ((3, 2, 2), (0.5, 0.0, 1.5)),  # one of weight zero
+        ((2,), (0.0,)),
         ((1, 1), (0.5, 0.5)),
     ):
         adapters = [
@@ -196,12 +237,14 @@ def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -
     scalings = [s for _, _, s in adapters]
     pairs = list(zip(weights, scalings, strict=True))
     right = total([w * s for w, s in pairs])
+    if rank < most:
+        raise Wrong(_why_lacking(A, B, right, rank, most))
     mean = {
         "This is the mean: the weights say how much of each, so add.": right / len(weights),
         "The weights were divided by their sum: take them as they are.": right / sum(weights),
     }
     expect(
-        B.double() @ A.double() if rank == most else _lacking(A, B, right, rank, most),
+        B.double() @ A.double(),
         right,
         k=IN,
         mistakes=mean
@@ -238,12 +281,15 @@ def _factors(result: Any) -> tuple[Tensor, Tensor]:
     return A, B
 
 
-def _lacking(A: Tensor, B: Tensor, right: Tensor, rank: int, most: int) -> Tensor:
-    """The product of fewer rows than all; wrong unless it is the exact sum all the same."""
-    product = B.double() @ A.double()
-    if (product - right).abs().max() > 1e-4 * right.abs().max():
-        raise Wrong(
-            f"Its rank is {rank}, and the sum's is {most}. Adding or averaging the As and the Bs "
-            "gives cross terms such as B1 A2, which no adapter has learnt. Stack them."
+def _why_lacking(A: Tensor, B: Tensor, right: Tensor, rank: int, most: int) -> str:
+    """What is said of fewer rows than all: the exact sum all the same, or not."""
+    if (B.double() @ A.double() - right).abs().max() <= 1e-4 * right.abs().max():
+        return (
+            f"The update is right, but its rank is {rank}, and the sum of all ranks is {most}. An "
+            "adapter of weight 0 keeps its rows: who makes room for the result goes by the ranks, "
+            "not by the weights."
         )
-    return product
+    return (
+        f"Its rank is {rank}, and the sum's is {most}. Adding or averaging the As and the Bs "
+        "gives cross terms such as B1 A2, which no adapter has learnt. Stack them."
+    )
