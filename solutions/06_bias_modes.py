@@ -318,7 +318,7 @@ lesson.predict(
 #
 # Write it so that the base comes back. In the toy model of the check each LoRA layer has an attribute `branch_on`;
 # other modules have not. `start` holds the base's values of the biases, by their names in
-# `model.named_parameters()`. Return `measure(model)`, called with all branches off and the biases of `start` in
+# `model.named_parameters()`. Return `measure(model)`, called once, with all branches off and the biases of `start` in
 # place.
 #
 # Afterwards all must be as it was, **also when `measure` fails**: each `branch_on` (one may have been off), and the
@@ -566,8 +566,8 @@ lesson.compare(
 # ### Exercise 6.6: the gradient that checkpointing loses (8 minutes)
 #
 # Mend it. Return the output of the last block for the token ids. Each block runs under a checkpoint of its own, and
-# the adapters get the very gradients of a run without checkpoints. What is frozen stays frozen. Where the embedding
-# does train, it must get its gradient too.
+# the adapters get the very gradients of a run without checkpoints, also where a block has dropout. What is frozen
+# stays frozen. Where the embedding does train, it must get its gradient too.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "run_blocks", "locked": false, "solution": true, "task": false}

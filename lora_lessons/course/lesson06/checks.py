@@ -67,7 +67,7 @@ def check_biases_that_train(answer: Callable[..., Any], rng: torch.Generator) ->
     for others in (["head", "blocks.1.v"], ["draft.blocks.0.o"], []):
         _each_name(answer, model, others, every, ("lora_only",))
     for mode in (None, "lora_bias", "lora", True, "", "ALL", "none "):
-        _refuses(answer, model, wrapped, mode)
+        _refuses(answer, model.draft, ["blocks.0.q", "blocks.0.o"], mode)
     model.bias = nn.Parameter(torch.zeros(3))  # a parameter of the model itself: no dot
     _each_name(answer, model, wrapped, every | {"bias"}, ("lora_only", "all"))
 
@@ -227,4 +227,7 @@ def _whole_number(
     for message, value in mistakes.items():
         if actual == value:
             raise Wrong(message)
-    raise Wrong(f"{mode!r} with {wrapped} trains {right:,d} biases here; got {actual:,d}.")
+    raise Wrong(
+        f"{mode!r} with {wrapped} trains {right:,d} biases here; got {actual:,d}. In each of the "
+        f"{blocks} blocks q has {hidden} numbers, k and v have {narrow} each."
+    )

@@ -58,6 +58,7 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
     expect(
         new[0],
         b_q,
+        case="in the new bias of q",
         mistakes={
             "k's bias does not move into q's: it adds the same to all scores of a row, so that the "
             "softmax cancels it.": b_q + b_k,
@@ -70,7 +71,17 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
         new[3],
         b_o + torch.einsum("oi,i->o", W_o, b_v),
         k=len(b_v),
+        case="in the new bias of o",
         mistakes={
+            "W_o is a matrix: each output takes all of b_v, W_o @ b_v, not its own entry alone.": (
+                b_o + W_o.diagonal() * b_v
+            ),
+            "o's own bias has the wrong sign: add W_o b_v to it.": (
+                torch.einsum("oi,i->o", W_o, b_v) - b_o
+            ),
+            "v's part is there twice.": b_o + 2 * torch.einsum("oi,i->o", W_o, b_v),
+            "The weights of a row sum to 1: v's bias arrives whole, not as a mean over its "
+            "numbers.": b_o + torch.einsum("oi,i->o", W_o, b_v) / len(b_v),
             "v's bias is lost. The weights of a row sum to 1, so all of it reaches the output: "
             "move it into o's.": b_o,
             "v's bias goes through W_o on its way to the output.": b_o + b_v,

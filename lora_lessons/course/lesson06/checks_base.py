@@ -76,6 +76,8 @@ def _one_measurement(
         raise Wrong("Call measure(model).")
     for output in seen:
         _saw_the_base(output, before.values, before.start, x)
+    if len(seen) > 1:
+        raise Wrong(f"measure(model) ran {len(seen)} times: call it once, it may take minutes.")
     before.compare(model, start, _after(error))
 
 
@@ -170,7 +172,8 @@ class _State:
                     " Put the trained one back. If you do: did you keep the parameter itself "
                     "instead of a clone()?"
                 )
-                raise Wrong(f"{name!r} still holds the base's value{after or '.' + clone}")
+                more = f"{after}." if after else f".{clone}"
+                raise Wrong(f"{name!r} still holds the base's value{more}")
             raise Wrong(f"{name!r} is not as it was before{after}.")
         if any(parameter.requires_grad != self.flags[name] for name, parameter in now.items()):
             raise Wrong(f"What requires a gradient is not as it was before{after}.")

@@ -24,10 +24,14 @@ class _Calls(list[int]):
 
 
 class _Block(nn.Module):
-    """x + tanh(W x + B A x), with W frozen: (batch, time, width) to the same."""
+    """x + tanh(W x + B A x), with W frozen: (batch, time, width) to the same.
 
-    def __init__(self, width: int, number: int, calls: _Calls) -> None:
+    With `drops`, half of the tanh is dropped in train mode, and the masks are kept in order.
+    """
+
+    def __init__(self, width: int, number: int, calls: _Calls, drops: bool) -> None:
         super().__init__()
+        self.drops, self.masks = drops, []
         self.base_layer = nn.Linear(width, width)
         self.lora_A = nn.Linear(width, 2, bias=False)
         self.lora_B = nn.Linear(2, width, bias=False)
@@ -36,19 +40,29 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls.append(self.number)
         self.calls.asked |= x.requires_grad
-        return x + torch.tanh(self.base_layer(x) + self.lora_B(self.lora_A(x)))
+        kept = 1.0
+        if self.drops and self.training:
+            kept = 2.0 * (torch.rand(x.shape) > 0.5)
+            self.masks.append(kept)
+        return x + kept * torch.tanh(self.base_layer(x) + self.lora_B(self.lora_A(x)))
 
 
 class _Toy(nn.Module):
     """A frozen embedding and blocks with adapters, all numbers random in float64."""
 
     def __init__(
-        self, rng: torch.Generator, width: int, embedding_trains: bool, blocks: int
+        self,
+        rng: torch.Generator,
+        width: int,
+        embedding_trains: bool,
+        blocks: int,
+        drops: bool = False,
     ) -> None:
         super().__init__()
         self.calls = _Calls()
         self.embed = nn.Embedding(11, width)
-        self.blocks = nn.ModuleList(_Block(width, n, self.calls) for n in range(1, blocks + 1))
+        numbers = range(1, blocks + 1)
+        self.blocks = nn.ModuleList(_Block(width, n, self.calls, drops) for n in numbers)
         self.double()
         for name, parameter in self.named_parameters():
             with torch.no_grad():
@@ -77,6 +91,28 @@ def check_run_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
             warnings.simplefilter("ignore")
             _one_run(answer, given, ids, G, expected.detach(), embedding_trains)
         _same_gradients(given, twin, embedding_trains)
+    _check_dropout(answer, rng)
+
+
+def _check_dropout(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """What a block drops is drawn anew when it runs again, unless the random state is put back."""
+    model = _Toy(rng, 4, False, 1, drops=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = answer(model.embed, model.blocks, torch.randint(0, 11, (2, 5), generator=rng))
+    if any(not block.masks for block in model.blocks):
+        raise Wrong(
+            "These blocks have dropout and are in train mode, and nothing was dropped: leave their "
+            "mode as it is, or the gradients are those of another run."
+        )
+    result.sum().backward()
+    for block in model.blocks:
+        if not torch.equal(block.masks[0], block.masks[-1]):
+            raise Wrong(
+                f"Block {block.number} has dropout, and it dropped other numbers when it ran again "
+                "in the backward pass, so its gradients are those of no run. A checkpoint puts the "
+                "random state back, unless preserve_rng_state is False."
+            )
 
 
 def _one_run(
