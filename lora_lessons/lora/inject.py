@@ -18,15 +18,7 @@ from ..undo import all_or_nothing
 from .config import LoraConfig, checked_again
 from .layer import LoraLayer
 from .matching import check_every_entry, get_pattern_key
-from .plugs import (
-    CHILDREN,
-    LAYERS,
-    LAYERS_AROUND,
-    METHODS,
-    PARTS,
-    PLAN_CHECKS,
-    SHORTHANDS,
-)
+from .plugs import CHILDREN, LAYERS, LAYERS_AROUND, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
 from .tuner_layer import StandIn, base_of
 
 RESERVED = ("forward", "train", "eval", "type", "training", "weight", "bias", "base_layer")

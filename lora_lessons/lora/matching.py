@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import NoMatchingPeftModuleError, PeftWarning, did_you_mean
+from ..errors import NoMatchingPeftModuleError
 from .plugs import METHODS
 from .tuner_layer import canonical_name
 
@@ -81,11 +80,6 @@ def get_pattern_key(pattern_keys: Iterable[str], key_to_match: str) -> str:
     return key_to_match
 
 
-def last_parts(names: Iterable[str]) -> set[str]:
-    """The names that an entry of a list may give: the full ones and their ends."""
-    return {name.rsplit(".", 1)[-1] for name in names} | set(names)
-
-
 def check_every_entry(
     config: LoraConfig,
     names: list[str],
@@ -107,7 +101,7 @@ def check_every_entry(
     for field, entries in wanted.items():
         for entry in sorted(entries or ()) if not isinstance(entries, str) else ():
             if entry not in optional and not any(matches_suffix(entry, n) for n in own_names):
-                _surplus(config, unmatched(field, entry, own_names))
+                METHODS["unmatched"](config, field, entry, own_names)
         if field == "target_modules" and (config.exclude_modules or config.layers_to_transform):
             METHODS["check_filters"](config, names)
     for field, patterns in (
@@ -117,37 +111,5 @@ def check_every_entry(
         for pattern in patterns:
             with_rank = [*targeted, *ranked]
             if not any(get_pattern_key([pattern], n) == pattern for n in with_rank):
-                _surplus(config, unmatched(field, pattern, with_rank))
+                METHODS["unmatched"](config, field, pattern, with_rank)
     return targeted
-
-
-def _surplus(config: LoraConfig, message: str) -> None:
-    """Raise for an entry that matches nothing; warn where a trained file has it.
-
-    What was trained is judged by its tensors, and those are checked one by one.
-    """
-    if not config._is_trained:
-        raise NoMatchingPeftModuleError(message)
-    warnings.warn(f"{message} The file's tensors decide.", PeftWarning, stacklevel=6)
-
-
-def nearest_module(entry: str, names: Iterable[str]) -> str:
-    """A sentence with the module's name that is most like an entry, if it is very like it.
-
-    Short names are alike by chance, "down_proj" and "o_proj" too, and a number names no module. The
-    end of a name, as "proj", is likely meant for it.
-    """
-    ends = [name for name in last_parts(names) if not name.isdigit()]
-    near = did_you_mean(entry, ends, cutoff=0.82)
-    return near or did_you_mean(entry, [name for name in ends if name.endswith(entry)])
-
-
-def unmatched(field: str, entry: str, names: list[str]) -> str:
-    """The message for an entry that matches nothing, with the nearest name."""
-    as_pattern = ""
-    if field == "target_modules" and re.search(r"[*+?|()\[\]\\^$]", entry):
-        as_pattern = " It is plain text in a list: a pattern works only as one string."
-    return (
-        f"{field} entry {entry!r} matches no module: not found in the base model.{as_pattern}"
-        f"{nearest_module(entry, names)}"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from ....errors import NoMatchingPeftModuleError, PeftWarning, did_you_mean
@@ -13,10 +14,8 @@ from ...inject import InjectionPlan, Target
 from ...matching import (
     check_target_module_exists,
     is_saved_module,
-    last_parts,
     layer_index,
     matches_any,
-    nearest_module,
 )
 from ...plugs import METHODS, PARTS, PLAN_CHECKS
 from ...tuner_layer import base_of
@@ -70,6 +69,39 @@ def warn_of_unmergeable_bias(plan: InjectionPlan) -> None:
                 stacklevel=4,
             )
             return
+
+
+def last_parts(names: Iterable[str]) -> set[str]:
+    """The names that an entry of a list may give: the full ones and their ends."""
+    return {name.rsplit(".", 1)[-1] for name in names} | set(names)
+
+
+def nearest_module(entry: str, names: Iterable[str]) -> str:
+    """A sentence with the module's name that is most like an entry, if it is very like it.
+
+    Short names are alike by chance, "down_proj" and "o_proj" too, and a number names no module. The
+    end of a name, as "proj", is likely meant for it.
+    """
+    ends = [name for name in last_parts(names) if not name.isdigit()]
+    near = did_you_mean(entry, ends, cutoff=0.82)
+    return near or did_you_mean(entry, [name for name in ends if name.endswith(entry)])
+
+
+def unmatched(config: LoraConfig, field: str, entry: str, names: list[str]) -> None:
+    """Raise for an entry that matches nothing, with the nearest name; warn where a file has it.
+
+    What was trained is judged by its tensors, and those are checked one by one.
+    """
+    as_pattern = ""
+    if field == "target_modules" and re.search(r"[*+?|()\[\]\\^$]", entry):
+        as_pattern = " It is plain text in a list: a pattern works only as one string."
+    message = (
+        f"{field} entry {entry!r} matches no module: not found in the base model.{as_pattern}"
+        f"{nearest_module(entry, names)}"
+    )
+    if not config._is_trained:
+        raise NoMatchingPeftModuleError(message)
+    warnings.warn(f"{message} The file's tensors decide.", PeftWarning, stacklevel=6)
 
 
 def check_filters(config: LoraConfig, names: list[str]) -> None:
@@ -145,4 +177,5 @@ def inspect_matched_modules(tuner: Any, adapter_name: str = "default") -> dict[s
 METHODS["injection_table"] = injection_table
 METHODS["check_filters"] = check_filters
 METHODS["nothing_matched"] = nothing_matched
+METHODS["unmatched"] = unmatched
 PLAN_CHECKS["lora_bias"] = warn_of_unmergeable_bias
