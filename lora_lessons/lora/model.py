@@ -7,6 +7,7 @@ is where "base_model.model." in a file's keys comes from.
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -57,7 +58,7 @@ class PeftModel(Wrapper):
                 **options,
             )
             for attribute, prepare in MODELS_WITH.items():
-                if hasattr(type(model), attribute):
+                if attribute in sys.modules or hasattr(type(model), attribute):
                     prepare(self)
         self.training = model.training
 
@@ -410,6 +411,6 @@ def inject_adapter_in_model(
     with all_or_nothing(model):
         tuner = LoraModel(model, peft_config, adapter_name, **options)
         for attribute, prepare in MODELS_WITH.items():
-            if hasattr(type(model), attribute):
+            if attribute in sys.modules or hasattr(type(model), attribute):
                 prepare(tuner)
         return tuner.model

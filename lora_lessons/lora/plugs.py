@@ -99,7 +99,8 @@ SHORTHANDS: dict[str, Callable[[nn.Module, LoraConfig], set[str] | str]] = {}
 TASKS: dict[str, type[PeftModel]] = {}
 # end of a model's class's name -> called before it is wrapped: (model, config)
 MODELS_CALLED: dict[str, Callable[[nn.Module, LoraConfig], None]] = {}
-# attribute of a model's class -> called once it has adapters: (the PeftModel or LoraModel)
+# attribute of a model's class, or an imported module -> called once the model has adapters:
+# (the PeftModel or LoraModel)
 MODELS_WITH: dict[str, Callable[[Any], None]] = {}
 # name of a text beside an adapter's files ("README.md") -> its template
 TEXTS: dict[str, str] = {}

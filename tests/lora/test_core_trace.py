@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from torch import nn
 import lora_lessons as ll
 
 FIRST_ROW = {"__init__.py", "errors.py", "seeding.py", "storage.py", "undo.py"}
+
+
+@pytest.fixture(autouse=True)
+def no_trainer(monkeypatch):
+    """Where transformers' Trainer has been imported, a plain module is made known to it."""
+    monkeypatch.delitem(sys.modules, "transformers.trainer", raising=False)
 
 
 def plain_run(folder: Path) -> None:

@@ -14,7 +14,6 @@ a second to import, which a model of one's own need not pay.
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 from torch import nn
@@ -107,12 +106,6 @@ def be_known_to_tools(wrapper: Any) -> None:
             module.__class__ = bridged(own_class)
 
 
-def be_known_to_the_trainer(wrapper: Any) -> None:
-    """The same for a plain module, if transformers' Trainer has been imported."""
-    if "transformers.trainer" in sys.modules:
-        be_known_to_tools(wrapper)
-
-
-MODELS_WITH["forward"] = be_known_to_the_trainer  # any module
+MODELS_WITH["transformers.trainer"] = be_known_to_tools  # the Trainer may ask for any model
 MODELS_WITH["base_model_prefix"] = be_known_to_tools  # a model of transformers
 MODELS_WITH["register_to_config"] = be_known_to_tools  # a model of diffusers
