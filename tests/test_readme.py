@@ -11,6 +11,7 @@ import links
 import pytest
 import run_tests
 from notebook_source import lesson_sources
+from PIL import Image, ImageStat
 
 from lora_lessons.app import cli
 from lora_lessons.course.ledger import VERDICTS, load_claims
@@ -32,7 +33,7 @@ def verbs(root):
 
 
 def test_the_first_screen_has_the_two_commands_and_the_three_readers(readme):
-    first = "\n".join(readme.splitlines()[:32])
+    first = "\n".join(readme.splitlines()[:36])
     for words in ("make lab ", "make test ", "a learner", "a teacher", "a maintainer", "minutes"):
         assert words in first
     assert "GB of disk" in first and "CPU" in first and "GPU" in first
@@ -87,6 +88,28 @@ def test_the_address_is_pyprojects_everywhere(capsys):
     assert "[page](https://me.example/lessons/01_rank_decomposition.html) | y |" in new
     assert new.endswith("https://github.com/me/lora-lessons/b")
     assert links.mended(other, "https://github.com/me/lora-lessons", "https://x/") == other
+
+
+def test_the_pictures_are_there_small_and_described(root, readme):
+    """One moves, one does not, each for a light and a dark page; none is left over."""
+    shown = re.findall(
+        r'<picture><source media="\(prefers-color-scheme: dark\)" srcset="(\S+)">'
+        r'<img src="(\S+)" width="\d+" alt="([^"]{60,})"></picture>',
+        readme,
+    )
+    names = {name for dark, light, _ in shown for name in (dark, light)}
+    assert names == {f"docs/pictures/{p.name}" for p in (root / "docs" / "pictures").iterdir()}
+    assert len(shown) == 2
+    for dark, light, _ in shown:
+        assert dark.replace("-dark", "") == light.replace("-light", "")
+        for name in (dark, light):
+            assert (root / name).stat().st_size < 400_000
+            with Image.open(root / name) as picture:
+                assert picture.width >= 600
+                assert (getattr(picture, "n_frames", 1) > 4) == name.endswith(".gif")
+        with Image.open(root / dark) as one, Image.open(root / light) as other:
+            levels = [ImageStat.Stat(p.convert("L")).mean[0] for p in (one, other)]
+        assert levels[0] < levels[1]
 
 
 def test_the_readme_counts_the_verdicts_as_the_claims_do(readme):
