@@ -339,9 +339,11 @@ def measure_shape(shape: Shape, results: dict[str, Any], arguments: argparse.Nam
             print(f"  {row:38} {seconds * 1e3:8.2f}")
 
 
-def predict(results: dict[str, Any]) -> None:
-    """Put predicted memory beside the measured, in every row that has one."""
+def predict(results: dict[str, Any], shapes: list[str]) -> None:
+    """Put predicted memory beside the measured, in every row of these shapes that has one."""
     for name, stored in results["shapes"].items():
+        if name not in shapes:
+            continue
         for contestant, row in stored["rows"].items():
             if contestant in PREDICTED and "failed" not in row:
                 compiled = CONTESTANTS[contestant][1]["compile"]
@@ -360,11 +362,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     results = load("gpu", arguments.out) or {"reference": REFERENCE, "shapes": {}}
+    meant = [name for name in SHAPES if any(is_meant(name, one) for one in arguments.shapes)]
     if arguments.predict:
-        predict(results)
+        predict(results, meant)
         save("gpu", results, arguments.out)
         return
-    meant = [name for name in SHAPES if any(is_meant(name, one) for one in arguments.shapes)]
     for i, name in enumerate(meant):
         started = time.perf_counter()
         try:

@@ -5,7 +5,7 @@
 
 A trial is the compiled and captured step with one part of `train/fast/` replaced. As it is and as
 tried take turns, twice by default; a ratio below 1 says that the trial is faster. What pays
-everywhere is moved into `train/fast/`, and leaves here.
+everywhere is moved into `train/fast/`; what was there before stays here as the trial.
 """
 
 from __future__ import annotations
@@ -35,12 +35,8 @@ AS_WRITTEN = fused.LoraProduct  # the name is replaced while a trial runs
 OURS, AS_IT_IS = "ours, compiled and captured", "as it is"
 
 
-class ThinFirst(AS_WRITTEN):
-    """`LoraProduct` with the thin product first, and the wide one added to it.
-
-    A matrix unit reads what it adds to while it multiplies. So the pass over h is hidden behind the
-    wide product, where now the thin one's in-place sum is a pass of its own.
-    """
+class ThinLast(AS_WRITTEN):
+    """`LoraProduct` with the wide product first and the thin one added: one more pass over h."""
 
     @staticmethod
     def forward(
@@ -54,36 +50,30 @@ class ThinFirst(AS_WRITTEN):
         p: float,
         c: Tensor | None,
     ) -> Tensor:
-        """h = s B A dropout(x) + b, then + W x."""
+        """h = W x + b, then + s B A dropout(x)."""
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
         thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
         for_A = x if ctx.needs_input_grad[3] else None
         ctx.save_for_backward(for_A, thin, W, A, B, *([] if mask is None else [mask]))
         ctx.scaling, ctx.p = scaling, p
-        return add_product(F.linear(thin, B, b), x, W.t())
+        return add_product(F.linear(x, W, b), thin, B.t())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients by x, b, A and B; dx begins with the thin product too."""
+        """The gradients by x, b, A and B; dx begins with the wide product too."""
         x, thin, W, A, B, *rest = ctx.saved_tensors
         if rest:
             return AS_WRITTEN.backward(ctx, g)
         for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
         u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
         dA = torch.mm(u.t(), x) if for_A else None  # (r, in)
-        dx = add_product(torch.mm(u, A), g, W) if for_x else None  # (N, in)
+        dx = add_product(torch.mm(g, W), u, A) if for_x else None  # (N, in)
         dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
         return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
 
 
-class ForwardThinFirst(AS_WRITTEN):
-    """The thin product first in the forward pass alone."""
-
-    forward = staticmethod(ThinFirst.forward)
-
-
-TRIALS = {"thin product first": ThinFirst, "thin product first, forward": ForwardThinFirst}
+TRIALS = {"thin product last": ThinLast}
 
 
 @contextlib.contextmanager

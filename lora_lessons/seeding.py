@@ -36,3 +36,14 @@ def require_seed(seed: int) -> None:
     """Raise ValueError unless `seed` is one that every generator takes."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
+
+
+def leave_capture(device: torch.device) -> None:
+    """Let random numbers be drawn again after a failed capture.
+
+    PyTorch (2.11) leaves the generator's state as one that is being captured, and every draw would
+    raise. Its copy, with the same seed and offset, is not.
+    """
+    index = torch.cuda.current_device() if device.index is None else device.index
+    generator = torch.cuda.default_generators[index]
+    generator.graphsafe_set_state(generator.clone_state())

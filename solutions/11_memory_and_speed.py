@@ -596,6 +596,14 @@ ll.show(figures.contestants(benchmark("gpu")))
 # On the small shapes the way the step is launched changes its time more than anything that is trained. At 1 B
 # launching hardly matters, and fewer passes over memory do: that is what compiling saves.
 #
+# Several GPUs (`benchmarks/many_gpus.py`): with the base whole on each, every GPU takes its own rows, and only the
+# adapters' gradients travel. With a part of every weight on each, a block's whole weights are gathered while it runs:
+# so a model trains that is too large for one GPU.
+
+# %%
+tables.several_gpus(benchmark("many_gpus"))
+
+# %% [markdown]
 # The paper reports GPT-3 175B: 1.2 TB of memory down to 350 GB, and 25 % faster training (Hu and others, section 4.2:
 # 43.1 against 32.5 tokens a second on each V100). Those are states of a very large model, spread over many GPUs;
 # the number does not carry over to yours.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmark_cells import SHAPES, Row, Stored
 from benchmark_gpus import gpus
-from benchmark_tables import cpu, large, many, memory, one_billion, steps
+from benchmark_tables import cpu, large, many, memory, one_billion, steps, trials
 
 from benchmarks.common import RESULTS, load, save
 
@@ -29,13 +29,13 @@ PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 PARTS: dict[str, Callable[[Stored], str]] = {
-    one.__name__: one for one in (steps, one_billion, large, memory, many, cpu, gpus)
+    one.__name__: one for one in (steps, one_billion, large, memory, many, cpu, gpus, trials)
 }
 
 
 def results() -> Stored:
     """What is stored."""
-    return {name: load(name) for name in ("gpu", "cpu", "many_gpus")}
+    return {name: load(name) for name in ("gpu", "cpu", "many_gpus", "trials")}
 
 
 def filled(page: str, stored: Stored) -> str:

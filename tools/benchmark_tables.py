@@ -162,3 +162,17 @@ def cpu(stored: Stored) -> str:
         f"Its tensors take {peaks[0]:.0f} MiB at most on the 5 M model, PEFT's {peaks[1]:.0f} "
         f"({where(*models.values())}, {models['nano']['provenance']['threads']} threads).\n"
     )
+
+
+def trials(stored: Stored) -> str:
+    """What was tried, by the step as it was on that day."""
+    lines = []
+    for name, about in stored["trials"].items():
+        rows = about["rows"]
+        for one, row in rows.items():
+            if one != "as it is" and "seconds" in row:
+                lines.append(
+                    f"- Tried, {one}: {ratio(row, rows['as it is'], digits=3)} of the step as it "
+                    f"was, {size(name)} ({where(about)}).\n"
+                )
+    return "".join(lines) or "- Nothing was tried yet.\n"

@@ -226,6 +226,19 @@ def test_the_benchmark_is_found_and_an_unknown_one_refused():
         recorded.benchmark("gp")
 
 
+def test_several_gpus_have_their_rates_and_what_failed_is_left_out():
+    found = recorded.benchmark("many_gpus")
+    rows = shown.several_gpus(found).rows
+    two = found["ddp, 2"]
+    assert [row[2] for row in rows][:2] == ["1", "2"]
+    assert rows[1][4:6] == [f"{two['tokens_a_second']:,.0f}", f"{two['weak_scaling']:.2f}"]
+    large = found["sharded 70B, 2"]
+    (row,) = (row for row in rows if row[0].startswith("70B"))
+    assert row[6:] == [f"{large['memory']['peak_gib']:.1f}", f"{large['predicted_gib']:.1f}"]
+    assert float(row[6]) == pytest.approx(float(row[7]), rel=0.1)
+    assert shown.several_gpus({"ddp, 1": {"failed": "so"}, "resumed": {}}).rows == []
+
+
 def test_the_pages_capture_is_the_one_that_was_recorded():
     on_page = next(
         node

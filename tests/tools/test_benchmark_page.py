@@ -25,7 +25,7 @@ OURS, LIGER = "ours, compiled and captured", "PEFT bf16, Liger"
 @pytest.fixture
 def stored(monkeypatch):
     """Results that a test may change: name of the file -> what it holds."""
-    files = {name: copy.deepcopy(benchmark_page.load(name)) for name in ("gpu", "cpu", "many_gpus")}
+    files = copy.deepcopy(dict(results()))
     monkeypatch.setattr(benchmark_page, "load", files.__getitem__)
     return files
 

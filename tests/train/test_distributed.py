@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import subprocess
@@ -232,9 +233,10 @@ def test_adapters_that_no_process_reaches_are_named_by_the_first(together):
         assert found == [pytest.approx(losses, rel=1e-6), names, 1 - rank]
 
 
-def test_a_sharded_models_adapter_is_saved_whole(together):
-    from lora_lessons.lora.model import PeftModel
-
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("library", ["lora_lessons.lora.model", "peft"])
+def test_a_sharded_models_adapter_is_saved_whole(library, together):
+    PeftModel = importlib.import_module(library).PeftModel
     results = json.loads((together / "losses0.json").read_text())
     loaded = PeftModel.from_pretrained(tiny_decoder(), together / "adapter")
     assert evaluate(loaded, EVALUATED) == pytest.approx(results["sharded, evaluated"], rel=1e-5)

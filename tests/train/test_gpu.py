@@ -274,6 +274,18 @@ def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
         run(model_of("ours"), loss_fn=asks_the_default_stream, capture=True)
 
 
+def test_any_error_while_capturing_leaves_a_generator_that_draws():
+    def refuses(model, batch):
+        if torch.cuda.is_current_stream_capturing():
+            raise LookupError("not now")
+        return model(**batch).loss
+
+    with pytest.raises((LookupError, RuntimeError), match="not now"):  # CUDA's comes last, if any
+        run(model_of("ours", dropout=0.2), loss_fn=refuses, capture=True)
+    torch.rand(1, device="cuda")
+    assert run(model_of("ours", dropout=0.2), capture=True).captured
+
+
 def test_gradient_checkpointing_stays_eager():
     model = model_of("full")
     model.gradient_checkpointing_enable()

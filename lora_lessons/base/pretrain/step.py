@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ...seeding import leave_capture
 from .objectives import Batch
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -73,6 +74,9 @@ class CapturedStep:
             step.optimizer.zero_grad(set_to_none=True)  # gradients must live in the graph's memory
             with torch.cuda.graph(self.graph):
                 self.loss = step(self.batch)
+        except BaseException:
+            leave_capture(device)
+            raise
         finally:
             with torch.no_grad():
                 for tensor, old in zip(step.tensors(), before, strict=True):

@@ -106,6 +106,30 @@ def times(rows: Sequence[Row]) -> Table:
     return Table(head, body, "Milliseconds a step")
 
 
+def several_gpus(found: Mapping[str, Any]) -> Table:
+    """`benchmarks/results/many_gpus.json`: a step on several GPUs; what failed is left out."""
+    body = []
+    for name, row in found.items():
+        if not name.startswith(("ddp", "sharded")) or "failed" in row:
+            continue
+        count = row["provenance"]["processes"]
+        scaling, predicted = row.get("weak_scaling"), row.get("predicted_gib")
+        body.append(
+            [
+                row.get("shape", ""),
+                "a part on each" if name.startswith("sharded") else "whole on each",
+                f"{count}",
+                f"{1e3 * row['seconds']:,.0f}",
+                f"{row['tokens_a_second']:,.0f}",
+                "" if scaling is None else f"{scaling:.2f}",
+                f"{row['memory']['peak_gib']:.1f}",
+                "" if predicted is None else f"{predicted:.1f}",
+            ]
+        )
+    head = ["model, batch on each", "base", "GPUs", "ms", "tokens a second", "of N single ones"]
+    return Table([*head, "peak GiB on each", "predicted"], body, "Several GPUs")
+
+
 def ratio(rows: Sequence[Row], size: str, how: str, arm: str = LORA, other: str = FULL) -> float:
     """The time of a step of `arm` over that of `other`, at one size. KeyError: not both there."""
     found = {r["arm"]: r for r in rows if (r["size"], r.get("how")) == (size, how)}

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...seeding import leave_capture
 from ..loss import Batch
 from ..modes import unchanged_random_state
 from .blocks import CompiledBlocks, compiler_settings
@@ -101,8 +102,10 @@ class CapturedStep:
                 self.graph = None
                 # what ends the capture speaks of an error before it: that one says why
                 self.why_not = f"capturing failed: {first_line(error.__context__ or error)}"
-                leave_capture(self.device)
                 before.restore()
+            except BaseException:  # such as an interrupt: as before the warm-up
+                before.restore()
+                raise
         if self.why_not:
             self._batches = []
 
@@ -139,12 +142,16 @@ class CapturedStep:
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.stream(torch.cuda.current_stream(self.device)),  # to come back to
-            # thread_local: another thread of the notebook may use CUDA meanwhile
-            torch.cuda.graph(graph, capture_error_mode="thread_local"),
-        ):
-            self._losses = self.step(self._batches)
+        try:
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(self.device)),  # to come back to
+                # thread_local: another thread of the notebook may use CUDA meanwhile
+                torch.cuda.graph(graph, capture_error_mode="thread_local"),
+            ):
+                self._losses = self.step(self._batches)
+        except BaseException:  # an interrupt too
+            leave_capture(self.device)
+            raise
         self.graph = graph
         self._signature = signature(self.step.model)
 
@@ -167,17 +174,6 @@ class CapturedStep:
             self.graph.reset()
             self.graph = None
             torch.cuda.empty_cache()
-
-
-def leave_capture(device: torch.device) -> None:
-    """Let random numbers be drawn again after a failed capture.
-
-    PyTorch (2.11) leaves the generator's state as one that is being captured, and every draw would
-    raise. Its copy, with the same seed and offset, is not.
-    """
-    index = torch.cuda.current_device() if device.index is None else device.index
-    generator = torch.cuda.default_generators[index]
-    generator.graphsafe_set_state(generator.clone_state())
 
 
 @functools.cache

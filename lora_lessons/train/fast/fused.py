@@ -1,12 +1,13 @@
 """A LoRA layer's two paths as one operation, which keeps less and passes over memory less often.
 
 Written out, h = W x + s B A x makes two large tensors and adds them, and the backward pass scales,
-makes and adds two more. Here the thin product x A' carries the scaling, and the second product is
-added to the first one's result in place. Kept for the backward pass are x and s x A' alone (x
-only where A is trained), and with dropout one byte for each number of x: which are kept.
+makes and adds two more. Here the thin product x A' carries the scaling, s B A x is written first,
+and W x is added to it in place: a matrix unit reads what it adds to while it multiplies, so that
+this pass over h is hidden behind the wide product. Kept for the backward pass are x and s x A'
+alone (x only where A is trained), and with dropout one byte for each number of x: which are kept.
 
-A compiler would write the second product too, and then add: it takes a product as it comes. So the
-addition in place is an operation of its own, `add_product_`, which it calls and does not look into.
+A compiler would write both products, and then add: it takes a product as it comes. So the addition
+in place is an operation of its own, `add_product_`, which it calls and does not look into.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...lora.layer import Linear
 
 @torch.library.custom_op("lora_lessons::add_product_", mutates_args=("h",))
 def add_product_(h: Tensor, x: Tensor, W: Tensor) -> None:
-    """h (N, out) += x W for x (N, r), W (r, out), in place; for compiled code."""
+    """h (N, out) += x W for x (N, in), W (in, out), in place; for compiled code."""
     h.addmm_(x, W)
 
 
@@ -65,11 +66,10 @@ class LoraProduct(torch.autograd.Function):
         """h = x Wᵀ + b + s B A dropout(x); keeps dropped x and the thin product."""
         dropped, mask = torch.native_dropout(x, p, True) if p > 0 else (x, None)
         thin = scaled(F.linear(dropped, A, c), scaling)  # (N, r)
-        result = F.linear(x, W, b)  # (N, out)
         for_A = x if ctx.needs_input_grad[3] else None  # LoRA-FA's A is frozen: no need of x
         ctx.save_for_backward(for_A, thin, W, A, B, *([] if mask is None else [mask]))
         ctx.scaling, ctx.p = scaling, p
-        return add_product(result, thin, B.t())
+        return add_product(F.linear(thin, B, b), x, W.t())  # (N, out)
 
     @staticmethod
     @once_differentiable  # `thin` is kept as a number: a second derivative would miss its part
@@ -82,10 +82,10 @@ class LoraProduct(torch.autograd.Function):
         dx = dA = None
         if for_A:
             dA = torch.mm(u.t(), x if mask is None else x * mask / (1 - ctx.p))  # (r, in)
-        if for_x and mask is None:
-            dx = add_product(torch.mm(g, W), u, A)  # (N, in)
-        elif for_x:
-            dx = torch.mm(g, W).add_(torch.mm(u, A).mul_(mask), alpha=1 / (1 - ctx.p))
+        if for_x:
+            dx = torch.mm(u, A)  # (N, in)
+            dx = dx if mask is None else dx.mul_(mask).div_(1 - ctx.p)
+            dx = add_product(dx, g, W)
         dB = torch.mm(g.t(), thin) if for_B else None  # (out, r)
         return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
 

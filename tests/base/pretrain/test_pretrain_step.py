@@ -79,3 +79,4 @@ def test_a_step_that_cannot_be_captured_runs_plainly(capsys):
     assert "could not be captured" in capsys.readouterr().out
     assert all(torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True))
     step(batch)
+    torch.rand(1, device="cuda")  # the generator is not left as one that is being captured
