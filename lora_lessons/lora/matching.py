@@ -89,9 +89,8 @@ def check_every_entry(
 ) -> list[str]:
     """The names that the config targets; raises for an entry that matches no module.
 
-    `names` are all the model's module names, `optional` the entries that may match nothing (the
-    heads a task type adds by itself); `others`: something else trains, such as token rows;
-    `ranked`: the names of what else has a rank.
+    `names` are all the model's module names, `optional` the entries that may match nothing (heads
+    of a task type), `ranked` what else has a rank; `others`: something else trains, as token rows.
     """
     targeted = [name for name in names if check_target_module_exists(config, name)]
     own_names = [canonical_name(name) for name in names]
