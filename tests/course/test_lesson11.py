@@ -136,7 +136,8 @@ def test_operations_are_counted_and_views_are_not():
 def test_the_bytes_by_hand_are_those_that_autograd_keeps(name, flows):
     build, by_hand = checks_kept.LAYERS[name]
     layer = build(11, 3).double()
-    x = torch.randn(2, 5, 11, dtype=torch.float64, requires_grad=flows)
+    x = torch.randn(4, 5, 11, dtype=torch.float64)[:2]
+    x = (x if "half of a storage" in name else x.clone()).requires_grad_(flows)
     assert experiment.kept_for_backward(layer, x) == by_hand((10, 11, 3), 8, flows)
 
 
