@@ -18,7 +18,7 @@ from ..errors import AdapterFileError, PeftWarning, did_you_mean
 from ..storage import CONFIG_NAME, WEIGHTS_NAME, adapter_path, write_whole
 from ..undo import all_or_nothing, write
 from .plugs import METHODS, TEXTS
-from .tuner_layer import Wrapper, canonical_name, injected_model, named_holders
+from .tuner_layer import Wrapper, canonical_name, named_holders
 
 PREFIX = "base_model.model."  # what PeftModel puts before every name
 NO_MEMORY = (
@@ -62,11 +62,11 @@ def get_peft_model_state_dict(
     if adapter_name not in configs:
         raise ValueError(f"Adapter {adapter_name} not found.{did_you_mean(adapter_name, configs)}")
     tensors = adapter_tensors(model, adapter_name)
-    if save_embedding_layers is True or (save_embedding_layers and _has_embeddings(model)):
+    if save_embedding_layers is True or (save_embedding_layers and has_embeddings(model)):
         config = configs[adapter_name]
         tensors |= METHODS["embedding_tensors"](model, config, save_embedding_layers)
     if state_dict is not None:
-        return _values_from(state_dict, model, tensors)
+        return METHODS["values_from"](state_dict, model, tensors)
     return {key: tensor.detach() for key, tensor in tensors.items()}
 
 
@@ -78,25 +78,12 @@ def configs_of(model: nn.Module) -> dict[str, Any]:
     return configs
 
 
-def _has_embeddings(model: nn.Module) -> bool:
-    """Whether the model, or what is targeted in it, has embeddings by transformers' names."""
-    if hasattr(type(injected_model(model)), "get_input_embeddings"):
-        return True
-    return any(name.rsplit(".", 1)[-1] in EMBEDDINGS for name, _ in named_holders(model))
-
-
-def _values_from(
-    state_dict: dict[str, Tensor], model: nn.Module, tensors: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """The tensors' values in a state_dict; raises where it has none of them."""
-    live = model.state_dict(keep_vars=True).items()
-    names = {id(tensor): name for name, tensor in live if name in state_dict}
-    if tensors and not any(id(tensor) in names for tensor in tensors.values()):
-        raise ValueError(
-            "the state_dict has values for none of the adapter's tensors: its names must be those "
-            f"of the model's own state_dict(), and it has {next(iter(state_dict), 'none')!r}"
-        )
-    return {k: state_dict[names[id(t)]] if id(t) in names else t for k, t in tensors.items()}
+def has_embeddings(model: nn.Module) -> bool:
+    """Whether the model may have embeddings, by transformers' names."""
+    return any(
+        hasattr(type(module), "get_input_embeddings") or name.endswith(EMBEDDINGS)
+        for name, module in model.named_modules()
+    )
 
 
 def set_peft_model_state_dict(

@@ -253,4 +253,5 @@ def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
     """Put a module in the place of the one of this name."""
     parent, _, child = name.rpartition(".")
     holder: Any = model.get_submodule(parent)
-    setattr(holder.get_base_layer() if isinstance(holder, StandIn) else holder, child, new)
+    holder = holder.get_base_layer() if isinstance(holder, StandIn) else holder
+    setattr(holder, child, new)

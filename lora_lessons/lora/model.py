@@ -10,7 +10,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,24 +105,10 @@ class PeftModel(Wrapper):
 
     def forward(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
         """The model's own forward. `adapter_names` gives each sample of the batch its adapter."""
-        with self._per_sample(adapter_names):
-            return self.get_base_model()(*args, **kwargs)
-
-    def generate(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
-        """The model's own `generate`."""
-        with self._per_sample(adapter_names, kwargs):
-            model: Any = self.get_base_model()
-            return model.generate(*args, **kwargs)
-
-    def _per_sample(
-        self, adapter_names: list[str] | None, generation: dict[str, Any] | None = None
-    ) -> AbstractContextManager[None]:
         if adapter_names is None:
-            return nullcontext()
-        context: AbstractContextManager[None] = METHODS["adapters_per_sample"](
-            self, adapter_names, generation
-        )
-        return context
+            return self.get_base_model()(*args, **kwargs)
+        with METHODS["adapters_per_sample"](self, adapter_names):
+            return self.get_base_model()(*args, **kwargs)
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
@@ -149,19 +135,6 @@ class PeftModel(Wrapper):
             optional=self.heads,
             autocast_adapter_dtype=autocast_adapter_dtype,
             low_cpu_mem_usage=low_cpu_mem_usage,
-        )
-
-    def get_nb_trainable_parameters(self) -> tuple[int, int]:
-        """(trainable parameters, all parameters); a parameter used twice counts once."""
-        sizes = [(METHODS["count_of"](p), p.requires_grad) for p in self.parameters()]
-        return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
-
-    def print_trainable_parameters(self) -> None:
-        """Print both counts and their ratio."""
-        trainable, total = self.get_nb_trainable_parameters()
-        print(
-            f"trainable params: {trainable:,d} || all params: {total:,d} || "
-            f"trainable%: {100 * trainable / total:.4f}"
         )
 
     def save_pretrained(
@@ -276,46 +249,6 @@ class PeftModel(Wrapper):
             peft_model._load_weights(model_id, adapter_name, is_trainable, **options)
             return peft_model
 
-    def load_adapter(
-        self,
-        model_id: str | Path,
-        adapter_name: str,
-        is_trainable: bool = False,
-        torch_device: str | None = None,
-        autocast_adapter_dtype: bool = True,
-        strict: bool = True,
-        ignore_mismatched_sizes: bool = False,
-        subfolder: str | None = None,
-        low_cpu_mem_usage: bool = False,
-        key_mapping: dict[str, str] | None = None,
-        **options: Any,
-    ) -> LoadResult:
-        """Read an adapter's files into the model. It is added if it is new, and not activated."""
-        refuse_misspelt(options, self.load_adapter)
-        hub, _ = split_hub_arguments(options)
-        is_new = adapter_name not in self.peft_config
-        with all_or_nothing(self):
-            if is_new:
-                config = PeftConfig.from_pretrained(model_id, subfolder, **hub)
-                config.inference_mode, config._is_trained = not is_trainable, True
-                self.add_adapter(adapter_name, config, low_cpu_mem_usage, autocast_adapter_dtype)
-            else:
-                mine = self.peft_config[adapter_name]
-                METHODS["warn_of_other_scaling"](mine, model_id, subfolder, **hub)
-            return self._load_weights(
-                model_id,
-                adapter_name,
-                is_trainable,
-                torch_device=torch_device,
-                strict=strict,
-                ignore_mismatched_sizes=ignore_mismatched_sizes,
-                subfolder=subfolder,
-                low_cpu_mem_usage=low_cpu_mem_usage,
-                key_mapping=key_mapping,
-                train_it=is_new,
-                **hub,
-            )
-
     def _load_weights(
         self,
         model_id: str | Path,
@@ -342,14 +275,6 @@ class PeftModel(Wrapper):
         elif train_it:
             self.base_model.set_requires_grad(adapter_name)
         return result
-
-    def create_or_update_model_card(self, output_dir: str | Path) -> None:
-        """Give a folder's README.md the adapter's library, tags and base model; see `more.card`."""
-        METHODS["create_or_update_model_card"](self, output_dir)
-
-    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
-        """Save the adapters and upload the folder with the hub's client."""
-        return METHODS["push_to_hub"](self, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:

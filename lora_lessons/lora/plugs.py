@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
+F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:
     from .config import LoraConfig
     from .inject import InjectionPlan
@@ -75,6 +76,16 @@ def initialisation(init: bool | str) -> Initialisation | None:
     return next((e for key, e in INITIALISATIONS.items() if re.fullmatch(key, str(init))), None)
 
 
+def method_of(owner: type[nn.Module]) -> Callable[[F], F]:
+    """Make a function a method of one of the core's classes, under its own name."""
+
+    def put(function: F) -> F:
+        setattr(owner, function.__name__, function)
+        return function
+
+    return put
+
+
 # class of a module or its weight, or its dotted name -> the LoRA layer; the nearest in the MRO wins
 LAYERS: dict[type[nn.Module] | str, type[Any]] = {}
 # a class of LAYERS -> called with a model that gets adapters, if it has layers for that class
@@ -104,5 +115,5 @@ MODELS_CALLED: dict[str, Callable[[nn.Module, LoraConfig], None]] = {}
 MODELS_WITH: dict[str, Callable[[Any], None]] = {}
 # name of a text beside an adapter's files ("README.md") -> its template
 TEXTS: dict[str, str] = {}
-# name of a method of the core's classes -> what it calls
+# name of what the core calls in a special case -> the function
 METHODS: dict[str, Callable[..., Any]] = {}

@@ -112,65 +112,25 @@ class LoraModel(Wrapper):
             with torch.device("meta") if low_cpu_mem_usage else nullcontext():
                 apply_plan(self.model, plan)
             if not self.peft_config:
-                self._freeze_base()
+                of_adapters = {id(parameter) for _, parameter in adapter_parameters(self.model)}
+                for parameter in self.model.parameters():
+                    if id(parameter) not in of_adapters:
+                        parameter.requires_grad_(False)
             self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
             trains = adapter_name in active and not plan.config.inference_mode and not off
             for holder in self.holders():
                 holder._active_adapter, holder._disable_adapters = active, off
                 holder.show_base()
                 holder.set_requires_grad(adapter_name, trains)
-                if autocast_adapter_dtype and isinstance(holder, LoraLayer):
-                    _in_float32(holder, adapter_name)
-
-    def _freeze_base(self) -> None:
-        """Freeze every parameter that belongs to no adapter."""
-        of_adapters = {id(parameter) for _, parameter in adapter_parameters(self.model)}
-        for parameter in self.model.parameters():
-            if id(parameter) not in of_adapters:
-                parameter.requires_grad_(False)
-
-    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
-        """Make these the active adapters; whatever is merged is unmerged first."""
-        METHODS["set_adapter"](self, adapter_name, inference_mode)
-
-    def enable_adapter_layers(self) -> None:
-        """Use the active adapters again. What was frozen before disabling stays frozen."""
-        METHODS["enable_adapters"](self)
-
-    def disable_adapter_layers(self) -> None:
-        """Use no adapter: the outputs are the base's, its biases included."""
-        METHODS["disable_adapters"](self)
-
-    def delete_adapter(self, adapter_name: str) -> None:
-        """Take an adapter out; where none is active then, the first of the rest becomes it."""
-        METHODS["delete_adapter"](self, adapter_name)
-
-    def set_requires_grad(self, adapter_names: str | list[str], requires_grad: bool = True) -> None:
-        """Train or freeze adapters, without a change of which are active."""
-        METHODS["set_requires_grad"](self, adapter_names, requires_grad)
-
-    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """A new adapter from a weighted sum of others; see `more.adapters.combine`."""
-        errors: dict[str, float] = METHODS["add_weighted_adapter"](self, *args, **kwargs)
-        return errors
+            for layer in self.lora_layers().values() if autocast_adapter_dtype else ():
+                for name, parameter in adapter_parameters(layer):
+                    if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
+                        parameter.data = parameter.data.float()
 
     @property
     def has_active_enabled_adapter(self) -> bool:
         """True unless the adapters are disabled."""
-        return not self.are_disabled()
-
-    def are_disabled(self) -> bool:
-        """True where the adapters are switched off; a model that is half so becomes enabled."""
-        disabled: bool = METHODS["are_disabled"](self)
-        return disabled
-
-    def get_layer_status(self) -> Any:
-        """The state of each layer with adapters; see `more.adapters.status`."""
-        return METHODS["get_layer_status"](self)
-
-    def get_model_status(self) -> Any:
-        """The state of the model's adapters as a whole; see `more.adapters.status`."""
-        return METHODS["get_model_status"](self)
+        return not self.are_disabled()  # this and other methods: `more.adapters`
 
     def is_merged(self) -> bool:
         """True where any layer has an adapter merged into it."""
@@ -188,10 +148,6 @@ class LoraModel(Wrapper):
     def unmerge_adapter(self) -> None:
         """Give all weights back as they were, bit for bit."""
         unmerge_layers(self.model)
-
-    def merge_report(self, adapter_names: list[str] | None = None) -> Any:
-        """What merging would round away, layer by layer; see `more.adapters.merge_report`."""
-        return METHODS["merge_report"](self.model, adapter_names)
 
     def merge_and_unload(
         self,
@@ -251,10 +207,3 @@ def require_model_and_config(model: Any, config: Any) -> None:
             "a model and then a LoraConfig are needed, and given were "
             f"{type(model).__name__} and {type(config).__name__}"
         )
-
-
-def _in_float32(layer: LoraLayer, adapter_name: str) -> None:
-    """Turn an adapter's float16 and bfloat16 factors into float32."""
-    for name, parameter in adapter_parameters(layer):
-        if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()

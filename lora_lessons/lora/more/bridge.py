@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import nn
 
+from ...undo import all_or_nothing
 from ..layer import LoraLayer
 from ..model import PeftModel
 from ..plugs import MODELS_WITH
@@ -34,8 +35,9 @@ class Bridged:
 
     def add_adapter(self, *args: Any, **kwargs: Any) -> None:
         """As ours; what it put into the model is known to tools as well."""
-        super().add_adapter(*args, **kwargs)  # type: ignore[misc]
-        be_known_to_tools(self)
+        with all_or_nothing(self):  # type: ignore[arg-type]
+            super().add_adapter(*args, **kwargs)  # type: ignore[misc]
+            be_known_to_tools(self)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         """By our own class, which has a name to be found by; PEFT's is added again."""

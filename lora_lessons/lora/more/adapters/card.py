@@ -10,7 +10,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from ....errors import PeftWarning
 from ....storage import write_whole
 from ...model import PeftModel
-from ...plugs import METHODS, TEXTS
+from ...plugs import METHODS, TEXTS, method_of
 
 TEXTS["README.md"] = """---
 {base_model}library_name: peft
@@ -54,6 +54,7 @@ used for.
 """
 
 
+@method_of(PeftModel)
 def create_or_update_model_card(model: PeftModel, output_dir: str | Path) -> None:
     """Write a folder's README.md, or give the one there the adapter's library, tags and base.
 
@@ -87,5 +88,4 @@ def kept_text(old: str, new: str) -> str:
     return old if card.data.to_dict() == before else str(card)
 
 
-METHODS["create_or_update_model_card"] = create_or_update_model_card
 METHODS["kept_text"] = kept_text

@@ -12,7 +12,6 @@ import functools
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,13 +23,11 @@ from ...config import LoraConfig
 from ...inject import targetable_modules
 from ...layer import LoraLayer
 from ...matching import matches_any
-from ...plugs import METHODS
+from ...plugs import method_of
+from ...tuner import LoraModel
 from .from_state_dict import exactly
 from .prune import MERGES, merge_tensors
 from .saved_modules import ModulesToSaveWrapper
-
-if TYPE_CHECKING:
-    from ...tuner import LoraModel
 
 PAIRWISE = tuple(MERGES)  # on A and on B, each for itself
 MATRIX = tuple(f"{name}_svd" for name in MERGES)  # on the multiplied updates
@@ -49,6 +46,7 @@ class Recipe:
     svd_clamp: float | None = None
 
 
+@method_of(LoraModel)
 def add_weighted_adapter(
     tuner: LoraModel,
     adapters: list[str],
@@ -314,6 +312,3 @@ def _copy_saved_modules(tuner: LoraModel, adapters: list[str], adapter_name: str
                 if owner in wrapper.modules_to_save:
                     values = wrapper.modules_to_save[owner].state_dict()
                     wrapper.modules_to_save[adapter_name].load_state_dict(values)
-
-
-METHODS["add_weighted_adapter"] = add_weighted_adapter

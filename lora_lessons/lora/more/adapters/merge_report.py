@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from ...arithmetic import at_least_float32
 from ...layer import LoraLayer
 from ...merge import base_values, check_names, merged_values
-from ...plugs import METHODS
+from ...plugs import method_of
+from ...tuner import LoraModel
 
 
 class MergeRow(NamedTuple):
@@ -49,19 +49,16 @@ def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     return MergeRow(name, unchanged.item(), error.item(), update.item())
 
 
-def merge_report(model: nn.Module, adapter_names: list[str] | None = None) -> MergeReport:
+@method_of(LoraModel)
+def merge_report(tuner: LoraModel, adapter_names: list[str] | None = None) -> MergeReport:
     """What merging (None: the active adapters) would round away, layer by layer.
 
     In bfloat16 an update of a hundredth of the weight's size loses about a fifth of itself.
     """
-    check_names(model, adapter_names)
+    check_names(tuner, adapter_names)
     report = MergeReport()
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, LoraLayer)}
-    for name, layer in layers.items():
+    for name, layer in tuner.lora_layers().items():
         wanted = layer.active_adapters if adapter_names is None else adapter_names
         if names := [each for each in wanted if layer.has_adapter(each)]:
             report.append(row_of(layer, name, names))
     return report
-
-
-METHODS["merge_report"] = merge_report

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ....errors import did_you_mean
 from ...layer import LoraLayer
-from ...plugs import FORWARDS, METHODS
+from ...model import PeftModel
+from ...plugs import FORWARDS, METHODS, method_of
 from ...tuner_layer import AdapterHolder, named_holders
 
 BASE = "__base__"  # stands for no adapter at all
@@ -96,6 +97,18 @@ def adapters_per_sample(
         for holder in holders:
             hooks.enter_context(holder.register_forward_pre_hook(add_names, with_kwargs=True))
         yield
+
+
+@method_of(PeftModel)
+def generate(
+    model: PeftModel, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any
+) -> Any:
+    """The base model's own `generate`. `adapter_names` gives each sample its adapter."""
+    inner: Any = model.get_base_model()
+    if adapter_names is None:
+        return inner.generate(*args, **kwargs)
+    with adapters_per_sample(model, adapter_names, kwargs):
+        return inner.generate(*args, **kwargs)
 
 
 def copies_of_a_sample(model: nn.Module, generation: dict[str, Any]) -> int:

@@ -1,16 +1,16 @@
-"""What saving does beyond the two files: names that PEFT reads as they are meant, and the hub."""
+"""What saving does beyond the two files: names as PEFT reads them, gathered values, the hub."""
 
 from __future__ import annotations
 
 import tempfile
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...inject import targetable_modules
 from ...matching import matches_suffix
 from ...model import PeftModel
-from ...plugs import METHODS
+from ...plugs import METHODS, method_of
 
 
 def names_for_peft(entries: list[str], base: nn.Module) -> list[str] | None:
@@ -27,8 +27,23 @@ def names_for_peft(entries: list[str], base: nn.Module) -> list[str] | None:
     return found or None
 
 
+def values_from(
+    state_dict: dict[str, Tensor], model: nn.Module, tensors: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors' values in a state_dict; raises where it has none of them."""
+    live = model.state_dict(keep_vars=True).items()
+    names = {id(tensor): name for name, tensor in live if name in state_dict}
+    if tensors and not any(id(tensor) in names for tensor in tensors.values()):
+        raise ValueError(
+            "the state_dict has values for none of the adapter's tensors: its names must be those "
+            f"of the model's own state_dict(), and it has {next(iter(state_dict), 'none')!r}"
+        )
+    return {k: state_dict[names[id(t)]] if id(t) in names else t for k, t in tensors.items()}
+
+
+@method_of(PeftModel)
 def push_to_hub(model: PeftModel, repo_id: str, **options: Any) -> Any:
-    """Write the adapters to a temporary folder and upload it."""
+    """Save the adapters to a temporary folder and upload it with the hub's client."""
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory() as folder:
@@ -39,4 +54,4 @@ def push_to_hub(model: PeftModel, repo_id: str, **options: Any) -> Any:
 
 
 METHODS["names_for_peft"] = names_for_peft
-METHODS["push_to_hub"] = push_to_hub
+METHODS["values_from"] = values_from

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from torch import nn
 
 from ...files import configs_of
-from ...plugs import METHODS
+from ...model import PeftModel
+from ...plugs import method_of
+from ...tuner import LoraModel
 from ...tuner_layer import (
     AdapterHolder,
     BaseTunerLayer,
@@ -59,6 +61,7 @@ def agreed(values: list[Any]) -> Any:
     return values[0] if all(value == values[0] for value in values) else "irregular"
 
 
+@method_of(LoraModel)
 def get_layer_status(model: nn.Module) -> list[TunerLayerStatus]:
     """The status of each layer that has adapters."""
     inner = injected_model(model)
@@ -104,6 +107,7 @@ def count_of(parameter: nn.Parameter) -> int:
     return parameter.numel() if state is None else math.prod(state.shape)
 
 
+@method_of(LoraModel)
 def get_model_status(model: nn.Module) -> TunerModelStatus:
     """The status of the whole model."""
     rows = get_layer_status(model)
@@ -146,6 +150,18 @@ def _merged(rows: list[TunerLayerStatus]) -> list[str] | Literal["irregular"]:
     return sorted(merged) if everywhere else "irregular"
 
 
-METHODS["get_layer_status"] = get_layer_status
-METHODS["get_model_status"] = get_model_status
-METHODS["count_of"] = count_of
+@method_of(PeftModel)
+def get_nb_trainable_parameters(model: PeftModel) -> tuple[int, int]:
+    """(trainable parameters, all parameters); a parameter used twice counts once."""
+    sizes = [(count_of(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
+
+
+@method_of(PeftModel)
+def print_trainable_parameters(model: PeftModel) -> None:
+    """Print both counts and their ratio."""
+    trainable, total = model.get_nb_trainable_parameters()
+    print(
+        f"trainable params: {trainable:,d} || all params: {total:,d} || "
+        f"trainable%: {100 * trainable / total:.4f}"
+    )

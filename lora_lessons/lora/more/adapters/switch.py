@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ....errors import PeftWarning, did_you_mean
 from ....undo import all_or_nothing
 from ...merge import mergeable_layers
-from ...plugs import METHODS
+from ...plugs import method_of
 from ...tuner import LoraModel
 from ...tuner_layer import as_list
 
@@ -21,7 +21,10 @@ def check_known(tuner: LoraModel, names: Iterable[str], problem: str = "not foun
             raise ValueError(f"Adapter {name} {problem}.{hint}")
 
 
-def set_adapter(tuner: LoraModel, adapter_name: str | list[str], inference_mode: bool) -> None:
+@method_of(LoraModel)
+def set_adapter(
+    tuner: LoraModel, adapter_name: str | list[str], inference_mode: bool = False
+) -> None:
     """Make these the active adapters; whatever is merged is unmerged first."""
     names = as_list(adapter_name)
     check_known(tuner, names)
@@ -36,7 +39,8 @@ def set_adapter(tuner: LoraModel, adapter_name: str | list[str], inference_mode:
             holder.set_adapter(names, inference_mode)
 
 
-def enable_adapters(tuner: LoraModel) -> None:
+@method_of(LoraModel)
+def enable_adapter_layers(tuner: LoraModel) -> None:
     """Use the active adapters again. What was frozen before disabling stays frozen."""
     active, flags = tuner.flags_before
     with all_or_nothing(tuner):
@@ -47,7 +51,8 @@ def enable_adapters(tuner: LoraModel) -> None:
         tuner.flags_before = ([], [])
 
 
-def disable_adapters(tuner: LoraModel) -> None:
+@method_of(LoraModel)
+def disable_adapter_layers(tuner: LoraModel) -> None:
     """Use no adapter: the outputs are the base's, its biases included."""
     with all_or_nothing(tuner):
         if tuner.is_merged():
@@ -59,6 +64,7 @@ def disable_adapters(tuner: LoraModel) -> None:
             holder.enable_adapters(False)
 
 
+@method_of(LoraModel)
 def are_disabled(tuner: LoraModel) -> bool:
     """True where the adapters are switched off; a model that is half so becomes enabled."""
     flags = {holder.disable_adapters for holder in tuner.holders()}
@@ -71,6 +77,7 @@ def are_disabled(tuner: LoraModel) -> bool:
     return flags == {True}
 
 
+@method_of(LoraModel)
 def delete_adapter(tuner: LoraModel, adapter_name: str) -> None:
     """Take an adapter out, with the values that it gave to the base's biases.
 
@@ -106,23 +113,15 @@ def _activate_rest(tuner: LoraModel, deleted: str, rest: list[str]) -> None:
     set_adapter(tuner, rest, inference_mode=False)
 
 
-def set_requires_grad(tuner: LoraModel, names: str | list[str], requires_grad: bool) -> None:
+@method_of(LoraModel)
+def set_requires_grad(
+    tuner: LoraModel, adapter_names: str | list[str], requires_grad: bool = True
+) -> None:
     """Train or freeze adapters, without a change of which are active."""
-    check_known(tuner, as_list(names))
+    check_known(tuner, as_list(adapter_names))
     for holder in tuner.holders():
-        holder.set_requires_grad(names, requires_grad)
+        holder.set_requires_grad(adapter_names, requires_grad)
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, PeftWarning, stacklevel=5)
-
-
-for _method in (
-    set_adapter,
-    enable_adapters,
-    disable_adapters,
-    are_disabled,
-    delete_adapter,
-    set_requires_grad,
-):
-    METHODS[_method.__name__] = _method
