@@ -22,8 +22,8 @@ def check_square(answer, rng):
 SQUARE = Exercise("square", "T Square", 1, 1, ("", "", ""), check_square, takes=("x",))
 
 
-def define(source: str):
-    scope = {"torch": torch, "math": math, "functools": functools, "__name__": "__main__"}
+def define(source: str, **module):
+    scope = {"torch": torch, "math": math, "functools": functools, **module}
     exec(source, scope)
     return scope["square"]
 
@@ -53,9 +53,14 @@ REMEMBERING = {
 }
 
 
+# in a notebook's cell, and as a script runs an answer that it has read: without a module's name
+WHERE = {"a cell": {"__name__": "__main__"}, "a script": {}}
+
+
+@pytest.mark.parametrize("module", WHERE.values(), ids=WHERE)
 @pytest.mark.parametrize("source", REMEMBERING.values(), ids=REMEMBERING)
-def test_an_answer_that_remembers_an_earlier_call_is_refused(source):
-    answer = define(source)
+def test_an_answer_that_remembers_an_earlier_call_is_refused(source, module):
+    answer = define(source, **module)
     assert may_remember(answer)
     verdict = run_check(SQUARE, answer, seed=3)
     assert verdict.outcome == WRONG
@@ -75,9 +80,10 @@ HARMLESS = {
 }
 
 
+@pytest.mark.parametrize("module", WHERE.values(), ids=WHERE)
 @pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
-def test_other_answers_are_checked_once(source):
-    answer = define(source)
+def test_other_answers_are_checked_once(source, module):
+    answer = define(source, **module)
     assert not may_remember(answer)
     assert run_check(SQUARE, answer, seed=3).outcome == RIGHT
 

@@ -51,9 +51,13 @@ def _functions(value: Any, seen: set[int]) -> Iterator[Any]:
 
 
 def _is_the_learners(value: Any) -> bool:
-    """True for what a notebook defines; code that was run without a module's name has builtins."""
+    """True for what a notebook defines.
+
+    Code that was run without a module's name makes functions without one, and classes of builtins.
+    """
     module = getattr(value, "__module__", None)
-    return module == "__main__" or (module == "builtins" and isinstance(value, FunctionType))
+    written = isinstance(value, FunctionType) or value.__flags__ & 1 << 9  # by a class statement
+    return module == "__main__" or (module in (None, "builtins") and bool(written))
 
 
 def _keeps(owner: Any) -> bool:
