@@ -16,7 +16,11 @@ TRAINS, FROZEN, PLAIN = "trains", "frozen", ""
 ACCENT = "#4B95D2"  # 3:1 and more on white and on JupyterLab's dark panel
 SIZE = 14  # pixels of ordinary text
 WIDE = 0.56  # of the size: an ordinary letter's width, a little generous
-HALO = "paint-order: stroke; stroke: var(--jp-layout-color0, Canvas); stroke-width: 4px"
+PAGE = (  # the background in JupyterLab, in VS Code, on Colab, on any other page
+    "var(--jp-layout-color0, var(--vscode-editor-background, "
+    "var(--colab-primary-surface-color, Canvas)))"
+)
+HALO = f"paint-order: stroke; stroke: {PAGE}; stroke-width: 4px"
 """The page's own background around each letter, so that hatching does not cross it."""
 LINE = 1.25  # of the size: from one line of text to the next
 

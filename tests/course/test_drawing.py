@@ -63,6 +63,14 @@ def test_the_same_calls_make_the_same_text_and_others_have_other_names():
     assert all(len(names) == 4 for names in ids) and len(set.union(*ids)) == 12
 
 
+@each
+def test_letters_have_the_background_of_the_page_they_stand_on(drawing):
+    named = ["--jp-layout-color0", "--vscode-editor-background", "--colab-primary-surface-color"]
+    for node in parts(drawing, "text"):
+        style = node.get("style")
+        assert re.findall(r"var\((--[\w-]+)", style) == named and "Canvas)))" in style
+
+
 def test_what_trains_is_hatched_thick_and_said():
     frozen, adapted = decoder_block(()), decoder_block(("q_proj", "down_proj"))
     extra = 1  # the legend's
