@@ -112,6 +112,20 @@ def test_a_process_that_ends_is_said(samples):
     assert "ended before the tests did" in result.failed
 
 
+def test_the_process_sees_no_gpu(samples, monkeypatch):
+    """It copies itself for each file, and a copy of a process cannot use CUDA."""
+    started, start = [], subprocess.Popen
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(
+        run.subprocess,
+        "Popen",
+        lambda *args, **options: started.append(options["env"]) or start(*args, **options),
+    )
+    run.stop()
+    assert blank_file_test(samples["good"]).right
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in started] == [""]
+
+
 def test_what_the_file_prints_is_no_report(samples):
     report = blank_file_test(with_line(samples, "print('{\"rows\": []}')"))
     assert report.right

@@ -112,6 +112,8 @@ class _Server:
             cls.stop()
             root = str(Path(__file__).resolve().parents[3])
             paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+            # a copied process cannot use CUDA, which PyTorch would try for a random state
+            settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
             cls.process = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.server"],
                 stdin=subprocess.PIPE,
@@ -119,7 +121,7 @@ class _Server:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | settings,
             )
         return cls.process
 
