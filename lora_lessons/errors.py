@@ -50,7 +50,8 @@ def nearest_and_known(name: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     near = nearest(name, choices)
     hint = f"; did you mean {near!r}?" if near else ""
-    return f"{hint} (known: {', '.join(choices)})"
+    quoted = [repr(choice) if "," in str(choice) else str(choice) for choice in choices]
+    return f"{hint} (known: {', '.join(quoted)})"
 
 
 def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:

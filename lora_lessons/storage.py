@@ -69,7 +69,7 @@ def adapter_path(
                 f"{pickle} is a pickle, which can run code: refused. The command `lora-lessons "
                 f'convert "{folder}"` writes its tensors as safetensors, and runs nothing in it.'
             )
-        raise ValueError(f"Can't find '{filename}' at '{folder}'")
+        raise ValueError(f"Can't find '{filename}' at '{folder}'{_elsewhere(folder, filename)}")
     from huggingface_hub import hf_hub_download
 
     try:
@@ -83,9 +83,23 @@ def adapter_path(
 
 
 def _is_place(model_id: str | Path) -> bool:
-    """True for what can only be a folder: the hub's names are "owner/model" or "model"."""
+    """True for what can only be a folder: the hub's names of adapters are "owner/model"."""
     name = Path(model_id).as_posix() if isinstance(model_id, Path) else model_id
-    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+    place = Path(name)
+    return place.is_file() or name.startswith((".", "~", "/")) or name.count("/") != 1
+
+
+def _elsewhere(folder: Path, filename: str) -> str:
+    """The end of an error message: where the file is instead, if it is near."""
+    if folder.is_file():
+        return f": that is a file, and its folder is needed, '{folder.parent}'"
+    if folder.is_dir():
+        found = sorted(f"'{path.parent}'" for path in folder.glob(f"*/{filename}"))
+        return f", but at {' and '.join(found[:3])}" if found else ""
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    near = nearest(folder.name, (path.name for path in beside if path.is_dir()))
+    hint = f". Did you mean '{folder.parent / near}'?" if near else ""
+    return f": there is no such folder{hint}"
 
 
 def refuse_misspelt(given: Mapping[str, Any], function: Callable[..., Any]) -> None:

@@ -28,6 +28,9 @@ def test_both_hints_name_the_same_choice():
     assert errors.nearest_and_known("v_porj", NAMES) == f"; did you mean 'v_proj'? {known}"
     assert errors.did_you_mean("embedding", NAMES) == ""
     assert errors.nearest_and_known("embedding", NAMES) == f" {known}"
+    assert errors.nearest_and_known("x", ["LoRA, q and v", "full"]) == (
+        " (known: 'LoRA, q and v', full)"
+    )
 
 
 def test_a_name_that_the_package_has_not_comes_with_the_nearest():

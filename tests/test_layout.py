@@ -22,7 +22,7 @@ LAYERS = [
     ["deploy"],
     ["experiments"],
     ["course"],
-    ["app"],
+    ["app", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

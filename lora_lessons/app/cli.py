@@ -21,10 +21,12 @@ lora-lessons feedback   write one zip a student
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lora_lessons import __version__
 from lora_lessons.app import convert, export, lab, places, way
 from lora_lessons.app.classroom import verbs as verbs_of_teachers
 
@@ -32,7 +34,11 @@ from lora_lessons.app.classroom import verbs as verbs_of_teachers
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 if all is well, 1 if not, 2 for a wrong call."""
     options = _parser().parse_args(arguments)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except BrokenPipeError:  # whoever reads, as `head` does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"lora-lessons {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     verb = verbs.add_parser("lab", help="copy the notebooks and open JupyterLab where you stopped")

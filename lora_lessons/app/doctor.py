@@ -135,9 +135,9 @@ def check_optional_models(is_available: Callable[[str], bool] | None = None) -> 
         from lora_lessons import is_available
     absent = [name for name in OPTIONAL_MODELS if not is_available(name)]
     there = [name for name in OPTIONAL_MODELS if name not in absent]
-    text = ", ".join(there) or "none"
+    text = " and ".join(there) + " there" if there else "none there"
     if absent:
-        cure = "if you want it: " + ", ".join(f"lora-lessons models add {n}" for n in absent)
+        cure = "only if you want more: " + ", ".join(f"lora-lessons models add {n}" for n in absent)
         return Finding("optional models", "advice", text, cure)
     return Finding("optional models", "good", text)
 

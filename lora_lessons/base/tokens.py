@@ -161,6 +161,9 @@ class TokenBatches:
 
 
 def _require_window(ids: torch.Tensor, length: int) -> None:
+    if not isinstance(ids, torch.Tensor) or ids.is_floating_point():
+        kind = ids.dtype if isinstance(ids, torch.Tensor) else type(ids).__name__
+        raise TypeError(f"ids must be a tensor of whole numbers, as `encode` gives it, not {kind}")
     if ids.dim() != 1:
         raise ValueError(f"ids must have one dimension, not the shape {tuple(ids.shape)}")
     if not 2 <= length <= len(ids):

@@ -147,10 +147,10 @@ def _target(
         )
     layer_class = layer_class_for(module, config)
     if layer_class is None:
-        kinds = [key if isinstance(key, str) else f"torch.nn.{key.__name__}" for key in LAYERS]
+        kinds = [k if isinstance(k, str) else f"{k.__module__}.{k.__name__}" for k in LAYERS]
         raise ValueError(
-            f"Target module {module} ({name}) is not supported. Currently, only the following "
-            f"modules are supported: {', '.join(f'`{kind}`' for kind in kinds)}."
+            f"Target module {name}, a {type(module).__name__}, is not supported. Supported are "
+            f"{', '.join(f'`{kind}`' for kind in kinds)}."
         )
     places = ((kind, name.rpartition(".")[2]) for kind in type(parent).__mro__)
     special: type[Any] = next((CHILDREN[place] for place in places if place in CHILDREN), object)

@@ -202,8 +202,7 @@ class LoraModel(Wrapper):
 
 def require_model_and_config(model: Any, config: Any) -> None:
     """Raise TypeError for arguments in the wrong order, or of another kind."""
-    if not isinstance(model, nn.Module) or not hasattr(config, "target_modules"):
-        raise TypeError(
-            "a model and then a LoraConfig are needed, and given were "
-            f"{type(model).__name__} and {type(config).__name__}"
-        )
+    if not isinstance(model, nn.Module) or not isinstance(config, LoraConfig):
+        theirs = " of peft: take lora_lessons'" * type(config).__module__.startswith("peft.")
+        given = f"{type(model).__name__} and {type(config).__name__}{theirs}"
+        raise TypeError(f"a model and then a LoraConfig are needed, and given were {given}")

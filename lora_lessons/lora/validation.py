@@ -208,5 +208,5 @@ def check_choices(config: Any) -> None:
         names = [each.replace(r"\d+", "N") for each in known]
         raise ConfigError(
             f"Unknown initialization init_lora_weights={init!r}. Supported are True, False, "
-            f"{', '.join(names[:-1])} and {names[-1]}.{did_you_mean(init, names)}"
+            f"{', '.join(names[:-1])} and {names[-1]}.{did_you_mean(init, names, 0.7)}"
         )

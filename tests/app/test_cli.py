@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+import lora_lessons
 from lora_lessons.app import cli, lab, places
 from lora_lessons.course import solution
 
@@ -176,6 +178,23 @@ def test_the_command_starts_without_loading_torch():
     code = "import sys, lora_lessons.app.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_module_runs_as_the_command_does():
+    call = [sys.executable, "-m", "lora_lessons", "--version"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert done.stdout == f"lora-lessons {lora_lessons.__version__}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of POSIX")
+def test_a_reader_that_has_enough_sees_no_traceback(tmp_path):
+    assert cli.main(["lab", "--dir", str(tmp_path), "--no-open"]) == 0
+    read, write = os.pipe()
+    os.close(read)
+    call = [sys.executable, "-m", "lora_lessons", "progress", "--dir", str(tmp_path)]
+    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_wrong_verb_is_refused_with_the_right_ones(capsys):

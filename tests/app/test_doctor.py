@@ -91,7 +91,7 @@ def test_absent_base_models_are_named(tmp_path):
 
 def test_an_absent_optional_model_is_advice_with_its_command():
     finding = doctor.check_optional_models(lambda name: name == "minilm")
-    assert finding.state == "advice" and finding.text == "minilm"
+    assert finding.state == "advice" and finding.text == "minilm there"
     assert finding.cure.endswith("lora-lessons models add smollm2")
     assert doctor.check_optional_models(lambda _: True).state == "good"
 

@@ -99,6 +99,12 @@ def test_windows_that_do_not_fit_are_refused(length):
             make()
 
 
+@pytest.mark.parametrize("ids", [None, [1, 2, 3], torch.rand(40)])
+def test_what_holds_no_ids_is_refused(ids):
+    with pytest.raises(TypeError, match="ids must be a tensor of whole numbers"):
+        TokenBatches(ids, batch_size=2, length=2)
+
+
 def test_wrong_shapes_and_sizes_are_refused():
     with pytest.raises(ValueError, match="one dimension"):
         blocks(torch.zeros(2, 5, dtype=torch.long), 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -230,6 +231,23 @@ def test_misspelt_arguments_are_named(folder):
 def test_a_folder_that_is_not_there_is_not_sought_on_the_hub(place):
     with pytest.raises(ValueError, match=r"Can't find 'adapter_config\.json' at"):
         ll.PeftModel.from_pretrained(Mlp(), place)
+
+
+def test_a_wrong_folder_is_named_with_the_right_one(tmp_path, monkeypatch):
+    """At once: none of these is asked of the hub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    model = ll.get_peft_model(Mlp(), ll.LoraConfig(r=2, target_modules=["first"]), "pirate")
+    model.save_pretrained("adapters")
+    cases = {
+        "adapters": r"at 'adapters', but at 'adapters/pirate'",
+        "adaptres": r"at 'adaptres': there is no such folder\. Did you mean 'adapters'\?",
+        "./adapters/pirat": r"Did you mean 'adapters/pirate'\?",
+        "adapters/pirate/adapter_config.json": "folder is needed, 'adapters/pirate'",
+    }
+    for wrong, message in cases.items():
+        with pytest.raises(ValueError, match=message):
+            ll.PeftModel.from_pretrained(Mlp(), wrong)
 
 
 @pytest.mark.parametrize("name", ["runs/adaptor", "adaptor", "no name"])

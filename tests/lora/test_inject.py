@@ -329,6 +329,23 @@ def test_arguments_in_the_wrong_order_are_named():
         ll.get_peft_model(Mlp(), config).add_adapter("b", {"r": 2})
 
 
+def test_pefts_own_config_is_named_as_such():
+    config = pytest.importorskip("peft").LoraConfig(r=2, target_modules=["up"])
+    with pytest.raises(
+        TypeError, match="given were Mlp and LoraConfig of peft: take lora_lessons'"
+    ):
+        ll.get_peft_model(Mlp(), config)
+
+
+def test_a_module_of_a_kind_without_lora_is_named_in_one_line():
+    with pytest.raises(
+        ValueError, match=r"Target module model\.layers\.0, a \w+, is not"
+    ) as raised:
+        ll.get_peft_model(tiny_qwen2(), ll.LoraConfig(target_modules=["0"]))
+    assert "lora_lessons.base.nf4_linear.NF4Linear" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_failed_injection_leaves_no_hook():
     base = tiny_qwen2()
     new, old = "activation_checkpointing_enable", "gradient_checkpointing_enable"
