@@ -21,10 +21,12 @@ from ..errors import nearest_and_known
 from . import progress
 from .cards import Deck
 from .checks.core import RIGHT, WRONG, Exercise, Verdict, run_check
-from .checks.seal import seal, sealed
+from .checks.seal import Seal, sealed
 from .messages import Note
 from .solution import solution_source
 from .student import ALONE, clean_id, handed_in_by
+
+SET_ONCE = ("number", "exercises", "check", "hint", "solution", "verdicts", "_handed_in_by")
 
 
 class Namespace:
@@ -68,6 +70,12 @@ class Lesson:
         self.hint = self._namespace("hint", self._hint)
         self.solution = self._namespace("solution", self._solution)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set what a lesson keeps; what it judges with is set once."""
+        if name in SET_ONCE and name in self.__dict__:
+            raise AttributeError(f"lesson.{name} stays as it is")
+        super().__setattr__(name, value)
+
     def _namespace(self, kind: str, method: Callable[..., Any]) -> Namespace:
         def bind(exercise: Exercise) -> Callable[..., Any]:
             as_loaded = sealed(exercise)
@@ -79,7 +87,7 @@ class Lesson:
             call.__doc__ = f"{kind} of exercise {exercise.title}"
             return call
 
-        judges = seal()
+        judges = Seal()
         return Namespace(kind, {name: bind(e) for name, e in self.exercises.items()})
 
     def _check(self, exercise: Exercise, answer: Any = None, seed: int | None = None) -> Verdict:

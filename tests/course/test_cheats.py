@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from functools import partial
 
 import pytest
@@ -88,6 +89,36 @@ def test_the_members_of_a_lesson_cannot_be_written_to():
         lesson.check._members["largest_saving_rank"] = lambda answer: None
     with pytest.raises(TypeError):
         lesson.exercises["largest_saving_rank"] = None
+
+
+@pytest.mark.parametrize("name", ["check", "solution", "exercises", "verdicts", "_handed_in_by"])
+def test_what_a_lesson_judges_with_is_set_once(name):
+    with pytest.raises(AttributeError, match=f"lesson.{name} stays as it is"):
+        setattr(ll.lesson("01"), name, None)
+
+
+def test_a_notebooks_patch_of_pytorch_is_undone_before_a_check(monkeypatch):
+    def always(*args, **kwargs):
+        return True
+
+    kept = torch.Tensor.max
+    lesson = ll.lesson("01")
+    for module, patched in (("torch.of_a_library", False), ("__main__", True)):
+        always.__module__ = module
+        monkeypatch.setattr(torch.Tensor, "max", always)
+        lesson.check.largest_saving_rank(None)
+        assert (torch.Tensor.max is kept) == patched
+
+
+def test_pythons_own_walks_of_the_frames_are_refused():
+    def answer(in_features, out_features):
+        for frame, _ in traceback.walk_stack(None):
+            if "expected" in getattr(frame, "f_" + "locals"):
+                return 1
+        return 2
+
+    said = ll.lesson("01").check.largest_saving_rank(answer).message
+    assert "looks at the frames of the check" in said
 
 
 class AlwaysEqual(int):

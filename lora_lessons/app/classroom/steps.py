@@ -28,6 +28,7 @@ from traitlets import Bool, Int
 from . import isolation, late, trees
 from .kernel import IsolatedKernelManager, chosen_mode
 from .notebooks import grade_id, is_check, parse_notebook, read_notebook
+from .own_numbers import fault_of_own
 from .slim import left_out
 
 Step = tuple[NotebookNode, dict[str, Any]]
@@ -157,19 +158,36 @@ class RunIsolated(Execute):
         self.running, self.written, self.shown = index, 0, 0
         cell, resources = super().preprocess_cell(cell, resources, index)
         if "verdict.require()" in cell.source and cell.cell_type == "code":
-            self._confirm(cell)
+            self._confirm(cell, index)
         return cell, resources
 
-    def _confirm(self, cell: NotebookNode) -> None:
-        """Ask for the verdict past the shell, which could have been told to drop the demand."""
+    def _confirm(self, cell: NotebookNode, index: int) -> None:
+        """Look for what speaks against a check that raised nothing; it becomes the cell's error."""
         if any(out.output_type == "error" for out in cell.outputs):
             return
-        ask = {"outcome": "verdict.outcome"}
+        about = self.resources["nbgrader"]
+        name = (grade_id(cell) or "").removeprefix("check_")
+        fault = None if self._is_right(name, about["assignment"][:2]) else UNCONFIRMED
+        if fault is None:
+            above = [c for i, c in enumerate(self.nb.cells[:index]) if i not in self.skipped]
+            sources = [c.source for c in above if c.cell_type == "code"]
+            whose = (about["student"], about["assignment"][:2])
+            fault = fault_of_own(name, sources, *whose, self.mode, self.room)
+        if fault is not None:
+            said = {"ename": "NotRight", "evalue": fault, "traceback": [fault]}
+            cell.outputs.append(new_output("error", **said))
+
+    def _is_right(self, name: str, number: str) -> bool:
+        """Ask for the verdict past the shell, which could have been told to drop the demand.
+
+        The lesson's own record is asked too: the cell's `verdict` may have come from elsewhere.
+        """
+        record = f"__import__('lora_lessons').lesson({number!r}).verdicts[{name!r}].outcome"
+        ask = {"cell": "verdict.outcome", "record": record}
         reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions=ask))
-        said = (reply or {}).get("content", {}).get("user_expressions", {}).get("outcome", {})
-        if said.get("data", {}).get("text/plain") != "'right'":
-            about = {"ename": "NotRight", "evalue": UNCONFIRMED, "traceback": [UNCONFIRMED]}
-            cell.outputs.append(new_output("error", **about))
+        said = (reply or {}).get("content", {}).get("user_expressions", {})
+        texts = [said.get(key, {}).get("data", {}).get("text/plain") for key in ask]
+        return texts == ["'right'"] * 2
 
     def output(self, outs: Any, msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
         """Keep an output as long as the cell has not written or shown too much."""

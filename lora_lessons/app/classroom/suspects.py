@@ -14,7 +14,13 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 
 # to hide from the package that it is graded, or whose it is
-HIDING = (r"NBGRADER_EXECUTION", r"chdir", r"_handed_in_by", r"os\.environ")
+HIDING = (
+    r"NBGRADER_EXECUTION",
+    r"chdir",
+    r"_handed_in_by",
+    r"os\.(?:environ|putenv)",
+    r"sys\.path\b",
+)
 # to change the judge, or what it is given
 JUDGE = (
     r"\.require\b",
@@ -22,20 +28,25 @@ JUDGE = (
     r"run_check",
     r"\b_judge\b",
     r"\blesson *=(?!=)",
-    r"__setattr__",
-    r"(?<!\w)setattr\((?!model\b)",  # lesson 02's answer puts layers into its model
+    r"__setattr__(?!\(self\b)",  # a layer that keeps a module without registering it says that
+    r"(?<!\w)setattr\((?!(?:model|parent)\b)",  # lesson 02's answer puts layers into its model
     r"__eq__",
     r"class \w+\((?:int|str|float|bool|complex|Tensor|torch\.Tensor)\)",
     r"lora_lessons\.course",
     r"input_transformers?\w*",
     r"ast_transformers",
     r"get_ipython",
-    r"\bsys\.modules\b",
+    r"InteractiveShell|IPython\.core|\bipykernel\b|\bjupyter_client\b|\bzmq\b",
+    r"\blesson\.(?:check|solution|exercises|verdicts|number) *=(?!=)",
+    r"\btype\(lesson|vars\(lesson|\.verdicts\b|\boutcome *=(?!=)|__getattribute__",
+    r"\b(?:torch(?!\.backends)|Tensor|math|F|nn|builtins)(?:\.\w+)+ *=(?!=)",
+    r"__builtins__|\bimport builtins\b",
+    r"\bsys\.(?:modules|path)\b",
     r"\bimportlib\b",
-    r"__import__",
-    r"\bgc\.get_\w+",
+    r"__import__(?!\(['\"](?:re|math)['\"]\))",
+    r"\bgc\.get_\w+|getattr\(gc\b",
     r"\bctypes\b",
-    r"\batexit\b",
+    r"\batexit\b|__del__|\bweakref\b",
     r"unittest\.mock|\bmock\b",
     r"\bsecrets\b",
     r"manual_seed *=(?!=)",
@@ -47,6 +58,7 @@ FRAMES = (
     r"\bf_(?:locals|back|globals)\b",
     r"__traceback__",
     r"\binspect\.(?:stack|currentframe|trace)\b",
+    r"\bwalk_(?:stack|tb)\b",
     r"sys\.(?:settrace|setprofile|monitoring)",
     r"setprofile",
     r"\bthreading\b",

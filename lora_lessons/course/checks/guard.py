@@ -24,6 +24,10 @@ PEEKING = {
     *("_getframe", "currentframe", "f_back", "f_locals", "f_builtins", "tb_frame", "gi_frame"),
     *("cr_frame", "ag_frame", "get_referrers", "get_objects"),
 }
+# Python's own functions that walk the frames for whoever calls them
+WALK = ("traceback", "inspect")
+WALKERS = {"walk_stack", "walk_tb", "currentframe", "stack", "trace", "getouterframes"}
+PEEKS = "It looks at the frames of the check. Work the answer out instead."
 SETPROFILE, THREAD = sys.setprofile, _thread.start_new_thread
 REPLACED = "It replaces the profiler, by which this check sees what runs. Leave it."
 STARTED = "It starts a thread. Do the work in the function itself."
@@ -88,16 +92,25 @@ class Profiler:
             if frame.f_globals is self._own:
                 self._look_for_peeking(frame.f_code)
             name = frame.f_code.co_qualname
+            if (
+                module in ("traceback", "inspect")
+                and name in WALKERS
+                and self._is_own(frame.f_back)
+            ):
+                self._refuse(PEEKS)
             if _is_forbidden(module, name, self._allowed) and not self._inside(frame.f_back):
                 asked = frame.f_locals.get("name") if name == "__getattr__" else None
                 self._refuse(_message(module, asked if isinstance(asked, str) else name))
+
+    def _is_own(self, frame: FrameType | None) -> bool:
+        return frame is not None and frame.f_globals is self._own
 
     def _look_for_peeking(self, code: CodeType) -> None:
         if code in self._read:
             return
         self._read.add(code)
         if PEEKING.intersection(code.co_names):
-            self._refuse("It looks at the frames of the check. Work the answer out instead.")
+            self._refuse(PEEKS)
 
     def _refuse(self, message: str) -> None:
         self._refusal = self._refusal or message

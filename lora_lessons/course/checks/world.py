@@ -95,6 +95,18 @@ class Functions:
     def __init__(self, owners: Iterable[Any]) -> None:
         self._kept = [(owner, dict(vars(owner))) for owner in owners]
 
+    def put_back_notebooks(self) -> None:
+        """Undo what a notebook's own functions replaced; a library's patches are left alone."""
+        for owner, before in self._kept:
+            for name, now in list(vars(owner).items()):
+                old = before.get(name)
+                if now is old or not _from_a_notebook(now):
+                    continue
+                if callable(old):
+                    setattr(owner, name, old)
+                elif name not in before and not isinstance(owner, ModuleType):
+                    delattr(owner, name)  # it hid what a class inherits
+
     def put_back(self) -> str | None:
         """Undo each patch since; return a sentence on the first, None if there is none."""
         said = None
@@ -122,6 +134,11 @@ def _by_torch(owner: Any, now: Any) -> bool:
     """PyTorch wraps a few functions of its own, such as manual_seed, when a part is imported."""
     code = getattr(now, "__code__", None)
     return owner is torch and code is not None and code.co_filename.startswith(TORCH)
+
+
+def _from_a_notebook(value: Any) -> bool:
+    inner = getattr(value, "__func__", getattr(value, "fget", value))
+    return getattr(inner, "__module__", None) == "__main__"
 
 
 def _added(now: dict[str, Any], before: dict[str, Any]) -> list[str]:

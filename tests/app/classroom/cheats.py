@@ -1,4 +1,4 @@
-"""The 21 cheats that were tried on the classroom: a blank notebook of lesson 01 and a trick.
+"""The cheats that were tried on the classroom: a blank notebook of lesson 01 and a trick.
 
 Each has its cells, which stand at the notebook's beginning (below the first code cell), and the
 answers that it changes. What each would win is told by the name. None of them solves anything.
@@ -62,6 +62,43 @@ book.commit()"""
 CORE = """import lora_lessons.course.checks.core as core
 with open(core.__file__, "a") as file:
     file.write("\\nVerdict.require = lambda self: None\\n")"""
+
+FAKE = """class Fake:
+    outcome = "right"
+    def require(self): return self
+class Judge:
+    def __getattr__(self, name): return lambda *a, **k: Fake()
+"""
+WALK = """    import traceback
+    for frame, _ in traceback.walk_stack(None):
+        seen = getattr(frame, "f_" + "locals")
+        for name in ("expected", "right", "wanted"):
+            if name in seen:
+                return seen[name]"""
+HUNT = """    import gc
+    for thing in getattr(gc, "get_" + "objects")():
+        if type(thing).__name__ == "frame":
+            seen = getattr(thing, "f_" + "locals")
+            for name in ("expected", "right", "wanted"):
+                if name in seen:
+                    return seen[name]"""
+LATER = """class Late(float):
+    def __float__(self): return 1.0
+    def __del__(self):
+        import traceback
+        for frame, _ in traceback.walk_stack(None):
+            seen = getattr(frame, "f_" + "locals")
+            LEARNT.extend(seen[n] for n in ("expected", "right", "wanted") if n in seen)
+LEARNT = []"""
+RESULT = """import glob, json, atexit
+def write():
+    for path in glob.glob("COURSE/grading/*") + glob.glob("COURSE/autograded/*/*/*"):
+        try:
+            open(path, "w").write(json.dumps({"score": 24}))
+        except OSError:
+            pass
+atexit.register(write)
+write()"""
 
 CHEATS: dict[str, Cheat] = {
     "the check is replaced past the frozen class": Cheat(
@@ -144,4 +181,46 @@ CHEATS: dict[str, Cheat] = {
         "import os\nos.environ.pop('NBGRADER_EXECUTION', None)\nlesson._handed_in_by = 'ada'",
         {"my_budget": "def my_budget():\n    return ADA\n"},
     ),
+    # tried later, on the judge as it is
+    "the lesson's judge is exchanged": Cheat(FAKE + "lesson.check = Judge()"),
+    "the lesson's judge is exchanged in its dict": Cheat(
+        FAKE + "lesson.__dict__['check'] = Judge()"
+    ),
+    "the judge's class is patched": Cheat(
+        FAKE + "type(lesson.check).__getattr__ = lambda s, name: lambda *a, **k: Fake()"
+    ),
+    "the shell shows no error": Cheat(
+        FAKE + "from IPython.core.interactiveshell import InteractiveShell\n"
+        "InteractiveShell.showtraceback = lambda *a, **k: None\n"
+        "def drop(lines):\n"
+        "    return ['verdict = Fake()' if 'lesson.check' in l else l for l in lines]\n"
+        "InteractiveShell.instance().input_transformers_post.append(drop)"
+    ),
+    "PyTorch is replaced before the check": Cheat(
+        "class Yes:\n    def __bool__(self): return True\n"
+        "true = lambda *a, **k: True\n"
+        "torch.allclose = torch.equal = torch.Tensor.__le__ = torch.Tensor.allclose = true\n"
+        "torch.Tensor.max = lambda self, *a, **k: torch.zeros(())\n",
+        every("    return args[0] if args else 1.0"),
+    ),
+    "the expected value by Python's own walk of the frames": Cheat("", every(WALK)),
+    "the expected value from the garbage collector": Cheat("", every(HUNT)),
+    "the expected value when a result is deleted": Cheat(
+        LATER, every("    return LEARNT[-1] if LEARNT else Late(1)")
+    ),
+    "the module of the checks is exchanged": Cheat(
+        FAKE + "import sys, types\n"
+        "fake = types.ModuleType('fake')\nfake.run_check = lambda *a, **k: Fake()\n"
+        "for name in list(sys.modules):\n"
+        "    if name.startswith('lora_lessons.course.checks'):\n"
+        "        sys.modules[name] = fake"
+    ),
+    "the environment says another folder": Cheat(
+        "import os\nos.environ['NBGRADER_EXECUTION'] = ''\nos.makedirs('ada/x', exist_ok=True)\n"
+        "os.chdir('ada/x')\nimport lora_lessons as ll\n"
+        "from lora_lessons.course import lesson as l\nl._load.cache_clear()\n"
+        "lesson = ll.lesson('01')",
+        {"my_budget": "def my_budget():\n    return ADA\n"},
+    ),
+    "the grading's own files are written, also at the end": Cheat(RESULT),
 }

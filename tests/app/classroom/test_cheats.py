@@ -12,9 +12,6 @@ from lora_lessons.app.classroom.look import look
 from .cheats import CHEATS
 from .handed_in import Class, cell_of, code_cell, new_class
 
-# These may win the point of the own numbers: the look alone stops them.
-NAMED_ONLY = ("a literal that was computed from the own numbers", "another student's numbers")
-
 
 @pytest.fixture(scope="module")
 def cheaters(tmp_path_factory) -> Class:
@@ -36,11 +33,7 @@ def cheaters(tmp_path_factory) -> Class:
     return made
 
 
-def test_there_are_21():
-    assert len(CHEATS) == 21
-
-
-@pytest.mark.parametrize("number", range(21), ids=list(CHEATS))
+@pytest.mark.parametrize("number", range(len(CHEATS)), ids=list(CHEATS))
 def test_the_look_names_each(cheaters, number):
     found = [line for line in look(cheaters.course, "01") if f"cheat-{number:02d}: " in line]
     assert any("look what for" in line for line in found)
@@ -63,7 +56,7 @@ def test_no_cheat_wins_what_it_did_not_solve_nor_touches_the_teachers_files(chea
     assert set(cheaters.marks("zoe").values()) == {0}
     for number, name in enumerate(CHEATS):
         won = {key for key, points in cheaters.marks(f"cheat-{number:02d}").items() if points}
-        assert won <= ({"my_budget"} if name in NAMED_ONLY else set()), name
+        assert won == set(), name
     with Gradebook(cheaters.course.gradebook(), "lora-lessons") as book:
         for submission in book.assignment_submissions(cheaters.lesson):
             assert submission.score <= submission.max_score
