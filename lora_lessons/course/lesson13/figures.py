@@ -301,7 +301,9 @@ def where_they_act() -> Drawing:
     )
     x = drawing.box(10, 130, 56, 56, ["x", "(in)"])
     W = drawing.box(190, 20, 240, 96, ["W (out, in)", "PiSSA, OLoRA: less a part"], FROZEN)
-    A = drawing.box(150, 210, 170, 96, ["A (r, in)", "LoRA-FA: frozen"], TRAINS, round_by=0)
+    A = drawing.box(
+        150, 210, 170, 96, ["A (r, in)", "LoRA-FA: frozen"], TRAINS, round_by=0, word="else: trains"
+    )
     B = drawing.box(360, 210, 170, 96, ["B (out, r)", "LoRA+: faster"], TRAINS, round_by=0)
     s = drawing.box(565, 220, 120, 76, ["s", "rsLoRA", "alpha / √r"])
     total = drawing.circle(640, 158, 15, "+")

@@ -153,13 +153,13 @@ def mixed_batch(names: Sequence[str] = ("ada", "base", "bob", "ada")) -> Drawing
         330,
     )
     batch = drawing.box(10, 100, 120, 130, [f"{i + 1}: {n}" for i, n in enumerate(names)])
-    base = drawing.box(250, 20, 300, 70, ["W: all rows, once", "frozen"], FROZEN)
+    base = drawing.box(250, 20, 300, 70, ["W: all rows, once"], FROZEN)
     first = drawing.box(250, 130, 300, 70, ["A, B of ada", "rows 1 and 4"])
     second = drawing.box(250, 240, 300, 70, ["A, B of bob", "row 3"])
     total = drawing.circle(630, 165, 16, "+")
     out = drawing.box(690, 100, 120, 130, [f"{i + 1}: {n}" for i, n in enumerate(names)])
-    for middle in (base, first, second):
+    for middle, side in ((base, total.top), (first, total.left), (second, total.bottom)):
         drawing.arrow(batch.right, middle.left)
-        drawing.arrow(middle.right, total.left)
+        drawing.arrow(middle.right, (side[0], middle.right[1]), side)
     drawing.arrow(total.right, out.left)
     return drawing
