@@ -7,6 +7,7 @@ rounding, or a page that is behind its recording each fail here.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cache
 
@@ -17,16 +18,18 @@ from lora_lessons.experiments.gaps import holm, paired_gap, t_quantile
 from .recomputed import arithmetic
 from .recomputed.choosing import Pairs
 from .recomputed.lesson_04 import lesson04
+from .recomputed.lesson_10 import card_cells, lesson10
 from .recomputed.lessons_01_03 import lesson01, lesson02, lesson03
 from .recomputed.lessons_05_08 import lesson05, lesson06, lesson07, lesson08
-from .recomputed.lessons_10_15 import lesson10, lesson12, lesson13, lesson14, lesson15
-from .recomputed.stored import Shown, rounds_to, tables
+from .recomputed.lessons_12_15 import lesson12, lesson13, lesson14, lesson15
+from .recomputed.stored import Shown, all_tables, rounds_to, tables
 
 LESSONS = {
     "01": lesson01, "02": lesson02, "03": lesson03, "04": lesson04, "05": lesson05,
     "06": lesson06, "07": lesson07, "08": lesson08, "10": lesson10, "12": lesson12,
     "13": lesson13, "14": lesson14, "15": lesson15,
 }  # fmt: skip
+WORDS = r"(\S+) ± (\S+) \(p (.+), Holm (.+)\)"  # a gap in a sentence
 LIVE = {  # trained on the page itself: no recording holds these runs
     "06: each arm against none",
     "10: forgetting at an equal target loss, 3.14",
@@ -91,6 +94,22 @@ def test_a_live_table_agrees_with_itself(name):
     for (*_, p, verdict), again in zip(table.rows, arithmetic.holm(found), strict=True):
         assert again == pytest.approx(float(p), rel=0.15)
         assert verdict.endswith("is lower") == (float(p) < 0.05)
+
+
+def test_the_cards_table_is_one_family_of_twelve():
+    (table,) = [one for one in all_tables() if one.head[-2:] == ["each at its own rate", "so it"]]
+    found = {label: arithmetic.paired(*arms) for label, arms in card_cells().items()}
+    corrected = dict(zip(found, arithmetic.holm([one.p for one in found.values()]), strict=True))
+    for _, compared, at_one, own, said in table.rows:
+        for label, text in ((f"{compared}: one rate", at_one), (f"{compared}: own rates", own)):
+            middle, half, p, holm_p = re.fullmatch(WORDS, text).groups()
+            one = found.pop(label)
+            for value, cell in ((one.mean, middle), (one.half, half), (one.p, p)):
+                assert rounds_to(value, cell), label
+            assert rounds_to(corrected[label], holm_p), label
+            above = corrected[label] < 0.05 and one.mean > 0
+        assert said.startswith("at one rate only") != above, compared
+    assert not found
 
 
 def test_the_packages_function_agrees_on_every_recorded_pair():

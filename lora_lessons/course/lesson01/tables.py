@@ -99,9 +99,15 @@ def against_largest(rows: Rows, value: str) -> Table:
     return gap_table(gaps, NATS, "SmolLM2-135M, best validation loss")
 
 
-def little_data(rows: Rows, rule: str, measure: str = "best", lr: float | None = None) -> Table:
+def little_data(
+    rows: Rows,
+    rule: str,
+    measure: str = "best",
+    lr: float | None = None,
+    chosen_by: str | None = None,
+) -> Table:
     """12,000 tokens: each rank and full fine-tuning against r = 8."""
-    found, rates = arms(rows, measure, rule, lr)
+    found, rates = arms(rows, measure, rule, lr, chosen_by)
     gaps = gaps_against(found, "r = 8", "each against r = 8")
     at = f"rate {lr:g}" if lr else ", ".join(f"{name} at {rate:g}" for name, rate in rates.items())
     return gap_table(gaps, NATS, f"12,000 tokens, {measure} validation loss, {rule}; {at}")

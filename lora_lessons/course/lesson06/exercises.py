@@ -118,7 +118,7 @@ WHY = {
     "cancels it.",
     "checkpointed": "Under \"all\" the bias of the embedding's norm trains, so the first block's "
     "input requires a gradient. In the other modes nothing before the blocks trains.",
-    "best_mode": "As many numbers in a wider rank do about as much as in the biases: five seeds do "
+    "best_mode": "As many numbers in a wider rank gain as well as in the biases, and five seeds do "
     "not tell the two apart.",
     "disable": "disable_adapter() switches the branch B A off. The biases were trained in place, "
     "in the base's own layers, and PEFT keeps no copy of the old ones.",

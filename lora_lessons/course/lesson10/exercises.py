@@ -112,8 +112,9 @@ WHY = {
     "overfit": "What is learnt first serves both texts, what comes later only the one that is "
     "learnt by heart. Past that point LoRA pays more for each further step down. Why is not "
     "measured here.",
-    "cells": "Alpha is nearly a learning rate, so a rate of its own undoes a bad alpha. Rank and "
-    "high dropout change more than the step's size, so tuning the rate does not undo them.",
+    "cells": "Alpha is nearly a learning rate, so a rate of its own undoes most of a bad alpha. "
+    "Low rank and high dropout change more than the step's size. High rank depends on alpha, which "
+    "is raised along here: see below.",
     "batch": "Both arms raise their rate with the batch, and LoRA still falls further behind. "
     "Tinker's primer puts it down to the product B A; here only the gap is measured.",
 }

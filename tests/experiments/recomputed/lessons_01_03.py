@@ -23,6 +23,8 @@ def lesson01() -> dict[str, Pairs]:
     said = "12,000 tokens, {} validation loss, alpha = {}; {}: each against r = 8"
     two, two_rates = _little("alpha = 2r")
     same, same_rates = _little("alpha = 16")
+    two_last, two_last_rates = _little("alpha = 2r", "last")
+    same_last, same_last_rates = _little("alpha = 16", "last")
     return {
         **_cut(sweep),
         RANKS.format("2r"): _steps(_ranks(sweep, both, "best")),
@@ -36,6 +38,8 @@ def lesson01() -> dict[str, Pairs]:
         said.format("best", "2r", two_rates): against(two, "r = 8"),
         said.format("best", "16", same_rates): against(same, "r = 8"),
         said.format("last", "2r", "rate 0.0003"): against(_last(3e-4), "r = 8"),
+        said.format("last", "2r", two_last_rates): against(two_last, "r = 8"),
+        said.format("last", "16", same_last_rates): against(same_last, "r = 8"),
         "SmolLM2-135M, best validation loss: each rank against 128": against(smol, "r = 128"),
         "SmolLM2-135M, best validation loss: all pairs of ranks": pairs(
             smol, *combinations(smol, 2)
@@ -77,15 +81,15 @@ def _cut(sweep: list[Row]) -> dict[str, Pairs]:
     }
 
 
-def _little(rule: str) -> tuple[dict[str, Arm], str]:
+def _little(rule: str, measure: str = "best") -> tuple[dict[str, Arm], str]:
     """Arms on 12,000 tokens, each at the rate that seeds 10 and 11 chose; and those rates."""
     tuning, reported = parted(recording("01_rank_sweep_little_data_tuned"))
     found, rates = {}, []
     names = {f"r = {r}": (rule, r) for r in (1, 8, 32, 128)}
     names["full fine-tuning"] = ("full fine-tuning", None)
     for name, (kind, r) in names.items():
-        lr = best_rate(having(tuning, rule=kind, r=r), "best")
-        found[name] = as_arm(having(reported, rule=kind, r=r, lr=lr), "best")
+        lr = best_rate(having(tuning, rule=kind, r=r), measure)
+        found[name] = as_arm(having(reported, rule=kind, r=r, lr=lr), measure)
         rates.append(f"{name} at {lr:g}")
     return found, ", ".join(rates)
 

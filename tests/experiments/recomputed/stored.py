@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Shown(NamedTuple):
-    """One table of differences: its lesson, its caption, its head and its rows of text."""
+    """One table: its lesson, its caption, its head and its rows of text."""
 
     lesson: str
     caption: str
@@ -53,8 +53,8 @@ class _Tables(HTMLParser):
 
 
 @cache
-def tables() -> tuple[Shown, ...]:
-    """Every table of differences in the stored solutions, in their order."""
+def all_tables() -> tuple[Shown, ...]:
+    """Every table in the stored solutions, in their order."""
     found = []
     for path in sorted((ROOT / "solutions").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -63,10 +63,15 @@ def tables() -> tuple[Shown, ...]:
             page = "".join(output.get("data", {}).get("text/html", ""))
             reader = _Tables()
             reader.feed(page)
-            for (caption,), (head, *rows) in filter(lambda t: t[1], reader.tables):
-                if head[0] == "difference":
-                    found.append(Shown(path.name[:2], caption, head, rows))
+            for (caption,), rows in reader.tables:
+                if rows:
+                    found.append(Shown(path.name[:2], caption, rows[0], rows[1:]))
     return tuple(found)
+
+
+def tables() -> list[Shown]:
+    """Every table of differences in the stored solutions."""
+    return [table for table in all_tables() if table.head[0] == "difference"]
 
 
 def recording(name: str) -> Any:

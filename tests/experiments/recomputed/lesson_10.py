@@ -1,4 +1,4 @@
-"""The comparisons of lessons 10 to 15: {caption: {row: (first, second)}}."""
+"""The comparisons of lesson 10: {caption: {row: (first, second)}}, and the card's table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import Arm
-from .choosing import Pairs, Row, against, as_arm, best_rate, having, pairs, parted, scaled
+from .choosing import Pairs, Row, against, as_arm, best_rate, having, pairs, parted
 from .stored import recording
 
 LORA, LARGE, FULL = "LoRA, r = 8", "LoRA, r = 64", "full"
@@ -59,7 +59,7 @@ def lesson10() -> dict[str, Pairs]:
             for arm in ("full, decay 0.1", "full, decay 1")
         },
     }
-    return tables | _little() | _batches()
+    return tables | _little() | _batches() | _high_rank()
 
 
 def _mine(data: Any, who: Who, text: str) -> Arm:
@@ -125,6 +125,20 @@ def _little() -> dict[str, Pairs]:
     }
 
 
+def _high_rank() -> dict[str, Pairs]:
+    tuning, reported = parted(recording("01_rank_sweep_little_data_tuned"))
+    found = {}
+    for rule in ("alpha = 2r", "alpha = 16"):
+        sides = {}
+        for r in (128, 8):
+            lr = best_rate(having(tuning, rule=rule, r=r), "last")
+            sides[f"{rule}: r = {r} at {lr:g}"] = as_arm(
+                having(reported, rule=rule, r=r, lr=lr), "last"
+            )
+        found |= pairs(sides, tuple(sides))
+    return {"r = 128 against 8, tuned for the last loss": found}
+
+
 def _batches() -> dict[str, Pairs]:
     found, gaps = {}, {}
     for size, data in recording("10_batch_size").items():
@@ -138,68 +152,23 @@ def _batches() -> dict[str, Pairs]:
     return {"LoRA less full fine-tuning at equal tokens": found, "seed by seed": grown}
 
 
-def lesson12() -> dict[str, Pairs]:
-    """Formats of the base, ways to merge, and orders of training and coding."""
-    data = recording("12_formats")
-
-    def arm(form: str, key: str = "after") -> Arm:
-        lr = best_rate(having(data["tuning"], form=form, r=8), "loss")
-        return as_arm(having(data["fresh"], form=form, r=8, lr=lr), key)
-
-    formats = {"floats": arm("float")} | {f.upper(): arm(f) for f in ("nf4", "nf3", "nf2")}
-    merges = {"kept in floats": arm("nf3", "decoded"), "coded again": arm("nf3", "again"),
-              "into the original floats": arm("nf3", "original")}  # fmt: skip
-    beside = "train beside NF4"
-    orders = {beside: arm("nf4"), f"{beside}, code again": arm("nf4", "again"),
-              "train in floats, then code": arm("float", "again")}  # fmt: skip
-    merging = "decoder, NF3, r = 8: each merge against floats that were decoded"
-    return {
-        "decoder, r = 8, after training: each format against floats": against(formats, "floats"),
-        merging: against(merges, "kept in floats"),
-        "decoder, NF4, r = 8: each order against QLoRA served apart": against(orders, beside),
-    }
-
-
-def lesson13() -> dict[str, Pairs]:
-    """The variants, each at its own rate, and two scalings at equal rates."""
-    arms, found = {}, {}
-    for part in (1, 2, 3):
-        data = recording(f"13_variants_{part}")
-        for name in dict.fromkeys(row["arm"] for row in data["rows"]):
-            lr = best_rate(having(data["tuning"], arm=name), "loss")
-            arms[name] = as_arm(having(data["rows"], arm=name, lr=lr), "loss")
-    rows = parted(recording("13_scaling"))[1]
-    for lr in (3e-5, 1e-4, 3e-4, 1e-3, 3e-3):
-        pair = "rsLoRA, alpha = r", "LoRA, alpha = 2r"
-        found[f"{pair[0]}, {lr:g} − {pair[1]}, {lr:g}"] = tuple(
-            as_arm(having(rows, arm=arm, lr=lr), "loss") for arm in pair
-        )
-    return {
-        "each variant against LoRA, both tuned": against(arms, "LoRA"),
-        "two scalings at equal rates": found,
-    }
-
-
-def lesson14() -> dict[str, Pairs]:
-    """Ways to serve eight adapters; the seeds are rounds."""
-    rows = having(recording("14_latency")["rows"], adapters=8)
-    arms = {way: scaled(as_arm(having(rows, way=way), "seconds"), 1e3)
-            for way in dict.fromkeys(row["way"] for row in rows)}  # fmt: skip
-    said = "decoder, eight requests; the seeds are rounds: each way against mixed, eight requests"
-    return {said: against(arms, "mixed")}
-
-
-def lesson15() -> dict[str, Pairs]:
-    """The leak of a random split, and the capstone's choices."""
-    data, leak = recording("15_choices"), recording("15_leak")["runs"]
-    arms = {}
-    for name in dict.fromkeys(row["arm"] for row in data["runs"]):
-        lr = best_rate(having(data["tuning"], arm=name), "accuracy", highest=True)
-        arms[name] = as_arm(having(data["runs"], arm=name, lr=lr), "accuracy")
-    split = {
-        name: as_arm(having(leak, split=name), "accuracy") for name in ("at random", "by stem")
-    }
-    return {
-        "seed by seed": against(split, "by stem"),
-        "each arm against LoRA, r = 8": against(arms, LORA),
-    }
+def card_cells() -> dict[str, tuple[Arm, Arm]]:
+    """The card's table: each extreme and the middle, at one rate and at each one's own."""
+    found = {}
+    for name, fields, extreme, middle, measure, one_rate in (
+        ("01_rank_sweep", {"rule": "alpha = 2r"}, {"r": 1}, {"r": 8}, "train", 1e-3),
+        ("01_rank_sweep_little_data", {"rule": "alpha = 2r"}, {"r": 128}, {"r": 8}, "last", 1e-3),
+        ("03_alpha_sweep", {}, {"alpha": 1}, {"alpha": 16}, "last", 1e-3),
+        ("03_alpha_sweep", {}, {"alpha": 256}, {"alpha": 16}, "last", 1e-3),
+        ("04_dropout_little_data", {"decay": 0.0}, {"p": 0.0}, {"p": 0.1}, "last", 1e-3),
+        ("04_dropout_full_data", {"decay": 0.0}, {"p": 0.9}, {"p": 0.0}, "last", 3e-3),
+    ):
+        data = recording(name)
+        rows = having(data["rows"] if isinstance(data, dict) else data, **fields)
+        sides = [having(rows, **value) for value in (extreme, middle)]
+        (what, high), low = *extreme.items(), *middle.values()
+        label = f"{what} = {high:g} less {low:g}, {measure} loss"
+        at_one = tuple(as_arm(having(side, lr=one_rate), measure) for side in sides)
+        own = tuple(as_arm(having(side, lr=best_rate(side, measure)), measure) for side in sides)
+        found |= {f"{label}: one rate": at_one, f"{label}: own rates": own}
+    return found
