@@ -153,6 +153,7 @@ class _Tied(nn.Module):
 
     Names tell nothing: a frozen part has an adapter's name, and a trained one has none. It holds a
     single number, a kernel of four sides, a bias that trains by itself, and buffers (no weights).
+    Two frozen parts take two bytes a number, as a base often does.
     """
 
     def __init__(
@@ -173,6 +174,8 @@ class _Tied(nn.Module):
         self.scale = nn.Parameter(torch.ones(scalar))
         for part in (self.embedding, self.frozen, self.lora_old, self.kernel):
             part.requires_grad_(False)
+        self.frozen.half()
+        self.kernel.half()
         self.block[0][0].weight.requires_grad_(False)  # its bias trains
         if trains is not None:
             self.requires_grad_(trains)
@@ -218,6 +221,10 @@ def _shares(model: _Tied) -> tuple[Tensor, dict[str, Tensor]]:
             (part + again) / (total + twice)
         ),
         "This is in percent. Return a share between 0 and 1.": 100 * part / total,
+        "This counts bytes, and these tensors differ in their dtype. Count numbers: p.numel().": (
+            sum(n * named[name].element_size() for name, n in trained.items())
+            / sum(n * named[name].element_size() for name, n in sizes.items())
+        ),
         "This counts rows: len(p) is the first side only. Use p.numel().": (
             sum(rows[n] for n in trained) / sum(rows.values())
         ),

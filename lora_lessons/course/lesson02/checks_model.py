@@ -230,7 +230,7 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for rows, other, width, i, j in (
         (5, 13, IN, 3, 11), (1, 8, IN, 1, 8), (IN, 37, 7, 2, 2), (9, 4, 11, 9, 4), (6, 6, 6, 6, 2),
     ):  # fmt: skip
-        M, N = (draw(rng, n, width, dtype=torch.float64) for n in (rows, other))
+        M, N = (_well_apart(rng, n, width) for n in (rows, other))
         case = f"for ({rows}, {width}) and ({other}, {width}), i = {i} and j = {j}"
         expect(number(answer(M.float(), N.float(), i, j)), _phi(M, N, i, j), k=8 * IN, case=case)
     Q = torch.linalg.qr(draw(rng, 8, 8, dtype=torch.float64)).Q
@@ -242,6 +242,12 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
         raise Wrong(f"The first 2 of a matrix lie in its first 3, so φ is 1; got {same:.4g}.")
     if not abs(number(apart)) < 1e-4:
         raise Wrong(f"Subspaces at right angles have φ = 0; got {apart:.4g}.")
+
+
+def _well_apart(rng: torch.Generator, rows: int, width: int) -> Tensor:
+    """A random matrix whose singular values differ: else float32 cannot tell its directions."""
+    U, S, Vh = torch.linalg.svd(draw(rng, rows, width, dtype=torch.float64), full_matrices=False)
+    return U * torch.linspace(3.0, 1.0, len(S), dtype=torch.float64) @ Vh
 
 
 def _phi(M: Tensor, N: Tensor, i: int, j: int) -> Tensor:
