@@ -6,14 +6,14 @@ if anything fails on the way: no model is left half wrapped.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from ..errors import ConfigError, PeftWarning
+from ..errors import ConfigError
 from ..undo import all_or_nothing
 from .config import LoraConfig, checked_again
 from .layer import LoraLayer
@@ -32,6 +32,7 @@ class Target(NamedTuple):
     layer_class: type[Any]
     r: int
     lora_alpha: float
+    shape: tuple[int, int]  # (in, out); 0 where it is not known
 
 
 @dataclass
@@ -107,7 +108,8 @@ def plan_injection(
         parent = modules.get(name.rpartition(".")[0], model)
         plan.targets.append(_target(name, modules[name], parent, config, adapter_name))
     plan.sharing = _sharing(plan.targets, modules)
-    _warn_and_correct(plan)
+    if any(map(_is_odd, plan.targets, repeat(config))) or any(plan.sharing.values()):
+        METHODS["warn_and_correct"](plan)
     for part in filter(config.sets, PLAN_CHECKS):
         PLAN_CHECKS[part](plan)
     return plan
@@ -161,7 +163,7 @@ def _target(
     if alphas := config.alpha_pattern:
         alpha = alphas.get(get_pattern_key(alphas, name), alpha)
     layer_class.check(name, module, config, r)
-    return Target(name, module, layer_class, r, alpha)
+    return Target(name, module, layer_class, r, alpha, layer_class.shape(module))
 
 
 def _sharing(
@@ -187,39 +189,11 @@ def _sharing(
     return sharing
 
 
-def _warn_and_correct(plan: InjectionPlan) -> None:
-    """What is legal and yet surprising, said before anything is changed."""
-    large = [t for t in plan.targets if t.r > min(t.layer_class.shape(t.module)) > 0]
-    if large:
-        first = large[0]
-        _warn(
-            f"r={first.r} is above the size of {first.name} {first.layer_class.shape(first.module)}"
-            f" and of {len(large) - 1} other layers: an update of W has no more rank than W."
-        )
-    config, linear = plan.config, [t for t in plan.targets if t.layer_class.is_linear]
-    wrong = [t for t in linear if t.layer_class.fan_in_fan_out != config.fan_in_fan_out]
-    if wrong and len(wrong) == len(linear):
-        was, config.fan_in_fan_out = config.fan_in_fan_out, not config.fan_in_fan_out
-        kind = "`torch.nn.Linear`" if was else "`Conv1D`"
-        _warn(
-            f"fan_in_fan_out is set to {was} but the target module is {kind}. Setting "
-            f"fan_in_fan_out to {not was}."
-        )
-    for name, others in plan.sharing.items():
-        for other, _ in others:
-            _warn(
-                f"{name} shares its weight with {other}: the adapter acts on the first "
-                "alone, until it is merged. This can lead to complications."
-            )
-    own = set((config._custom_modules or {}).values())
-    for target in plan.targets:
-        if target.layer_class in own and not target.layer_class.is_known:
-            its_type = type(target.module)
-            _warn(f"Unsupported layer type '{its_type}' encountered, proceed at your own risk.")
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, PeftWarning, stacklevel=5)
+def _is_odd(target: Target, config: LoraConfig) -> bool:
+    """Whether something about a target is legal and yet surprising."""
+    kind = target.layer_class
+    other_way = kind.is_linear and kind.fan_in_fan_out != config.fan_in_fan_out
+    return other_way or not kind.is_known or target.r > min(target.shape) > 0
 
 
 def apply_plan(model: nn.Module, plan: InjectionPlan) -> None:

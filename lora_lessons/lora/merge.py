@@ -13,10 +13,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import MergeError, PeftWarning, did_you_mean
+from ..errors import MergeError, PeftWarning
 from ..undo import Remembered, all_or_nothing, write
 from .arithmetic import at_least_float32
-from .tuner_layer import BaseTunerLayer, named_holders
+from .plugs import METHODS
+from .tuner_layer import BaseTunerLayer
 
 Backup = Literal["device", "cpu"] | None
 
@@ -45,7 +46,7 @@ def merge_layers(
 ) -> None:
     """Merge in all layers, or in none: what can be known before is, and an error is undone."""
     if adapter_names is not None:
-        check_names(model, adapter_names)
+        METHODS["check_names"](model, adapter_names)
     shared = shared_parameters(model)
     with all_or_nothing(model):
         for layer in mergeable_layers(model):
@@ -74,7 +75,11 @@ def merge_layer(
     live = base_values(layer)
     if shared and layer.alone:
         refuse_tied(shared.get(id(layer.base_weight), []))
-    kept: KeptBase = layer.kept_base or KeptBase(_copies(live, backup), exact=backup is not None)
+    kept: KeptBase | None = layer.kept_base
+    if kept is None:
+        places = {k: "cpu" if backup == "cpu" else v.device for k, v in live.items() if backup}
+        copies = {key: live[key].to(place, copy=True) for key, place in places.items()}
+        kept = KeptBase(copies, exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
     merged = merged_values(layer, all_names, kept.values or live)
     if safe_merge and not all(value.isfinite().all() for value in merged.values()):
@@ -154,13 +159,6 @@ def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     return {key: value.detach() for key, value in values.items()}
 
 
-def _copies(values: dict[str, Tensor], backup: Backup) -> dict[str, Tensor]:
-    """Copies on the same device or on the CPU; none where none is asked."""
-    if backup is None:
-        return {}
-    return {k: v.to("cpu" if backup == "cpu" else v.device, copy=True) for k, v in values.items()}
-
-
 def _subtracted(layer: BaseTunerLayer, kept: KeptBase) -> dict[str, Tensor]:
     """The approximate way back, for want of a kept copy: merged W minus the updates."""
     live = base_values(layer)
@@ -191,18 +189,6 @@ def _names_to_merge(layer: BaseTunerLayer, adapter_names: list[str] | None) -> l
             else "All adapters are already merged, nothing to do."
         )
     return [name for name in names if layer.has_adapter(name)]
-
-
-def check_names(model: nn.Module, adapter_names: list[str] | None) -> None:
-    """Raise for a name that no adapter has: passed over, its update would silently be lost."""
-    if isinstance(adapter_names, str):
-        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
-    if adapter_names is None:
-        return
-    known = {n for _, holder in named_holders(model) for n in holder._get_available_adapters()}
-    for name in adapter_names:
-        if name not in known:
-            raise ValueError(f"Adapter {name} not found.{did_you_mean(name, known)}")
 
 
 def shared_parameters(model: nn.Module) -> dict[int, list[str]]:

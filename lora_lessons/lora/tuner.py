@@ -5,6 +5,7 @@ Which adapters are active and whether they are in use stands on what holds them,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -95,7 +96,8 @@ class LoraModel(Wrapper):
         vanish in rounding. `low_cpu_mem_usage` leaves its tensors without memory until a file's are
         loaded into them. The keys of a `state_dict` choose the modules in the config's stead.
         """
-        require_model_and_config(self.model, config)
+        model = self.model
+        require_model_and_config(model, config)
         if adapter_name in self.peft_config:
             raise ValueError(
                 f"Adapter with name '{adapter_name}' already exists. If this cell was run twice, "
@@ -103,29 +105,26 @@ class LoraModel(Wrapper):
                 "for a second adapter, give another `adapter_name`."
             )
         if state_dict is not None:
-            config = METHODS["config_for_keys"](self.model, config, state_dict)
-        plan = plan_injection(self.model, config, adapter_name, optional)
+            config = METHODS["config_for_keys"](model, config, state_dict)
+        plan = plan_injection(model, config, adapter_name, optional)
         before = self.holders()
         active = as_list(before[0]._active_adapter) if before else [adapter_name]
         off = any(holder.disable_adapters for holder in before)
         with all_or_nothing(self):
             with torch.device("meta") if low_cpu_mem_usage else nullcontext():
-                apply_plan(self.model, plan)
+                apply_plan(model, plan)
             if not self.peft_config:
-                of_adapters = {id(parameter) for _, parameter in adapter_parameters(self.model)}
-                for parameter in self.model.parameters():
-                    if id(parameter) not in of_adapters:
-                        parameter.requires_grad_(False)
+                _freeze_base(model)
             self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
             trains = adapter_name in active and not plan.config.inference_mode and not off
-            for holder in self.holders():
+            holders = self.holders()
+            for holder in holders:
                 holder._active_adapter, holder._disable_adapters = active, off
                 holder.show_base()
+            for holder in holders:
                 holder.set_requires_grad(adapter_name, trains)
-            for layer in self.lora_layers().values() if autocast_adapter_dtype else ():
-                for name, parameter in adapter_parameters(layer):
-                    if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
-                        parameter.data = parameter.data.float()
+            if autocast_adapter_dtype:
+                _in_float32(holders, adapter_name)
 
     @property
     def has_active_enabled_adapter(self) -> bool:
@@ -166,7 +165,8 @@ class LoraModel(Wrapper):
             )
         names = self.active_adapters if adapter_names is None else adapter_names
         with all_or_nothing(self):
-            merge_layers(self.model, names, safe_merge, "device" if safe_merge else None)
+            backup: Backup = "device" if safe_merge else None
+            merge_layers(self.model, adapter_names, safe_merge, backup)
             return self._bare(names)
 
     def unload(self) -> nn.Module:
@@ -206,3 +206,19 @@ def require_model_and_config(model: Any, config: Any) -> None:
         theirs = " of peft: take lora_lessons'" * type(config).__module__.startswith("peft.")
         given = f"{type(model).__name__} and {type(config).__name__}{theirs}"
         raise TypeError(f"a model and then a LoraConfig are needed, and given were {given}")
+
+
+def _freeze_base(model: nn.Module) -> None:
+    """Freeze every parameter that belongs to no adapter."""
+    of_adapters = {id(parameter) for _, parameter in adapter_parameters(model)}
+    for parameter in model.parameters():
+        if id(parameter) not in of_adapters:
+            parameter.requires_grad_(False)
+
+
+def _in_float32(holders: Iterable[AdapterHolder], adapter_name: str) -> None:
+    """Turn an adapter's float16 and bfloat16 factors into float32."""
+    for layer in holders:
+        for name, parameter in adapter_parameters(layer) if isinstance(layer, LoraLayer) else ():
+            if name == adapter_name and parameter.dtype in (torch.float16, torch.bfloat16):
+                parameter.data = parameter.data.float()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from ..errors import PeftWarning
-from .arithmetic import lora_scaling
 
 Part = nn.Module | nn.Parameter
 # A module's name without the wrappers that torch puts around a module later: `torch.compile`,
@@ -221,29 +220,6 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
         """Add an adapter's updates to the values to be merged; returns which were changed."""
         raise NotImplementedError
-
-    def set_scale(self, adapter: str, scale: float) -> None:
-        """Scale an adapter to `scale` times its configured alpha / r."""
-        if adapter in self.scaling:
-            alpha, r = self.lora_alpha[adapter], self.r[adapter]
-            self.scaling[adapter] = scale * lora_scaling(alpha, r, self.use_rslora[adapter])
-
-    def scale_layer(self, scale: float) -> None:
-        """Multiply the scale of the active adapters."""
-        for name in self._scaled_adapters():
-            self.scaling[name] *= scale
-
-    def unscale_layer(self, scale: float | None = None) -> None:
-        """Divide the scale of the active adapters; None goes back to alpha / r."""
-        for name in self._scaled_adapters():
-            if scale is None:
-                self.set_scale(name, 1)
-            else:
-                self.scaling[name] /= scale
-
-    def _scaled_adapters(self) -> list[str]:
-        """The active adapters that this layer has."""
-        return [name for name in self.active_adapters if name in self.scaling]
 
 
 class Wrapper(nn.Module):

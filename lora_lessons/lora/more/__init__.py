@@ -1,5 +1,5 @@
 """What a config or a call may add to the core. Importing it fills the tables of `lora.plugs`."""
 
-from . import adapters, bridge, init, layers, task_models, variants
+from . import adapters, bridge, helpers, init, layers, task_models, variants
 
-__all__ = ["adapters", "bridge", "init", "layers", "task_models", "variants"]
+__all__ = ["adapters", "bridge", "helpers", "init", "layers", "task_models", "variants"]

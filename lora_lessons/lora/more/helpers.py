@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from torch import nn
 
 from ...errors import PeftWarning
+from ..arithmetic import lora_scaling
 from ..layer import LoraLayer
+from ..plugs import method_of
 from ..tuner_layer import BaseTunerLayer
 
 
@@ -61,3 +63,33 @@ def disable_input_dtype_casting(model: nn.Module, active: bool = True) -> Iterat
     finally:
         for layer, flag in before:
             layer.cast_input_dtype_enabled = flag
+
+
+@method_of(BaseTunerLayer)
+def set_scale(layer: BaseTunerLayer, adapter: str, scale: float) -> None:
+    """Scale an adapter to `scale` times its configured alpha / r."""
+    if adapter in layer.scaling:
+        alpha, r = layer.lora_alpha[adapter], layer.r[adapter]
+        layer.scaling[adapter] = scale * lora_scaling(alpha, r, layer.use_rslora[adapter])
+
+
+@method_of(BaseTunerLayer)
+def scale_layer(layer: BaseTunerLayer, scale: float) -> None:
+    """Multiply the scale of the active adapters."""
+    for name in _scaled_adapters(layer):
+        layer.scaling[name] *= scale
+
+
+@method_of(BaseTunerLayer)
+def unscale_layer(layer: BaseTunerLayer, scale: float | None = None) -> None:
+    """Divide the scale of the active adapters; None goes back to alpha / r."""
+    for name in _scaled_adapters(layer):
+        if scale is None:
+            set_scale(layer, name, 1)
+        else:
+            layer.scaling[name] /= scale
+
+
+def _scaled_adapters(layer: BaseTunerLayer) -> list[str]:
+    """The active adapters that this layer has."""
+    return [name for name in layer.active_adapters if name in layer.scaling]

@@ -48,7 +48,7 @@ def _of_target(target: Target, plan: InjectionPlan) -> int:
 
     B of a convolution with groups is smaller by their number.
     """
-    in_, out = target.layer_class.shape(target.module)
+    in_, out = target.shape
     groups = getattr(base_of(target.module), "groups", 1)
     more = (plan.config.lora_bias + plan.config.use_dora) * out
     also = getattr(target.layer_class, "also_trains", None)  # layers inside it
@@ -138,6 +138,41 @@ def _top_list(config: LoraConfig, names: list[str]) -> str:
     return f" Its layers lie at its top: name their list, layers_pattern={min(tops)!r}."
 
 
+def warn_and_correct(plan: InjectionPlan) -> None:
+    """What is legal and yet surprising, said before anything is changed."""
+    large = [t for t in plan.targets if t.r > min(t.shape) > 0]
+    if large:
+        first = large[0]
+        _warn(
+            f"r={first.r} is above the size of {first.name} {first.shape}"
+            f" and of {len(large) - 1} other layers: an update of W has no more rank than W."
+        )
+    config, linear = plan.config, [t for t in plan.targets if t.layer_class.is_linear]
+    wrong = [t for t in linear if t.layer_class.fan_in_fan_out != config.fan_in_fan_out]
+    if wrong and len(wrong) == len(linear):
+        was, config.fan_in_fan_out = config.fan_in_fan_out, not config.fan_in_fan_out
+        kind = "`torch.nn.Linear`" if was else "`Conv1D`"
+        _warn(
+            f"fan_in_fan_out is set to {was} but the target module is {kind}. Setting "
+            f"fan_in_fan_out to {not was}."
+        )
+    for name, others in plan.sharing.items():
+        for other, _ in others:
+            _warn(
+                f"{name} shares its weight with {other}: the adapter acts on the first "
+                "alone, until it is merged. This can lead to complications."
+            )
+    own = set((config._custom_modules or {}).values())
+    for target in plan.targets:
+        if target.layer_class in own and not target.layer_class.is_known:
+            its_type = type(target.module)
+            _warn(f"Unsupported layer type '{its_type}' encountered, proceed at your own risk.")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PeftWarning, stacklevel=5)
+
+
 def nothing_matched(config: LoraConfig, names: list[str]) -> str:
     """The message for a config that targets no module at all: why, and the nearest name."""
     named = [n for n in names if matches_any(config.target_modules, n)]
@@ -174,6 +209,7 @@ def inspect_matched_modules(tuner: Any, adapter_name: str = "default") -> dict[s
     return result
 
 
+METHODS["warn_and_correct"] = warn_and_correct
 METHODS["injection_table"] = injection_table
 METHODS["check_filters"] = check_filters
 METHODS["nothing_matched"] = nothing_matched

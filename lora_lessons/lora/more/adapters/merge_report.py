@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
+from ....errors import did_you_mean
 from ...arithmetic import at_least_float32
 from ...layer import LoraLayer
-from ...merge import base_values, check_names, merged_values
-from ...plugs import method_of
+from ...merge import base_values, merged_values
+from ...plugs import METHODS, method_of
 from ...tuner import LoraModel
+from ...tuner_layer import named_holders
 
 
 class MergeRow(NamedTuple):
@@ -49,16 +52,30 @@ def row_of(layer: LoraLayer, name: str, names: Iterable[str]) -> MergeRow:
     return MergeRow(name, unchanged.item(), error.item(), update.item())
 
 
+def check_names(model: nn.Module, adapter_names: list[str]) -> None:
+    """Raise for a name that no adapter has: passed over, its update would silently be lost."""
+    if isinstance(adapter_names, str):
+        raise ValueError(f"adapter_names should be a list of strings, got {adapter_names!r}.")
+    known = {n for _, holder in named_holders(model) for n in holder._get_available_adapters()}
+    for name in adapter_names:
+        if name not in known:
+            raise ValueError(f"Adapter {name} not found.{did_you_mean(name, known)}")
+
+
 @method_of(LoraModel)
 def merge_report(tuner: LoraModel, adapter_names: list[str] | None = None) -> MergeReport:
     """What merging (None: the active adapters) would round away, layer by layer.
 
     In bfloat16 an update of a hundredth of the weight's size loses about a fifth of itself.
     """
-    check_names(tuner, adapter_names)
+    if adapter_names is not None:
+        check_names(tuner, adapter_names)
     report = MergeReport()
     for name, layer in tuner.lora_layers().items():
         wanted = layer.active_adapters if adapter_names is None else adapter_names
         if names := [each for each in wanted if layer.has_adapter(each)]:
             report.append(row_of(layer, name, names))
     return report
+
+
+METHODS["check_names"] = check_names
