@@ -754,7 +754,7 @@ lesson.compare(
 # - If they are two, write in place: an optimizer holds that Parameter. Mind that two matrices may be equal and
 #   still be two, and that a config may be wrong.
 #
-# Return nothing.
+# The weight keeps its dtype, which may be bfloat16. Return nothing.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "merge_into_head", "locked": false, "solution": true, "task": false}

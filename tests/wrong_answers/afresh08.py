@@ -27,12 +27,12 @@ def new_modules(in_model, in_file):
             if not any(f.startswith(n.rpartition(".")[0]) for f in in_file)
         }
     )
-""", "'bert.pool' is new and it is missing: no name of the file begins with"),
+""", "'bert.pool' is new and it is missing: compare whole names"),
         WrongAnswer('in joined text', """
 def new_modules(in_model, in_file):
     t = " ".join(in_file)
     return sorted({n.rpartition(".")[0] for n in in_model if n not in t})
-""", "'output.dense' is new and it is missing: no name of the file begins"),
+""", "'output.dense' is new and it is missing: compare whole names"),
         WrongAnswer('only weights', """
 def new_modules(in_model, in_file):
     return sorted(
@@ -42,7 +42,7 @@ def new_modules(in_model, in_file):
             if n.endswith(".weight") and n not in in_file
         }
     )
-""", "'head.bias' is new and it is missing: no name of the file begins with"),
+""", "'head.bias' is new and it is missing: compare whole names"),
         WrongAnswer('partition', """
 def new_modules(in_model, in_file):
     return sorted({n.partition(".")[0] for n in in_model if n not in in_file})
@@ -54,7 +54,7 @@ def new_modules(in_model, in_file):
         WrongAnswer('leaf names', """
 def new_modules(in_model, in_file):
     return sorted({n.split(".")[-2] for n in in_model if n not in in_file})
-""", "'bert.pooler.dense' is new and it is missing: no name of the file"),
+""", "'bert.pooler.dense' is new and it is missing: compare whole names"),
         WrongAnswer('heads only', """
 def new_modules(in_model, in_file):
     return sorted(
@@ -64,7 +64,7 @@ def new_modules(in_model, in_file):
             if n not in in_file and not n.startswith("bert")
         }
     )
-""", "'bert.pooler.dense' is new and it is missing: no name of the file"),
+""", "'bert.pooler.dense' is new and it is missing: compare whole names"),
         WrongAnswer('symmetric', """
 def new_modules(in_model, in_file):
     return sorted({n.rpartition(".")[0] for n in set(in_model) ^ set(in_file)})
@@ -88,11 +88,11 @@ def new_modules(in_model, in_file):
         WrongAnswer('zip', """
 def new_modules(in_model, in_file):
     return sorted({a.rpartition(".")[0] for a, b in zip(in_model, in_file) if a != b})
-""", "'classifier' is new and it is missing: no name of the file begins"),
+""", "'classifier' is new and it is missing: compare whole names"),
         WrongAnswer('len', """
 def new_modules(in_model, in_file):
     return sorted({n.rpartition(".")[0] for n in in_model[len(in_file) :]})
-""", "'classifier' is new and it is missing: no name of the file begins"),
+""", "'classifier' is new and it is missing: compare whole names"),
     ],
     "label_pieces": [
         WrongAnswer('seen set by label', """
@@ -243,7 +243,7 @@ def table_macro_f1(table):
 def table_macro_f1(table):
     h = table.diagonal()
     return float((2 * h // (table.sum(0) + table.sum(1)).clamp(min=1)).double().mean())
-""", 'The fraction is cut off'),
+""", 'Is a fraction cut off, by'),
         WrongAnswer('jaccard', """
 def table_macro_f1(table):
     t = table.double()

@@ -155,6 +155,8 @@ def check_load_strictly(answer: Callable[..., Any], rng: torch.Generator) -> Non
         answer, rng, without | {typo: good[last]}, (last, typo), "is missing, and another is extra"
     )
     _check_refusal(answer, rng, {}, KEYS, "is missing, as all keys are")
+    more = {f"layers.{i}.lora_A.weight": draw(rng, 2, 5) for i in range(2, 42)}
+    _check_refusal(answer, rng, good | more, tuple(more), "is extra, among forty")
     all_wrong = without | {typo: broken, KEYS[0]: good[KEYS[0]][:1], KEYS[1]: good[KEYS[1]] / 0}
     _check_refusal(answer, rng, all_wrong, (last, typo, *KEYS[:2]), "is missing, among others")
     _check_not_finite(answer, rng)
@@ -298,7 +300,7 @@ def check_merge_rounded(answer: Callable[..., Any], rng: torch.Generator) -> Non
         (torch.bfloat16, 1e-16),
     ):
         W, A, B = 0.02 * draw(rng, OUT, IN), draw(rng, R, IN), size * draw(rng, OUT, R)
-        B[::4] = 0  # rows without an update
+        B[::4], A[:, 1::5] = 0, 0  # rows and columns without an update
         W, before = W.to(dtype), W.to(dtype, copy=True)
         result = answer(W, A.clone(), B.clone(), SCALING)
         if not torch.equal(W, before):

@@ -78,11 +78,19 @@ def check_merge_into_head(answer: Callable[..., Any], rng: torch.Generator) -> N
     )
 
 
+def _require_nothing(result: Any) -> None:
+    if result is not None:
+        raise Wrong(
+            f"Return nothing; got {type(result).__name__}. A function that changes its argument "
+            "says so by returning None."
+        )
+
+
 def _check_tied(answer: Callable[..., Any], rng: torch.Generator, model: LanguageModel) -> None:
     before, delta = model.embed.weight.detach().clone(), draw(rng, VOCABULARY, WIDTH)
     flag, one = model.config.tie_word_embeddings, model.embed.weight
     bias = _bias(model)
-    answer(model, delta.clone())
+    _require_nothing(answer(model, delta.clone()))
     head, embed = model.get_output_embeddings().weight, model.get_input_embeddings().weight
     if torch.equal(embed, before) and embed is not one:
         raise Wrong(
@@ -183,7 +191,7 @@ def _check_two(
     head, embed = model.get_output_embeddings().weight, model.embed.weight
     before, read = head.detach().clone(), embed.detach().clone()
     delta, bias = draw(rng, VOCABULARY, WIDTH), _bias(model)
-    answer(model, delta.clone())
+    _require_nothing(answer(model, delta.clone()))
     if not torch.equal(model.get_input_embeddings().weight, read):
         raise Wrong("The input embedding changed: the update is the output layer's alone.")
     if model.get_output_embeddings().weight is not head:
