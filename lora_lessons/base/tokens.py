@@ -76,6 +76,9 @@ def train_word_pieces(lines: Iterable[str], vocab_size: int) -> BertTokenizer:
 
 def encode(tokenizer: Any, text: str) -> torch.Tensor:
     """Token ids of a text, (n,), with no special token added at either end."""
+    if not isinstance(text, str):
+        parts = "; a corpus has its texts in .train and .valid" if hasattr(text, "train") else ""
+        raise TypeError(f"a text is a string, and this is a {type(text).__name__}{parts}")
     # verbose=False: a text longer than the model's window is what blocks and windows are for
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return torch.tensor(ids, dtype=torch.long)

@@ -105,6 +105,11 @@ def test_what_holds_no_ids_is_refused(ids):
         TokenBatches(ids, batch_size=2, length=2)
 
 
+def test_a_corpus_is_no_text(tokenizer):
+    with pytest.raises(TypeError, match=r"this is a Corpus; a corpus has its texts in \.train"):
+        encode(tokenizer, load_text("moby_dick"))
+
+
 def test_wrong_shapes_and_sizes_are_refused():
     with pytest.raises(ValueError, match="one dimension"):
         blocks(torch.zeros(2, 5, dtype=torch.long), 2)

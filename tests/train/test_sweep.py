@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
 from models import tiny_decoder, token_ids
 
+import lora_lessons as ll
 from lora_lessons.base.tokens import TokenBatches, blocks
 from lora_lessons.lora.config import LoraConfig
 from lora_lessons.lora.model import get_peft_model
@@ -240,3 +243,19 @@ def test_layers_whose_weight_is_read_are_refused(target):
     with pytest.raises(ValueError, match=rf"train_many adapts .*'layers\.0\..*{target}'"):
         train_many(model, [Job(config(2, 2, [target]), lr=1e-3)], IDS, **HOW, progress=False)
     assert str(model) == before
+
+
+def test_the_pages_example_trains_every_job(root, capsys):
+    page = (root / "docs" / "training.md").read_text("utf-8")
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ll.Job(" in b]
+    names: dict[str, Any] = {"ll": ll}
+    exec(compile(code, "docs/training.md", "exec"), names)
+    assert len(capsys.readouterr().out.splitlines()) == len(names["jobs"]) == 4
+    for result in names["results"]:
+        first, last = result.history.eval_losses
+        assert last < first
+
+
+def test_a_config_is_no_job():
+    with pytest.raises(TypeError, match=r"a Job\(config, lr\), not a LoraConfig"):
+        train_many(tiny_decoder(), [ll.LoraConfig(r=2)], IDS, **HOW)

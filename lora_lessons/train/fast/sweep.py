@@ -189,6 +189,8 @@ def train_many(
     """
     if not jobs:
         raise ValueError("no jobs to train")
+    if wrong := next((job for job in jobs if not isinstance(job, Job)), None):
+        raise TypeError(f"each job is a Job(config, lr), not a {type(wrong).__name__}")
     settings = FitSettings(
         steps=steps,
         lr=jobs[0].lr,
