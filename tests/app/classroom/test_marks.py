@@ -1,4 +1,8 @@
-"""The marks as csv. A whole term's are in test_semester.py."""
+"""The marks as csv. A whole term's are in test_semester.py.
+
+What the platforms take is told by their importers, which were read: Canvas's
+lib/gradebook_importer.rb, and Moodle's grade/import/csv/classes/load_data.php.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +64,59 @@ def test_the_columns_are_those_that_the_platforms_name(written):
     assert list(ada) == [*fixed, "01_a", "02_b"]
     assert (points["Student"].strip(), points["01_a"]) == ("Points Possible", "16.0")
     assert [ada[key] for key in fixed[:4]] == ["Lovelace, Ada", "901", "ada", "ada01"]
+
+
+CANVAS_FIXED = 5  # with the two SIS columns, in this order, the last before the lessons is Section
+NO_LESSON = ("Current Score", "Final Score", "Current Points", "Final Points", "Override Score")
+NO_LESSON += ("Current Grade", "Final Grade", "Override Grade", "Override Status")
+
+
+def rows_of(written, name):
+    rows = written[0][name]
+    return [list(rows[0]), *(list(row.values()) for row in rows)]
+
+
+def test_canvas_finds_its_header_and_what_is_no_lesson(written):
+    """Its rules: Student and ID first; SIS User ID, then SIS Login ID; Section is the last."""
+    header, points, *students = rows_of(written, "canvas.csv")
+    assert "Student" in header[0] and "ID" in header[1]
+    assert header[2:CANVAS_FIXED] == ["SIS User ID", "SIS Login ID", "Section"]
+    lessons = header[CANVAS_FIXED:]
+    assert lessons == ["01_a", "02_b"]  # such a column is an assignment of this name, or a new one
+    assert not [title for title in lessons if any(word in title for word in NO_LESSON)]
+    assert "Points Possible" in points[0] and all(map(float, points[CANVAS_FIXED:]))
+    assert all("Points Possible" not in row[0] for row in students)
+
+
+def test_canvas_finds_each_student_and_reads_each_mark(written):
+    """By the number, else the SIS ID, the login, or a name; a mark is a number or empty."""
+    for row in rows_of(written, "canvas.csv")[2:]:
+        assert row[1].isdigit() or row[2] or row[3]
+        for mark in row[CANVAS_FIXED:]:
+            assert mark == "" or (float(mark) >= 0 and "," not in mark)
+
+
+def test_moodle_finds_each_student_and_reads_each_mark(written):
+    """One column tells the student and must be filled in each row: one who is unknown ends it all.
+
+    A mark has a point, is empty for none, and is 100 at most where a site sets no other limit.
+    """
+    header, *students = rows_of(written, "moodle.csv")
+    assert header == [title.strip() for title in header] and len(set(header)) == len(header)
+    assert len(header) > 1 and "Last downloaded from this course" not in header
+    for row in students:
+        assert row[header.index("ID number")]
+        for title in ("01_a", "02_b"):
+            mark = row[header.index(title)]
+            assert mark == "" or 0 <= float(mark) <= 100
+
+
+def test_both_are_utf_8_with_commas_and_lines_of_one_length(written, tmp_path):
+    for name in ("moodle.csv", "canvas.csv"):
+        raw = (tmp_path / name).read_bytes()
+        assert not raw.startswith(b"\xef\xbb\xbf") and raw.count(b"\n") == raw.count(b"\r\n")
+        rows = list(csv.reader(io.StringIO(raw.decode("utf-8"))))
+        assert len({len(row) for row in rows}) == 1
 
 
 def test_a_name_is_no_formula(written):
