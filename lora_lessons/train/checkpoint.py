@@ -93,7 +93,8 @@ class Checkpoint:
 
     def _restore_optimizer(self, kept: dict[str, dict[str, torch.Tensor]]) -> None:
         if any(int(i) >= len(self.step.updated) for i in kept):  # each was updated by itself there
-            self.step.masters.split(self.step.optimizer)
+            masters: Any = self.step.masters  # packed ones, which alone can be split
+            masters.split(self.step.optimizer)
         for i, parameter in enumerate(self.step.updated):
             self.step.optimizer.state[parameter] = {
                 key: value.to(parameter.device) for key, value in kept.get(str(i), {}).items()

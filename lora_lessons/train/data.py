@@ -19,7 +19,8 @@ class BatchStream:
                 f"batches must be an iterable of dicts, got {type(batches).__name__}; "
                 "for one batch again and again pass [batch]"
             )
-        self.batches, self.drawn = batches, 0
+        self.batches: Any = batches  # a list, or what has a state of its own
+        self.drawn = 0
         self.repeats = isinstance(batches, (list, tuple))
         if self.repeats and not batches:
             raise ValueError("batches is empty: nothing to train on")

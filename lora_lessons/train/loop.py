@@ -221,7 +221,7 @@ def run(
     `measure` evaluates the K models, `save` writes a checkpoint, `after_first` looks at the step
     when it has been taken once. An interrupt and a loss that is not finite end the run early.
     """
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     done, steps, eval_every = len(histories[0].steps), settings.steps, settings.eval_every
     with tqdm(total=steps, initial=done, disable=not progress, unit="step") as bar:

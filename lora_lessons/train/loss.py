@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -75,7 +76,7 @@ def token_losses(model: nn.Module, labels: torch.Tensor, **inputs: torch.Tensor)
     No cache is filled and no mask built that is not needed; behind a frozen head the logits are
     not held either (see `linear_cross_entropy`).
     """
-    inner = unwrap(model)
+    inner: Any = unwrap(model)
     cache = without_cache(model)
     head = frozen_head(model)
     with without_causal_mask(inner, inputs), masks_for(labels.device, inputs):
@@ -93,14 +94,16 @@ def without_cache(model: nn.Module) -> dict[str, bool]:
     return {"use_cache": False} if decodes and hasattr(config, "use_cache") else {}
 
 
-def masks_for(device: torch.device, inputs: Collection[str]) -> contextlib.AbstractContextManager:
+def masks_for(
+    device: torch.device, inputs: Collection[str]
+) -> contextlib.AbstractContextManager[Any]:
     """On a GPU masks are made without waiting for it; on a CPU looking at them costs nothing."""
     return masks_unseen(inputs) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def frozen_head(model: nn.Module) -> nn.Linear | None:
     """The linear map from hidden states to logits, if it is all there is and is not trained."""
-    inner = unwrap(model)
+    inner: Any = unwrap(model)
     if type(inner).__name__ not in PLAIN_HEADS or is_sharded(model):
         return None
     head = inner.lm_head
@@ -118,7 +121,8 @@ def is_causal_lm(model: nn.Module) -> bool:
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The transformers model inside a PEFT wrapper, ours or peft's."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    get_base_model: Any = getattr(model, "get_base_model", None)
+    return get_base_model() if get_base_model is not None else model
 
 
 def is_sharded(model: nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ def random_state(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager:
+def unchanged_random_state(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Whatever is drawn inside, the random state is as before after."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 

@@ -15,6 +15,8 @@ import torch
 
 from .loss import IGNORED, Batch
 
+Example = tuple[torch.Tensor, torch.Tensor]  # ids (n,) and labels (n,)
+
 
 def pack(
     examples: Sequence[torch.Tensor | Mapping[str, torch.Tensor]], length: int, batch_size: int
@@ -42,17 +44,17 @@ def pack(
     ]
 
 
-def parts(example: torch.Tensor | Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def parts(example: torch.Tensor | Mapping[str, torch.Tensor]) -> Example:
     """An example's ids (n,) and labels (n,), of which the first is ignored."""
-    pair = (example,) * 2
     if isinstance(example, Mapping):
-        pair = tuple(example.get(name) for name in ("input_ids", "labels"))
-    if not all(isinstance(one, torch.Tensor) for one in pair):
+        ids, labels = (example.get(name) for name in ("input_ids", "labels"))
+    else:
+        ids = labels = example
+    if not isinstance(ids, torch.Tensor) or not isinstance(labels, torch.Tensor):
         raise TypeError(
             "an example is a tensor of ids, or a dict with tensors input_ids and labels; got "
             f"{list(example) if isinstance(example, Mapping) else type(example).__name__}"
         )
-    ids, labels = pair
     if ids.ndim != 1 or ids.shape != labels.shape or not len(ids):
         raise ValueError(
             f"an example is ids (n,) and labels (n,), got {tuple(ids.shape)}, {tuple(labels.shape)}"
@@ -62,9 +64,9 @@ def parts(example: torch.Tensor | Mapping[str, torch.Tensor]) -> tuple[torch.Ten
     return ids, labels
 
 
-def fill(examples: list[tuple[torch.Tensor, torch.Tensor]], length: int) -> list[list[tuple]]:
+def fill(examples: list[Example], length: int) -> list[list[Example]]:
     """Rows of examples, long ones first, each in the first row that has room for it."""
-    rows: list[list[tuple]] = []
+    rows: list[list[Example]] = []
     room: list[int] = []
     for example in sorted(examples, key=lambda one: len(one[0]), reverse=True):
         size = len(example[0])
@@ -79,7 +81,7 @@ def fill(examples: list[tuple[torch.Tensor, torch.Tensor]], length: int) -> list
     return rows
 
 
-def row(examples: list[tuple[torch.Tensor, torch.Tensor]], length: int) -> dict[str, torch.Tensor]:
+def row(examples: list[Example], length: int) -> dict[str, torch.Tensor]:
     """One row: the examples one behind the other, then padding, which is an example of its own."""
     padding = length - sum(len(ids) for ids, _ in examples)
     if padding:

@@ -89,8 +89,9 @@ def require_at_least_0(name: str, value: float) -> None:
 
 def is_finite(value: object) -> bool:
     """Whether `value` is a number, not a truth value, and finite."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return math.isfinite(value)
 
 
 def require_unmerged(model: nn.Module) -> None:

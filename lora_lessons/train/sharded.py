@@ -101,7 +101,7 @@ def modules_of(part: nn.Module, ids: set[int]) -> list[nn.Module]:
 
 def give_memory(part: nn.Module, device: torch.device) -> None:
     """Replace meta tensors by ones of NaN on `device`; tied weights stay tied."""
-    made: dict[int, torch.Tensor] = {}
+    made: dict[int, Any] = {}
     for module in part.modules():
         for tensors in (module._parameters, module._buffers):
             for name, value in tensors.items():
@@ -116,7 +116,7 @@ def give_memory(part: nn.Module, device: torch.device) -> None:
                 tensors[name] = made[id(value)]
 
 
-def start(module: nn.Module, inner: nn.Module) -> None:
+def start(module: Any, inner: Any) -> None:
     """A module's own tensors as they begin: by the transformers model, else by itself."""
     if hasattr(inner, "_init_weights"):
         inner._init_weights(module)

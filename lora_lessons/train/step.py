@@ -148,10 +148,11 @@ class TrainStep:
     def _note_reached(self) -> None:
         self.reached = [p.grad is not None for p in self.parameters]
 
-    def _exchange(self, last: bool) -> contextlib.AbstractContextManager:
+    def _exchange(self, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Gradients go to the other processes with the last micro-batch only."""
         waits = isinstance(self.loss, DistributedDataParallel)  # FSDP keeps parts only
-        return self.loss.no_sync() if waits and not last else contextlib.nullcontext()
+        loss: Any = self.loss
+        return loss.no_sync() if waits and not last else contextlib.nullcontext()
 
     def set_learning_rate(self, factor: float) -> None:
         """Multiply the rates of this step by `factor`."""
@@ -177,7 +178,8 @@ def training_step(
     settings = settings or FitSettings(**fields)
     sharded = is_sharded(model)
     if sharded:
-        model.reshard()  # an evaluation leaves some weights whole
+        whole: Any = model
+        whole.reshard()  # an evaluation leaves some weights whole
     parameters = trainable_parameters(model)
     at_once = exchanges_at_once(processes, model)
     if at_once:  # DistributedDataParallel does so too

@@ -22,10 +22,10 @@ def without_gradient(model: nn.Module, unreached: Iterable[nn.Parameter]) -> lis
     missed = set(unreached)
     names = []
     for name, module in model.named_modules():
-        if isinstance(module, AdapterHolder):
-            trained = [p for p in module.parameters() if p.requires_grad]
-            if trained and missed.issuperset(trained):
-                names.append(name)
+        holds = isinstance(module, AdapterHolder)
+        trained = [p for p in module.parameters() if p.requires_grad] if holds else []
+        if trained and missed.issuperset(trained):
+            names.append(name)
     return names
 
 

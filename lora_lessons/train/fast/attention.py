@@ -37,7 +37,7 @@ def without_causal_mask(inner: nn.Module, inputs: Collection[str]) -> Iterator[N
     and the captured step would differ. Here both skip the question. Batches that bring a mask or
     positions of their own, and other kinds of attention, are left alone.
     """
-    module = sys.modules[type(inner).__module__]
+    module: Any = sys.modules[type(inner).__module__]
     original = getattr(module, "create_causal_mask", None)
     implementation = getattr(getattr(inner, "config", None), "_attn_implementation", None)
     given = {"attention_mask", "position_ids"} & set(inputs)
@@ -66,18 +66,19 @@ def masks_unseen(inputs: Collection[str]) -> Iterator[None]:
     """
     from transformers import masking_utils
 
-    original = getattr(masking_utils, "is_tracing", None)
+    masking: Any = masking_utils
+    original = getattr(masking, "is_tracing", None)
     if original is None or not {"attention_mask", "position_ids"} & set(inputs):
         yield
         return
-    masking_utils.is_tracing = lambda *_: True
+    masking.is_tracing = lambda *_: True
     try:
         yield
     finally:
-        masking_utils.is_tracing = original
+        masking.is_tracing = original
 
 
-def kernels_for(model: nn.Module, device: torch.device) -> contextlib.AbstractContextManager:
+def kernels_for(model: nn.Module, device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Inside, a GPU computes attention with a learnt bias, T5's, by the plain kernel.
 
     With such a bias the memory-efficient kernel of torch 2.11 read outside of its memory where a

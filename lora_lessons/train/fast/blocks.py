@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,7 +64,7 @@ class CompiledBlocks:
             return f"fewer than {FEWEST_COMPILED_STEPS} steps"
         return ""
 
-    def as_written(self) -> contextlib.AbstractContextManager:
+    def as_written(self) -> contextlib.AbstractContextManager[Any]:
         """Inside, the blocks run uncompiled: for passes of other shapes, without gradients."""
         # asked only where it matters, since the compiler takes seconds to import
         return (
@@ -115,8 +116,8 @@ def compiler_settings() -> Iterator[None]:
     import torch._dynamo
     import torch._functorch.config
 
-    limits = {"recompile_limit": 64, "fail_on_recompile_limit_hit": True}
-    again = {"ban_recompute_materialized_backward": False}
+    limits: dict[str, Any] = {"recompile_limit": 64, "fail_on_recompile_limit_hit": True}
+    again: dict[str, Any] = {"ban_recompute_materialized_backward": False}
     with (
         warnings.catch_warnings(),
         torch._dynamo.config.patch(**limits),

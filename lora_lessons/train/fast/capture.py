@@ -41,8 +41,8 @@ class CapturedStep:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.why_not = ""
         self._batches: list[dict[str, torch.Tensor]] = []
-        self._losses: torch.Tensor | None = None
-        self._signature: tuple = ()
+        self._losses: Any = None  # a Tensor (K,) once the step is captured
+        self._signature: tuple[Any, ...] = ()
 
     @property
     def captured(self) -> bool:
@@ -253,12 +253,12 @@ def why_not_batches(batches: Sequence[Batch]) -> str:
     return ""
 
 
-def shapes(batches: Sequence[Batch]) -> list[dict[str, tuple]]:
+def shapes(batches: Sequence[Batch]) -> list[dict[str, tuple[Any, ...]]]:
     """What a replay needs to be alike."""
     return [{name: (v.shape, v.dtype) for name, v in batch.items()} for batch in batches]
 
 
-def signature(model: nn.Module) -> tuple:
+def signature(model: nn.Module) -> tuple[Any, ...]:
     """What a captured step relies on: which tensors are trained, and every module's state."""
     parameters = tuple((p.data_ptr(), p.requires_grad) for p in model.parameters())
     states = tuple(
@@ -280,6 +280,6 @@ def forbid_waiting(forbid: bool) -> None:
         torch.cuda.set_sync_debug_mode("error" if forbid else "default")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """An error's message without the hints below it."""
     return str(error).strip().split("\n")[0]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,7 @@ class LoraProduct(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients by x, b, A and B; W is frozen."""
         x, thin, W, A, B, *rest = ctx.saved_tensors
-        mask = rest[0] if rest else None
+        mask: Any = rest[0] if rest else None
         for_x, _, for_b, for_A, for_B = ctx.needs_input_grad[:5]
         u = scaled(torch.mm(g, B), ctx.scaling)  # (N, r)
         dx = dA = None
@@ -151,7 +151,7 @@ class FusedLinear(StandIn):
         return lora_product(x, W, b, A, B, adapter.scaling, p)
 
 
-def can_be_fused(module: nn.Module) -> bool:
+def can_be_fused(module: nn.Module | None) -> TypeGuard[Linear]:
     """Whether a layer is LoRA and nothing more: one adapter in use, on a frozen `nn.Linear`."""
     if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
         return False
@@ -172,7 +172,7 @@ def parts_of(layer: Linear) -> list[nn.Module]:
 
 def is_watched(module: nn.Module) -> bool:
     """Whether somebody waits for a module's call by a hook, or replaced its forward."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    hooks: tuple[Any, ...] = (module._forward_hooks, module._forward_pre_hooks)
     hooks += (module._backward_hooks, module._backward_pre_hooks)
     return any(hooks) or "forward" in vars(module)
 

@@ -48,9 +48,9 @@ class Group:
         self.ranks = [layer.r[self.name] for layer in layers]
         self.bias_is_trained = layers[0].bias is not None and layers[0].bias.requires_grad
         self.columns = rounded_up(sum(self.ranks) + self.bias_is_trained)  # R
-        self.A: Tensor | None = None
-        self.B: Tensor | None = None
-        self.W: Tensor | None = None
+        self.A: Tensor  # (R, in), and B (O, R): set before each forward
+        self.B: Tensor
+        self.W: Tensor  # (O, in), from `install` on
         self.b: Tensor | None = None
         self.constant: Tensor | None = None
         self.results = Results()
@@ -67,9 +67,10 @@ class Group:
                 self._moved.append(layer)
                 layer.weight.data = rows  # so that W is in memory once
         if layers[0].bias is not None and not self.bias_is_trained:
-            self.b = torch.cat([layer.bias.detach() for layer in layers]).to(self.dtype)
+            biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
+            self.b = torch.cat(biases).to(self.dtype)
         for place, layer in enumerate(layers):
-            layer.group, layer.place = self, place
+            vars(layer).update(group=self, place=place)
             layer.__class__ = GroupedLinear
 
     def parameters(self, place: int) -> list[nn.Parameter]:
@@ -102,9 +103,10 @@ class Group:
     def dissolve(self) -> None:
         """Each layer is a `Linear` with its own W again, however far `install` came."""
         self.forget()
+        plain: Any = Linear
         for layer in self.layers:
             if type(layer) is GroupedLinear:
-                layer.__class__ = Linear
+                layer.__class__ = plain
             vars(layer).pop("group", None)
             vars(layer).pop("place", None)
         while self._moved:

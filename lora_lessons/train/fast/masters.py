@@ -10,7 +10,7 @@ this for all of them in one kernel; here is the general case.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -29,7 +29,8 @@ class MasterWeights:
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         self.copies = parameters
         self.masters = self.weights = [nn.Parameter(p.detach()) for p in parameters]  # same memory
-        self.held, self.frozen_copies = [*self.masters, *self.copies], []
+        self.held = [*self.masters, *self.copies]
+        self.frozen_copies: list[torch.Tensor] = []
 
     def install(self) -> None:
         """Change the model: its parameters are the copies from here on."""
@@ -61,19 +62,18 @@ class MasterWeights:
 
     @torch.no_grad()
     def _take_gradients(self) -> None:
-        pairs = [
-            (m, p) for m, p in zip(self.masters, self.copies, strict=True) if p.grad is not None
-        ]
-        gradients = [torch.empty_like(master) for master, _ in pairs]
-        torch._foreach_copy_(gradients, [copy.grad for _, copy in pairs])
-        for (master, copy), gradient in zip(pairs, gradients, strict=True):
+        both = zip(self.masters, self.copies, strict=True)
+        pairs = [(m, p, p.grad) for m, p in both if p.grad is not None]
+        gradients = [torch.empty_like(master) for master, _, _ in pairs]
+        torch._foreach_copy_(gradients, [rounded for _, _, rounded in pairs])
+        for (master, copy, _), gradient in zip(pairs, gradients, strict=True):
             master.grad = gradient if master.grad is None else master.grad.add_(gradient)
             copy.grad = None
 
     @torch.no_grad()
     def update_copies(self) -> None:
         """Round the masters to the copies, after each update."""
-        torch._foreach_copy_(self.copies, self.masters)
+        torch._foreach_copy_([*self.copies], [*self.masters])
 
     def restore(self) -> None:
         """The model's parameters are the float32 weights again."""
@@ -111,7 +111,7 @@ def wants_packing(model: nn.Module, parameters: list[nn.Parameter], precision: s
     return sorted(map(id, factors + biases)) == sorted(map(id, parameters))
 
 
-def dtypes(parameters: list[nn.Parameter]) -> set[torch.dtype]:
+def dtypes(parameters: Sequence[torch.Tensor]) -> set[torch.dtype]:
     """The dtypes that occur."""
     return {p.dtype for p in parameters}
 
@@ -126,6 +126,7 @@ def master_weights(
     model: nn.Module, parameters: list[nn.Parameter], precision: str
 ) -> Iterator[MasterWeights | PackedAdapters | None]:
     """The model computes with bf16 copies inside, if that is wanted; None if it is not."""
+    masters: MasterWeights | PackedAdapters
     if wants_packing(model, parameters, precision):
         masters = PackedAdapters(parameters, groups_of(model))
     elif wants_masters(model, parameters, precision):

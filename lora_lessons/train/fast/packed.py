@@ -10,6 +10,8 @@ One gather leads from `flat` to `packed`, another from `packed`'s gradient back 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class PackedAdapters:
         # the model's numbers are n times the same pattern: (P / n,) and (P / n,)
         self.repeats, self.index, self.scaling = places(self.groups, parameters, size)
         self.packed = torch.zeros(size, dtype=dtype, device=self.flat.device)
-        self.leaf: Tensor | None = None
+        self.leaf: Tensor  # of this step's graph, from `begin` on
         self.updated = self.masters  # what the optimizer updates: `flat`, or after `split` its rows
         self.held = [self.flat, self.packed, self.index, self.scaling, *self.own]
 
@@ -123,8 +125,9 @@ class PackedAdapters:
         if self.updated is self.masters and len(reached) == len(self.own):
             return
         self.split(optimizer)
+        whole: Any = self.flat.grad
         for parameter, row, gradient in zip(
-            self.own, self.updated, self._pieces(self.flat.grad), strict=True
+            self.own, self.updated, self._pieces(whole), strict=True
         ):
             row.grad = gradient if parameter in reached else None
 
@@ -156,7 +159,8 @@ class PackedAdapters:
         self.packed.view(self.repeats, -1).index_copy_(1, self.index, numbers)
         self.begin()
         if self.rounded:
-            torch._foreach_copy_(*map(list, zip(*self.rounded, strict=True)))
+            biases, weights = map(list, zip(*self.rounded, strict=True))
+            torch._foreach_copy_(biases, weights)
 
     def restore(self) -> None:
         """The model's parameters and layers are their own again."""

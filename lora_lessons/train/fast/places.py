@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ...lora.layer import Linear
 from .groups import Group
 
+Piece = tuple[Any, Any, float]  # (parameter, where it lies in a group's matrix, factor)
+
 
 class Place(NamedTuple):
     """Where one parameter lies: in the rows and columns `where` of a matrix, times `factor`."""
@@ -24,7 +26,7 @@ class Place(NamedTuple):
     where: Any
     factor: float
 
-    def index(self) -> Tensor:
+    def indices(self) -> Tensor:
         """The place of each of the parameter's numbers."""
         matrix = self.start + torch.arange(self.shape.numel()).view(self.shape)
         return matrix[self.where].flatten()
@@ -47,7 +49,7 @@ def places(
     every = [table[parameter] for parameter in own]
     n = repeats(every, size)
     block, device = list(zip(own, every, strict=True))[: len(every) // n], own[0].device
-    index = torch.cat([place.index() for _, place in block])
+    index = torch.cat([place.indices() for _, place in block])
     scaling = torch.cat([torch.full((p.numel(),), place.factor) for p, place in block])
     return n, index.to(device), scaling.to(device)
 
@@ -79,9 +81,10 @@ def packed_shapes(group: Group) -> tuple[torch.Size, torch.Size]:
     return torch.Size((group.columns, in_)), torch.Size((out, group.columns))
 
 
-def pieces_of(group: Group) -> tuple[list[tuple], list[tuple]]:
+def pieces_of(group: Group) -> tuple[list[Piece], list[Piece]]:
     """For A and for B of a group: (parameter, where it lies there, factor) of each layer."""
-    A, B = [], []
+    A: list[Piece] = []
+    B: list[Piece] = []
     row, column, last = 0, 0, sum(group.ranks)
     for layer, out, r in zip(group.layers, group.outs, group.ranks, strict=True):
         adapter = layer.adapter(group.name)

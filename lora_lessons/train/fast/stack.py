@@ -42,8 +42,8 @@ class StackedLinear(nn.Module):
         self.base = base
         self.scaling = scaling  # (K, 1, 1)
         self.dropout = dropout if bool((dropout > 0).any()) else None  # (K, 1, 1)
-        self.A: torch.Tensor | None = None
-        self.B: torch.Tensor | None = None
+        self.A: torch.Tensor  # (K, r, in)
+        self.B: torch.Tensor  # (K, out, r)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """K adapters' layers on K batches: (K * batch, T, in) -> (K * batch, T, out)."""

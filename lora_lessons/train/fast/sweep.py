@@ -239,15 +239,12 @@ def job_batches(
     """Endless batches of K * batch_size rows: the jobs' own batches one below the other."""
     from ...base.tokens import TokenBatches
 
+    sources = []
     for index, job in enumerate(jobs):
-        if job.train_ids is None and train_ids is None:
+        ids = train_ids if job.train_ids is None else job.train_ids
+        if ids is None:
             raise ValueError(f"job {index} has no train_ids, and train_many was given none")
-    sources = [
-        TokenBatches(
-            train_ids if job.train_ids is None else job.train_ids, batch_size, length, seed=job.seed
-        )
-        for job in jobs
-    ]
+        sources.append(TokenBatches(ids, batch_size, length, seed=job.seed))
 
     def draw() -> Iterator[Batch]:
         while True:
@@ -296,7 +293,7 @@ def initial_adapter(model: nn.Module, job: Job) -> dict[str, LayerAdapter]:
         wrapped.unload()
 
 
-def _read(name: str, module: nn.Module) -> LayerAdapter:
+def _read(name: str, module: LoraLayer) -> LayerAdapter:
     base = module.get_base_layer()
     if not isinstance(base, nn.Linear):
         raise ValueError(f"train_many adapts nn.Linear only; {name!r} is a {type(base).__name__}")
@@ -305,11 +302,11 @@ def _read(name: str, module: nn.Module) -> LayerAdapter:
             f"train_many adapts layers that are called, and {name!r} is one whose parent reads its "
             "weight: train it with fit"
         )
-    dropout = module.lora_dropout[ADAPTER]
+    _, A, B, scaling, dropout = module.adapter(ADAPTER)
     return LayerAdapter(
-        A=module.lora_A[ADAPTER].weight.detach(),
-        B=module.lora_B[ADAPTER].weight.detach(),
-        scaling=float(module.scaling[ADAPTER]),
+        A=A.weight.detach(),
+        B=B.weight.detach(),
+        scaling=float(scaling),
         dropout=dropout.p if isinstance(dropout, nn.Dropout) else 0.0,
     )
 

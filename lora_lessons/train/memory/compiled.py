@@ -50,7 +50,8 @@ class MemoryOfGraph:
         self.results = nodes[-1].args[0]
         self.owner: dict[fx.Node, fx.Node] = {}  # whose memory a node's result lies in
         for node in nodes:
-            self.owner[node] = self.owner[node.args[0]] if self._shares(node) else node
+            source: Any = node.args[0] if node.args else None
+            self.owner[node] = self.owner[source] if self._shares(node) else node
         self.stored = self._stored(nodes)
         own = [n for n in nodes if n.op == "call_function" and self.owner[n] is n]
         self.made = [node for node in own if node in self.stored]
@@ -58,11 +59,13 @@ class MemoryOfGraph:
 
     def _shares(self, node: fx.Node) -> bool:
         """Whether a result is a view, or a copy that changes nothing, which is left out."""
-        if node.target is operator.getitem:  # of views, or of an operation's several results
-            return self.owner[node.args[0]] is not node.args[0]
+        target: Any = node.target
+        read: Any = node.args[0] if node.args else None
+        if target is operator.getitem:  # of views, or of an operation's several results
+            return self.owner[read] is not read
         if name_of(node) == "aten::clone":
-            return node.meta["val"].stride() == node.args[0].meta["val"].stride()
-        returns = node.target._schema.returns if name_of(node) else ()
+            return bool(node.meta["val"].stride() == read.meta["val"].stride())
+        returns = target._schema.returns if name_of(node) else ()
         return any(one.alias_info is not None for one in returns)
 
     def _stored(self, nodes: list[fx.Node]) -> set[fx.Node]:
@@ -124,8 +127,10 @@ def name_of(node: fx.Node) -> str:
 
 def is_elementwise(node: fx.Node) -> bool:
     """Whether the compiler computes a result where it is read."""
-    name = name_of(node)
-    return name in INLINED or (bool(name) and torch.Tag.pointwise in node.target.tags)
+    name, target = name_of(node), node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    return name in INLINED or torch.Tag.pointwise in target.tags
 
 
 def allocate(like: Tensor) -> Tensor:
@@ -143,12 +148,15 @@ def backend_for(meter: MemoryMeter) -> Callable[..., Any]:
             with meter:
                 return graph(arguments)
 
-        run._boxed_call = True  # PyTorch's word for: takes a list and may empty it
+        boxed: Any = run
+        boxed._boxed_call = True  # PyTorch's word for: takes a list and may empty it
         return run
 
     def backend(module: fx.GraphModule, inputs: Any) -> Any:
         # as PyTorch's backend "aot_eager_decomp_partition"; the compiler takes seconds to import
-        from functorch.compile import min_cut_rematerialization_partition
+        from functorch.compile import (  # type: ignore[import-untyped]
+            min_cut_rematerialization_partition,
+        )
         from torch._dynamo.backends.common import aot_autograd
         from torch._guards import detect_fake_mode
         from torch._inductor.decomposition import select_decomp_table

@@ -31,7 +31,11 @@ class MemoryMeter(TorchDispatchMode):
         self._saved: dict[int, int] = {}
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         self.add(one for one in tree_leaves(result) if isinstance(one, torch.Tensor))

@@ -202,7 +202,8 @@ def measure_fake_step(
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    meter = MemoryMeter(classes=model.config.vocab_size)
+    config: Any = model.config
+    meter = MemoryMeter(classes=config.vocab_size)
     with FakeTensorMode(), meter, compiled_for_memory(meter):
         from_meta_to_fake(model.train())
         ids = torch.zeros(batch_size, length, dtype=torch.long)
@@ -249,7 +250,7 @@ def count_numbers(parameter: nn.Parameter) -> int:
 
 def from_meta_to_fake(model: nn.Module) -> None:
     """Replace a model's meta tensors by fake ones of the CPU; tied weights stay tied."""
-    made: dict[int, torch.Tensor] = {}
+    made: dict[int, Any] = {}
     for module in model.modules():
         for tensors in (module._parameters, module._buffers):
             for name, value in tensors.items():
