@@ -25,6 +25,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lora_lessons import __version__
 from lora_lessons.app import convert, export, lab, places, way
@@ -73,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     action.add_argument("name", help="smollm2 or minilm")
     action.set_defaults(run=run_models_add)
 
+    _add_practice(verbs)
+    export.add_to(verbs)
+    convert.add_to(verbs)
+    verbs_of_teachers.add_to(verbs)
+    return parser
+
+
+def _add_practice(verbs: Any) -> None:
+    """The verbs for what comes after a lesson."""
     verb = verbs.add_parser("review", help="ask the review cards that are due today")
     _add_folder(verb)
     verb.add_argument("lessons", nargs="*", help="01 02 ...: of these lessons only")
@@ -83,11 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("file", type=Path, help="your file, at most 120 lines")
     verb.add_argument("--seed", type=int, default=0, help="other shapes and numbers")
     verb.set_defaults(run=run_capstone)
-
-    export.add_to(verbs)
-    convert.add_to(verbs)
-    verbs_of_teachers.add_to(verbs)
-    return parser
 
 
 def _add_folder(verb: argparse.ArgumentParser, default: Path | None = None) -> None:
