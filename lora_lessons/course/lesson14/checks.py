@@ -118,7 +118,7 @@ class _Request:
 def check_handle(answer: Callable[..., Any], rng: torch.Generator) -> None:
     model, names = Model(rng), [word(rng), word(rng)]
 
-    def ask(request: _Request) -> tuple[int, dict[str, Any]]:
+    def ask(request: _Request, loaded: list[str] = names) -> tuple[int, dict[str, Any]]:
         model.calls.clear()
         return _reply(
             answer(
@@ -126,7 +126,7 @@ def check_handle(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 request.path,
                 dict(request.headers),
                 request.body,
-                list(names),
+                list(loaded),
                 model.generate,
             )
         )
@@ -141,6 +141,11 @@ def check_handle(answer: Callable[..., Any], rng: torch.Generator) -> None:
             raise Wrong(f"{message} It must not reach the model, and `generate` was called.")
         if status not in wanted:
             raise Wrong(f"{message} The status must be {wanted[0]}; got {status}.")
+    status, _ = ask(request.changed(header={HEADER: names[0]}), [])
+    if status != 404 or model.calls:
+        raise Wrong(f"No adapter is loaded at all, and one is asked for: 404, got {status}.")
+    if ask(request, [])[0] != 200:
+        raise Wrong("No adapter is loaded at all, and none is asked for: the base answers, 200.")
 
 
 def _reply(result: Any) -> tuple[int, dict[str, Any]]:

@@ -70,6 +70,11 @@ def _pairs(name: str, version: int, tokens: list[int]) -> Pairs:
             (name, version, 1.0, [b, a]),
         ),
         (
+            "The scale is rounded: 0.12345 and 0.12346 differ.",
+            (name, version, 0.12345, tokens),
+            (name, version, 0.12346, tokens),
+        ),
+        (
             "How often a token comes does not count.",
             (name, version, 1.0, [a, b, b]),
             (name, version, 1.0, [a, a, b]),
