@@ -68,7 +68,7 @@ def pissa(W, r, s):
     U, S, V = torch.svd(W.double())
     root = torch.diag((S[:r] / s) ** 0.5)
     B, A = -(U[:, :r] @ root), -(root @ V[:, :r].T)
-    return (W - s * (B @ A)).float(), A.float(), B.float()
+    return tuple(part.to(W.dtype) for part in (W - s * (B @ A), A, B))
 """,
         ),
         RightAnswer(

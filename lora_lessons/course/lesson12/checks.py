@@ -140,6 +140,7 @@ def check_quantize(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ((5, 42), 64, torch.float32, table),  # the last block is short
         ((12, 96), 16, torch.bfloat16, table),
         ((6, 34), 16, torch.float32, even),
+        ((3, 14), 64, torch.float32, table),  # one block, and it is short
     ):
         W = weights(rng, *shape, dtype=dtype)
         W[0, 3] = -9 * W.abs().max()  # the largest of its block is negative
@@ -224,7 +225,7 @@ def _check_quantized(result: Any, W: Tensor, table: Tensor, block: int) -> None:
 
 def _check_absmax(absmax: Tensor, W: Tensor, block: int) -> None:
     count = math.ceil(W.numel() / block)
-    if absmax.numel() == 1:
+    if absmax.numel() == 1 != count:
         raise Wrong(f"There is one absmax for all; each of the {count} blocks has its own.")
     if absmax.numel() == W.shape[0] != count:
         raise Wrong("There is one absmax a row. A block is `block` numbers, rows notwithstanding.")
@@ -354,6 +355,7 @@ def check_bits_per_weight(answer: Callable[..., Any], rng: torch.Generator) -> N
         _check_bits(answer(block, False, second), block, second, double=False)
         _check_bits(answer(block, True, second), block, second, double=True)
     _check_bits(answer(64), 64, 256, double=False)
+    _check_bits(answer(16), 16, 256, double=False)
     _check_bits(answer(64, double=True), 64, 256, double=True)
 
 

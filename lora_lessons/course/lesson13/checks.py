@@ -197,13 +197,20 @@ def _check_dora_gradient(
 
 
 def check_pissa(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    for shape in ((OUT, IN), (IN, OUT)):
-        r, s = whole(rng, 2, 5), between(rng, 1.6, 4.0)
+    for shape, dtype in (
+        ((OUT, IN), torch.float32),
+        ((IN, OUT), torch.float32),
+        ((OUT, IN), torch.float64),
+    ):
+        r = whole(rng, 2, 5) if dtype == torch.float32 else 1
+        s = between(rng, 1.6, 4.0)
         s = s if shape[0] > shape[1] else float(round(s))  # a whole one, too
         U, S, Vh = torch.linalg.svd(normal(rng, *shape).double(), full_matrices=False)
         # singular values well apart: where two nearly agree, float32 cannot tell the first r
-        W = (U * 9 * 0.75 ** torch.arange(len(S)) @ Vh).float()
+        W = (U * 9 * 0.75 ** torch.arange(len(S)) @ Vh).to(dtype)
         result = parts(answer(W.clone(), r, s), 3, "three tensors: what stays of W, A, and B")
+        for name, value in zip(("the rest of W", "A", "B"), result, strict=True):
+            require_dtype(name, value, W)
         _check_pissa(result, W.double(), r, s)
 
 
@@ -212,7 +219,6 @@ def _check_pissa(result: list[Any], W: Tensor, r: int, s: float) -> None:
     for value, (name, shape) in zip(result, shapes, strict=True):
         if not isinstance(value, Tensor):
             raise Wrong(f"{name} must be a tensor; got {type(value).__name__}.")
-        require_dtype(name, value, torch.empty(0))
         if tuple(value.shape) != shape:
             raise Wrong(
                 f"{name} must have the shape {shape}; got {tuple(value.shape)}. torch.linalg.svd "
