@@ -135,8 +135,7 @@ def _run(course: Course, report: Report, todo: list[str], full: bool, judge: str
     for student in todo:
         known.pop(student, None)
     spawn = multiprocessing.get_context("spawn")
-    counter = spawn.Value("i", 0)
-    setup = (counter, str(course.root), report.mode, full)
+    setup = (str(course.root), report.mode, full)
     with ProcessPoolExecutor(report.jobs, spawn, _begin, setup) as pool:
         waiting = {pool.submit(grade_one, s, report.lesson): s for s in todo}
         try:
@@ -168,11 +167,8 @@ def _say(outcome: Outcome, number: int, of: int) -> None:
     print(f"[{number}/{of}] {outcome.student}: {said} ({outcome.seconds:.1f} s)", flush=True)
 
 
-def _begin(counter: Any, root: str, mode: str, full: bool) -> None:
-    """In each worker: its number, the course's settings, and where nbgrader finds its tools."""
-    with counter.get_lock():
-        counter.value += 1
-        os.environ["LORA_LESSONS_WORKER"] = str(counter.value)
+def _begin(root: str, mode: str, full: bool) -> None:
+    """In each worker: the course's settings, and where nbgrader finds its tools."""
     os.environ["LORA_LESSONS_ISOLATION"] = mode
     os.environ["LORA_LESSONS_FULL"] = "1" if full else ""
     scripts = str(Path(sys.executable).parent)  # nbgrader calls alembic by its bare name
