@@ -92,6 +92,12 @@ def check_pick(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for best, later, lucky in ((1, 2, 0), (2, 3, 1), (0, 1, 2), (4, 2, 1), (3, 1, 2)):
         _check_sweep(answer, rng, _sweep(rng, best, later, lucky))
     _check_diverged(answer, rng)
+    sweep = _sweep(rng, 1, 3, 4)  # two rates alone: each is an edge
+    two = sorted(sweep.loss)[1:3]
+    _check_sweep(answer, rng, sweep._replace(loss={lr: sweep.loss[lr] for lr in two}))
+    sweep = _sweep(rng, 2, 3, 1)
+    sweep.loss[sorted(sweep.loss)[2]][sweep.fresh[0]] = 0.0  # a loss like any other
+    _check_sweep(answer, rng, sweep)
 
 
 def _check_diverged(answer: Callable[..., Any], rng: torch.Generator) -> None:

@@ -39,11 +39,14 @@ def _bumps(rng: torch.Generator) -> list[_Curves]:
     share = (bumped[1] - goal) / (bumped[1] - bumped[3])
     again = [target[0], target[0] + 0.2, *target[1:]]
     first = "The goal is reached at the first measurement, exactly: return the first base loss."
+    fallen, top = [base[0], base[1], base[0] - 0.1, *base[3:]], max(base[:2])
+    high = "The base loss may fall again. Return it at the crossing, not the highest so far."
     back = _between([base[0], *base], 2, (again[1] - again[0]) / (again[1] - again[2]))
     return [
         _Curves(bumped, lost, goal, _between(lost, 3, 0.6), {low: _between(lost, 3, share)}),
         _Curves(again, [base[0] + 0.3, *base], again[0], base[0] + 0.3, {first: back}),
         _Curves(target[:1], base[:1], target[0], base[0], {}),
+        _Curves(target, fallen, _between(target, 2, 0.6), _between(fallen, 2, 0.6), {high: top}),
     ]
 
 

@@ -69,6 +69,8 @@ def check_split_by_stem(answer: Callable[..., Any], rng: torch.Generator) -> Non
         others = [set(_split(answer, words, wanted, seed + i)[1]) for i in range(1, 6)]
         if all(other == set(asked) for other in others):
             raise Wrong("Six seeds give the same split: shuffle the stems with the seed.")
+    wide = [word for i in range(5) for word in _family(rng, i, 9)]
+    _check_split(answer, wide, 2, 9, seed)  # the first stem is far more than is wanted
     for valid in (0, len(words)):  # of the last words: none, and all
         _check_split(answer, words, valid, 1, seed)
     _check_no_order(answer, rng)
