@@ -38,7 +38,7 @@ from statistics import stdev
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.lesson00 import figures
+from lora_lessons.course.lesson00 import drawings, figures
 from lora_lessons.course.statistics import interval95, t_quantile
 from lora_lessons.experiments import lesson00 as experiment
 
@@ -92,7 +92,12 @@ adapted = ll.get_peft_model(model, config)
 
 # %% [markdown]
 # `ll.fit` is an ordinary training loop. It trains whatever requires a gradient, here the adapter. The same
-# call runs on a CPU and on a GPU.
+# call runs on a CPU and on a GPU. The drawing has one of its steps, with the prompt for a text: what comes in,
+# what the loss is made from, and what the step changes.
+
+# %%
+prompt_ids = ll.encode(tokenizer, experiment.PROMPT).tolist()
+ll.show(drawings.one_step(experiment.PROMPT, prompt_ids, "q_proj and v_proj"))
 
 # %% tags=["nbval-ignore-output"]
 batches = ll.TokenBatches(train_ids, SIZE["batch"], SIZE["length"], seed=0, device=DEVICE)

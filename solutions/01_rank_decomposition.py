@@ -36,7 +36,7 @@
 import torch
 
 import lora_lessons as ll
-from lora_lessons.course.lesson01 import figures, tables
+from lora_lessons.course.lesson01 import drawings, figures, tables
 from lora_lessons.experiments import lesson01 as experiment
 
 lesson = ll.lesson("01")
@@ -259,7 +259,14 @@ tables.cut_against_lora(recorded.data, lesson.recorded("01_rank_sweep").data)
 #
 # A matrix of rank $r$ is a product $B A$ with $B$ of shape (out, r) and $A$ of shape (r, in).
 # LoRA adds a scaling in front, $\Delta W = s\, B A$ with $s = $ `lora_alpha` / `r` (lesson 03).
-#
+# The drawing has one square layer of the nano model and $s = 1$: what the cut keeps of its update, and the
+# two thin matrices that this becomes.
+
+# %%
+layer = tuned["before"]["model.layers.0.self_attn.q_proj"]
+ll.show(drawings.cut_to_rank(*layer.shape, r=8))
+
+# %% [markdown]
 # ### Exercise 1.5: split an update (*core*, 6 minutes)
 #
 # Return `(B, A)` such that `scaling * B @ A` is the best rank-`r` copy of `delta`. Give both factors
