@@ -127,6 +127,12 @@ class Drawing:
         lines = [name, f"({shape[0]}, {shape[1]})"]
         return self.box(x, y, width, height, lines, state, round_by=0, below=below)
 
+    def hatched(self, x: float, y: float, width: float, height: float) -> Part:
+        """A part of a matrix that is marked by hatching; a label has to say what it is."""
+        part = Part(x, y, width, height)
+        self._rect(part, TRAINS, 0)
+        return part
+
     def circle(self, x: float, y: float, radius: float, text: str) -> Part:
         """A circle with a sign in it: a sum, a product."""
         self._marks.append(

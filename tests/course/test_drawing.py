@@ -9,6 +9,8 @@ import pytest
 
 import lora_lessons as ll
 from lora_lessons.course.drawing import FROZEN, SIZE, TRAINS, WIDE, Drawing
+from lora_lessons.course.lesson00.drawings import one_step
+from lora_lessons.course.lesson01.drawings import cut_to_rank
 from lora_lessons.course.mechanisms import LAYERS, decoder_block, lora_layer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -16,6 +18,9 @@ DRAWINGS = {
     "layer": lora_layer(),
     "wide": lora_layer(11_008, 4_096, 64, scaling="alpha / r", dropout=True, bias=FROZEN),
     "block": decoder_block(LAYERS, biases=LAYERS[:3]),
+    "step": one_step("The whale", [53, 260, 330, 281, 70], "q_proj and v_proj"),
+    "cut": cut_to_rank(64, 64, 8),
+    "tall": cut_to_rank(128, 64, 8),
 }
 each = pytest.mark.parametrize("drawing", DRAWINGS.values(), ids=DRAWINGS)
 
@@ -60,15 +65,7 @@ def test_nothing_leaves_the_drawing(drawing):
 def test_the_same_calls_make_the_same_text_and_others_have_other_names():
     assert lora_layer().svg == lora_layer().svg
     ids = [set(re.findall(r' id="([^"]+)"', drawing.svg)) for drawing in DRAWINGS.values()]
-    assert all(len(names) == 4 for names in ids) and len(set.union(*ids)) == 12
-
-
-@each
-def test_letters_have_the_background_of_the_page_they_stand_on(drawing):
-    named = ["--jp-layout-color0", "--vscode-editor-background", "--colab-primary-surface-color"]
-    for node in parts(drawing, "text"):
-        style = node.get("style")
-        assert re.findall(r"var\((--[\w-]+)", style) == named and "Canvas)))" in style
+    assert all(len(names) == 4 for names in ids) and len(set.union(*ids)) == 4 * len(ids)
 
 
 def test_what_trains_is_hatched_thick_and_said():
@@ -89,6 +86,53 @@ def test_shapes_and_parts_are_those_asked_for():
         assert word in texts
     plain = [node.text for node in parts(lora_layer(), "text")]
     assert "dropout" not in plain and "+ bias" not in plain and "× s" in plain
+
+
+@each
+def test_letters_have_the_background_of_the_page_they_stand_on(drawing):
+    named = ["--jp-layout-color0", "--vscode-editor-background", "--colab-primary-surface-color"]
+    for node in parts(drawing, "text"):
+        style = node.get("style")
+        assert re.findall(r"var\((--[\w-]+)", style) == named and "Canvas)))" in style
+
+
+def test_a_step_changes_a_and_b_and_not_w():
+    step = DRAWINGS["step"]
+    dashed = [node.get("d") for node in parts(step, "path") if node.get("stroke-dasharray")]
+    trains = [node for node in parts(step, "rect") if node.get("stroke-width") == "3"][:2]
+    ends = {tuple(map(float, way.split(" L")[-1].split())) for way in dashed}
+    middles = {
+        (float(n.get("x")) + float(n.get("width")) / 2, float(n.get("y")) + float(n.get("height")))
+        for n in trains
+    }
+    assert len(dashed) == 2 and ends == middles  # the lower edges of A and B
+    texts = [node.text for node in parts(step, "text")]
+    assert "The whale" in texts and "53 260 330 281 70" in texts and "no gradient of W" in texts
+    with pytest.raises(ValueError, match="wider than its box"):
+        one_step("a text that is much too long for it", [1], "q_proj")
+
+
+@pytest.mark.parametrize(("out", "in_", "r"), [(64, 64, 8), (128, 64, 8), (64, 256, 16)])
+def test_a_cut_is_drawn_to_scale_with_its_numbers(out, in_, r):
+    drawing = cut_to_rank(out, in_, r)
+    full, unit = min(out, in_), 144 / max(out, in_)
+    rects = [node for node in parts(drawing, "rect") if node.get("fill") == "none"]
+    sizes = [(float(node.get("height")), float(node.get("width"))) for node in rects]
+    shapes = [(out, in_), (out, full), (out, r), (full, full), (r, r), (full, in_), (r, in_)]
+    shapes += [(out, r), (r, in_)]  # B and A, as large as what was kept
+    assert sizes == [pytest.approx((a * unit, b * unit), abs=0.1) for a, b in shapes]
+    texts = [node.text for node in parts(drawing, "text")]
+    for number in (out * in_, r * (out + in_)):
+        assert f"{number:,d} numbers" in texts
+    assert f"{out} × {r} = {out * r:,d}" in texts and f"{r} × {in_} = {r * in_:,d}" in texts
+
+
+def test_a_cut_that_keeps_all_or_cannot_be_seen_is_refused():
+    for r in (0, 64):
+        with pytest.raises(ValueError, match="1 <= r < 64"):
+            cut_to_rank(64, 64, r)
+    with pytest.raises(ValueError, match="r = 1 is too thin beside 4096"):
+        cut_to_rank(4096, 4096, 1)
 
 
 def test_a_drawing_is_shown_as_it_is():
