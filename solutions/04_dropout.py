@@ -70,6 +70,7 @@ ll.show(mechanisms.lora_layer(dropout=True))
 # Return $s\,B A\,\tilde x$, the branch alone. To make it checkable you are given the random numbers:
 # `noise` has the shape of `x` and is uniform between 0 and 1. Drop an element where its noise is
 # **below** `p`. Leave `x` and `noise` themselves as they are: the base still needs all of `x`.
+# No gradient need flow through it yet: the layer of 4.2 is for that.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "dropped_branch", "locked": false, "solution": true, "task": false}
