@@ -307,7 +307,7 @@ lesson.predict(
 # $A$ has $r$ rows of the same spread, so $G A^\top$ has $r$ columns of the same size. Hence, to first
 # order in the learning rate:
 #
-# | | grows as | $\alpha$ fixed, $s = \alpha/r$ | $\alpha$ fixed, $s = \alpha/\sqrt r$ | $\alpha = 2r$, $s = 2$ |
+# | at the first step | grows as | $\alpha$ fixed, $s = \alpha/r$ | $\alpha$ fixed, $s = \alpha/\sqrt r$ | $\alpha = 2r$, $s = 2$ |
 # |---|---|---|---|---|
 # | norm of $B$'s gradient | $s\sqrt r$ | $r^{-1/2}$ | $r^0$ | $r^{1/2}$ |
 # | fall in loss, SGD: lr times the squared norm | $s^2 r$ | $r^{-1}$ | $r^0$ | $r^1$ |

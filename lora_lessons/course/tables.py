@@ -40,10 +40,7 @@ class Table:
     def _repr_html_(self) -> str:
         sides = [RIGHT if self._numeric(i) else LEFT for i in range(len(self.head))]
         caption = f"<caption {LEFT}>{escape(self.caption)}</caption>" if self.caption else ""
-        head = "".join(
-            f'<th scope="col" {side}>{escape(name)}</th>'
-            for name, side in zip(self.head, sides, strict=True)
-        )
+        head = "".join(map(_head, self.head, sides))
         body = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in self.rows)
         note = f"<p><small>{escape(self.note)}</small></p>" if self.note else ""
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
@@ -52,6 +49,11 @@ class Table:
         """True where every cell begins with a digit, after a sign: set to the right."""
         cells = [row[column].lstrip("−-+<≤≥± ") for row in self.rows]
         return column > 0 and bool(cells) and all(cell[:1].isdigit() or not cell for cell in cells)
+
+
+def _head(name: str, side: str) -> str:
+    """A column's head; without words it is no header, which a screen reader would announce."""
+    return f'<th scope="col" {side}>{escape(name)}</th>' if name else f"<td {side}></td>"
 
 
 def _cells(row: Sequence[str], sides: Sequence[str]) -> str:

@@ -76,3 +76,10 @@ def test_numbers_stand_to_the_right_and_words_to_the_left():
     assert '<td style="text-align: left">x</td>' in html
     with pytest.raises(ValueError, match="a row has 1 cells, the head 2"):
         Table(["a", "b"], [["1"]])
+
+
+def test_a_column_without_a_name_has_no_header():
+    """axe calls an empty header a fault: a screen reader would announce nothing."""
+    html = Table(["arm", "loss", ""], [["A", "1.0", "lowest"]])._repr_html_()
+    assert html.count('<th scope="col"') == 2
+    assert '<td style="text-align: left"></td></tr></thead>' in html

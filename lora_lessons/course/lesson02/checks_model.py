@@ -53,6 +53,7 @@ def _model(rng: torch.Generator) -> nn.Module:
                         "old_q_proj": nn.Linear(4, 4),
                         "q_proj_2": nn.Linear(4, 4),
                         "q_gate": nn.Linear(4, 4),
+                        "proj": nn.Linear(4, 4),
                     }
                 ),
                 "q_proj_mlp": nn.ModuleDict({"up": nn.Linear(4, 4)}),
