@@ -27,7 +27,15 @@ from notebook_source import lesson_sources  # noqa: E402
 import lora_lessons as ll  # noqa: E402
 from lora_lessons.course.ledger import BADGES, VERDICTS, Claim, load_claims  # noqa: E402
 
-DOCS = ("engine", "adapters", "peft-parity", "training", "elsewhere", "teaching")
+DOCS = (
+    "engine",
+    "adapters",
+    "experts-and-attention",
+    "peft-parity",
+    "training",
+    "elsewhere",
+    "teaching",
+)
 
 
 def prepare(source: Path) -> None:
@@ -86,6 +94,7 @@ results: they are hidden until you have guessed, and the solutions are folded.
 claims
 engine
 adapters
+experts-and-attention
 peft-parity
 training
 elsewhere

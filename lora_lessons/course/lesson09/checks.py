@@ -396,6 +396,7 @@ def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
         linear = nn.Linear(IN, OUT, dtype=dtype, bias=dtype != torch.float16)
         weight = linear.weight
         _fill(weight, 0.02 * draw(rng, OUT, IN))
+        names = set(vars(linear))
         merger = answer(linear)
         _once(merger, linear, weight, 1e-3 * draw(rng, OUT, IN))
         _twice(merger, weight, 1e-3 * draw(rng, OUT, IN))
@@ -407,6 +408,11 @@ def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
             raise Wrong(
                 f"self.{held[0]} still holds a copy after unmerge, and costs its memory for "
                 "nothing: drop it (= None)."
+            )
+        if left := sorted(set(vars(linear)) - names):
+            raise Wrong(
+                f"`linear.{left[0]}` is left on the layer after unmerge, where others find it: "
+                "keep the copy in self, or delete the attribute."
             )
     _two_layers(answer, rng)
 

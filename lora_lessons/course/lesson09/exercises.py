@@ -79,7 +79,7 @@ EXERCISES = [
         ),
         check=check_ExactMerge,
         takes=("linear",),
-        mutates=("linear.weight.values",),
+        mutates=("linear.weight.values", "linear.attributes"),
     ),
     Exercise(
         name="serve_batch",
