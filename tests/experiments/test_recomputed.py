@@ -81,7 +81,7 @@ def test_a_table_of_several_rows_is_one_family_over_all_of_them(name):
     assert said in table.head or (len(table.rows) == 1 and table.head[-1:] == ["verdict"])
 
 
-@pytest.mark.parametrize("name", LIVE)
+@pytest.mark.parametrize("name", sorted(LIVE))
 def test_a_live_table_agrees_with_itself(name):
     """Its runs are not stored: p follows from mean and interval, Holm's from the p's."""
     table, found = shown()[name], []
