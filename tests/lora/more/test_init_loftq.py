@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import peft
@@ -13,6 +14,7 @@ import lora_lessons as ll
 from lora_lessons.base.quantize import dequantize, fake_quantize, quantize
 from lora_lessons.experiments import lesson13
 from lora_lessons.lora.more.init.loftq import loftq_factors
+from tests.lora.more.quantized_models import quietly
 from tests.parity.models import LayerModel, Mlp
 
 X = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
@@ -184,8 +186,11 @@ class _Blocks(nn.Module):
 @pytest.fixture
 def theirs(monkeypatch):
     """PEFT's LoftQ on a CPU: it asks for CUDA by name, and its arithmetic is the same here."""
-    pytest.importorskip("bitsandbytes")
-    pytest.importorskip("scipy")  # PEFT wants it to be there
+    quietly("bitsandbytes")
+    find = importlib.util.find_spec  # PEFT asks whether scipy is installed, and uses nothing of it
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *p: name == "scipy" or find(name, *p)
+    )
     move = torch.Tensor.to
 
     def to_the_cpu(tensor, *args, **kwargs):
@@ -203,6 +208,7 @@ def theirs(monkeypatch):
     return make
 
 
+@pytest.mark.quantized
 @pytest.mark.parametrize("steps", [1, 4])
 def test_values_are_those_of_peft_with_bitsandbytes(theirs, steps):
     fields = {"r": 4, "lora_alpha": 4}
@@ -218,6 +224,7 @@ def test_values_are_those_of_peft_with_bitsandbytes(theirs, steps):
     torch.testing.assert_close(ours(x), other(x), rtol=0, atol=1e-5)
 
 
+@pytest.mark.quantized
 def test_a_scaling_that_is_not_one_is_divided_out_and_not_so_in_peft(theirs):
     fields = {"r": 4, "lora_alpha": 32}
     W, rounded = _Blocks().first.weight, fake_quantize(_Blocks().first.weight)
