@@ -1,8 +1,8 @@
-"""Make the README's pictures from the product itself: `python tools/make_pictures.py` (minutes).
+"""Make the README's pictures from the product itself: `python tools/make_pictures.py` (2 minutes).
 
-A few cells of lesson 01 run in JupyterLab, in Chromium, in its light and its dark theme.
-What is taken: a check's message, and an explorer that is being moved. They lie in
-docs/pictures, each under 400 kB. Needs Chromium, npm (for axe_lessons) and Pillow.
+A few cells of lessons 01 and 05 run in JupyterLab, in Chromium, in its light and its dark theme.
+What is taken: a check's message, an explorer that is being moved, and one as it first stands. They
+lie in docs/pictures, each under 400 kB. Needs Chromium, npm (for axe_lessons) and Pillow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from axe_lessons import (
     jupyterlab,
 )
 from notebook_source import ROOT, lesson_sources
-from PIL import Image
+from PIL import Image, ImageOps
 
 CONTEXT = "() => window.jupyterapp?.shell.currentWidget?.sessionContext"
 PICTURES = ROOT / "docs" / "pictures"
@@ -41,6 +41,7 @@ WRONG = """def best_rank_k(W: torch.Tensor, k: int) -> torch.Tensor:
 # lesson -> the cells that are kept, by what they say
 KEPT = {
     "01": ("import torch", "lesson.explore.rank()", "def best_rank_k", "lesson.check.best_rank_k"),
+    "05": ("import warnings", "lesson.explore.targets()"),
 }
 
 
@@ -58,8 +59,8 @@ def shortened(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
-def pictures() -> Iterator[tuple[str, list[Image.Image]]]:
-    """Yield (name, frames) of each picture in each theme."""
+def pictures(lessons: list[str]) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Yield (name, frames) of each of the lessons' pictures in each theme."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address:
@@ -69,7 +70,7 @@ def pictures() -> Iterator[tuple[str, list[Image.Image]]]:
             shortened(notebooks / name)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=BROWSER_OPTIONS)
-            for number, take in (("01", of_lesson_01),):
+            for number in lessons:
                 page = browser.new_page(viewport={"width": 1180, "height": 2000})
                 page.set_default_timeout(SECONDS * 1000)
                 page.goto(address % names[number])
@@ -79,7 +80,7 @@ def pictures() -> Iterator[tuple[str, list[Image.Image]]]:
                 for theme, called in THEMES.items():
                     page.evaluate(SET_THEME, called)
                     page.wait_for_timeout(1500)
-                    for name, frames in take(page):
+                    for name, frames in TAKEN[number](page):
                         yield f"{name}-{theme}", frames
                 page.close()
             browser.close()
@@ -98,6 +99,17 @@ def of_lesson_01(page: Any) -> Iterator[tuple[str, list[Image.Image]]]:
         frames.append(shot(panel))
     move_to(page, panel, RANKS[0])
     yield "explorer", frames
+
+
+def of_lesson_05(page: Any) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Which modules of the decoder get an adapter, as the explorer says before it is moved."""
+    panel = page.locator(".ll-panel").first
+    panel.locator("[aria-live=polite][aria-busy=false] img").wait_for()
+    picture = shot(panel)  # others stand at its right: space between them
+    yield "targets", [ImageOps.expand(picture, (0, 0, 24, 0), picture.getpixel((0, 0)))]
+
+
+TAKEN = {"01": of_lesson_01, "05": of_lesson_05}
 
 
 def move_to(page: Any, panel: Any, value: int) -> None:
@@ -147,9 +159,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=PICTURES)
-    out = parser.parse_args(arguments).out
+    parser.add_argument("--lesson", action="append", choices=TAKEN, help="this one's alone")
+    options = parser.parse_args(arguments)
+    out = options.out
     out.mkdir(parents=True, exist_ok=True)
-    for name, frames in pictures():
+    for name, frames in pictures(options.lesson or list(TAKEN)):
         path = write(name, frames, out)
         print(f"{path}: {frames[0].size}, {len(frames)} frames, {path.stat().st_size} bytes")
     return 0
