@@ -100,10 +100,17 @@ def _for_people(possible: dict[str, float], marks: Any, people: dict[str, Studen
 
 
 def _for_moodle(possible: dict[str, float], marks: Any, people: dict[str, Student]) -> list[Any]:
-    """Grades > Import > CSV file: map the first column to "ID number" or the last to "Email"."""
-    rows: list[Any] = [["ID number", *possible, "Email address"]]
+    """Grades > Import > CSV file: map the first column to "ID number" or the last to "Email".
+
+    "-" is no mark: an empty cell of a new grade item becomes 0. Moodle gives the marks of a row
+    that names nobody to the student above, so addresses are there only if none is missing.
+    """
+    emails = {student: people[student].email for student in marks}
+    by_email = all(emails.values())
+    rows: list[Any] = [["ID number", *possible, *(["Email address"] if by_email else [])]]
     for student, row in marks.items():
-        rows.append([student, *map(_published, row.values()), people[student].email])
+        cells = [mark.score if _is_settled(mark) else "-" for mark in row.values()]
+        rows.append([student, *cells, *([emails[student]] if by_email else [])])
     return rows
 
 
@@ -122,8 +129,12 @@ def _for_canvas(possible: dict[str, float], marks: Any, people: dict[str, Studen
     return rows
 
 
+def _is_settled(mark: Mark) -> bool:
+    return mark.state not in (NOT_READ, FAILED)
+
+
 def _published(mark: Mark) -> Any:
-    return "" if mark.state in (NOT_READ, FAILED) else mark.score
+    return mark.score if _is_settled(mark) else ""
 
 
 def _csv(rows: list[Any]) -> str:
@@ -136,4 +147,5 @@ def _csv(rows: list[Any]) -> str:
 
 def _safe(cell: Any) -> Any:
     """A name that begins like a formula must not become one in a spreadsheet."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    formula = isinstance(cell, str) and len(cell) > 1 and cell[0] in "=+-@"
+    return f"'{cell}" if formula else cell

@@ -14,6 +14,7 @@ import pytest
 from lora_lessons.app.classroom import marks
 from lora_lessons.app.classroom.course import ClassroomError, Course
 from lora_lessons.app.classroom.marks import FAILED, NOT_READ, NOTHING, Mark, write_marks
+from lora_lessons.app.classroom.roster import Student
 
 ROSTER = """id,first_name,last_name,email,canvas,login
 ada,Ada,Lovelace,ada@uni.example,901,ada01
@@ -52,13 +53,13 @@ def test_one_row_a_student_with_names_and_what_is_open(written):
 
 def test_platforms_get_no_mark_that_is_not_settled(written):
     moodle, canvas = written[0]["moodle.csv"], written[0]["canvas.csv"][1:]
-    for rows in (moodle, canvas):
+    for rows, none in ((moodle, "-"), (canvas, "")):
         assert [row["01_a"] for row in rows] == ["12.5", "0.0", "16.0"]
-        assert [row["02_b"] for row in rows] == ["", "", "17.0"]
+        assert [row["02_b"] for row in rows] == [none, none, "17.0"]
 
 
 def test_the_columns_are_those_that_the_platforms_name(written):
-    assert list(written[0]["moodle.csv"][0]) == ["ID number", "01_a", "02_b", "Email address"]
+    assert list(written[0]["moodle.csv"][0]) == ["ID number", "01_a", "02_b"]
     points, ada, *_ = written[0]["canvas.csv"]
     fixed = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     assert list(ada) == [*fixed, "01_a", "02_b"]
@@ -99,7 +100,8 @@ def test_canvas_finds_each_student_and_reads_each_mark(written):
 def test_moodle_finds_each_student_and_reads_each_mark(written):
     """One column tells the student and must be filled in each row: one who is unknown ends it all.
 
-    A mark has a point, is empty for none, and is 100 at most where a site sets no other limit.
+    A mark has a point, is "-" for none, and is 100 at most where a site sets no other limit. An
+    empty one is 0 where the column becomes a new grade item (normalise_value of its databases).
     """
     header, *students = rows_of(written, "moodle.csv")
     assert header == [title.strip() for title in header] and len(set(header)) == len(header)
@@ -108,7 +110,17 @@ def test_moodle_finds_each_student_and_reads_each_mark(written):
         assert row[header.index("ID number")]
         for title in ("01_a", "02_b"):
             mark = row[header.index(title)]
-            assert mark == "" or 0 <= float(mark) <= 100
+            assert mark == "-" or 0 <= float(mark) <= 100
+
+
+@pytest.mark.parametrize("whose", [{"ada", "bob"}, {"ada", "bob", "zoe"}])
+def test_moodle_gets_addresses_only_where_none_is_missing(whose):
+    """The marks of a row whose mapped cell is empty go to the student of the row above."""
+    rows = {student: {"01_a": Mark(1.0, 0.0, "")} for student in ("ada", "bob", "zoe")}
+    people = {s: Student(s, email=f"{s}@uni.example" if s in whose else "") for s in rows}
+    header, *students = marks._for_moodle({"01_a": 16.0}, rows, people)
+    assert ("Email address" in header) == (len(whose) == 3)
+    assert all(all(map(str, row)) and len(row) == len(header) for row in students)
 
 
 def test_both_are_utf_8_with_commas_and_lines_of_one_length(written, tmp_path):
