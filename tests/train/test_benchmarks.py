@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from unittest import mock
 
 import pytest
 import torch
@@ -215,3 +216,74 @@ def test_a_trial_computes_what_the_path_as_it_is_computes(p, compiled):
     for name in trials.TRIALS:
         for mine, right in zip(gradients(name), gradients(trials.AS_IT_IS), strict=True):
             torch.testing.assert_close(mine, right)
+
+
+FORMULA = "NF4 layers fused, decoded by compiled code"
+
+
+@pytest.mark.quantized
+@pytest.mark.parametrize(
+    "name", ["NF4 layers fused", pytest.param(FORMULA, marks=pytest.mark.nightly)]
+)
+def test_a_trial_on_four_bits_trains_as_the_path_as_it_is(name):
+    pytest.importorskip("bitsandbytes")
+    from benchmarks import gpu, trials
+    from lora_lessons.train.fast import coded
+
+    sizes = (128, 1, 2, 2, 256, 128)  # each weight a whole number of blocks of 256 scales
+    shape = common.Shape("8B small", "Llama", *sizes, batch=2, length=16, four_bits=True)
+    assert trials.is_about(name, shape)
+    wrap, how = gpu.CONTESTANTS[OURS]
+    how = how | {"capture": False, "compile": False}
+    losses, calls = {}, {}
+    for one in (trials.AS_IT_IS, name):
+        with pytest.MonkeyPatch.context() as patch, trials.tried(one):
+            patch.setitem(gpu.CONTESTANTS, OURS, (wrap, how))
+            decode = mock.Mock(side_effect=coded.decode)
+            patch.setattr(coded, "decode", decode)
+            with gpu.contestant(OURS, shape, "cpu") as take:
+                losses[one] = [float(take(i)) for i in range(4)]
+            calls[one] = decode.call_count
+    assert calls == {trials.AS_IT_IS: 0, name: 4 * (7 + 4)}  # q, k and v need no gradient of x
+    assert losses[name] == pytest.approx(losses[trials.AS_IT_IS], rel=2e-4)
+
+
+def test_a_profiled_kernel_is_told_by_its_name_and_its_operations_shapes():
+    from benchmarks import profiles
+
+    def row(kernel, *shapes):
+        return {"kernel": kernel, "shapes": shapes, "ms": 1.0}
+
+    rows = [
+        row("nvjet_tst_128x256_64x4_2x1_v_bz_TNT", (8192, 4096), (4096, 14336)),
+        row("nvjet_tst_64x32_64x16_4x1_v_bz_splitK_TNN", (8192, 16), (16, 4096)),
+        row("nvjet_tst_256x128", (1024, 4096), (4096, 128256)),
+        row("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16"),
+        row("kDequantizeBlockwise<__nv_bfloat16, 512, 64, 8, 2>"),
+        row("void multi_tensor_apply_kernel<FusedAdam>"),
+        row("triton_poi_fused_mul_silu_3", (8192, 14336)),
+    ]
+    assert profiles.kinds(rows, 128256) == {
+        **{"wide products": 1.0, "thin products": 1.0, "loss": 1.0, "attention": 1.0},
+        **{"decoding": 1.0, "optimizer": 1.0, "elementwise": 1.0},
+    }
+
+
+def test_the_peak_of_a_trace_is_found_with_what_was_held_then():
+    from benchmarks import profiles
+
+    frames = [{"filename": "/x/torch/_ops.py", "line": 1, "name": "op"}]
+    frames += [{"filename": "/x/loss.py", "line": 7, "name": "chunk"}]
+    mib = 2**20
+    trace = [
+        {"action": "alloc", "addr": 1, "size": 4 * mib, "frames": []},
+        {"action": "alloc", "addr": 2, "size": 8 * mib, "frames": frames},
+        {"action": "free_completed", "addr": 99, "size": 2 * mib},  # older than the trace
+        {"action": "free_completed", "addr": 1, "size": 4 * mib},
+        {"action": "alloc", "addr": 3, "size": mib, "frames": []},
+    ]
+    found = profiles.peak_of(trace)
+    assert found["above_gib"] == 12 / 1024
+    assert found["at"] == "loss.py:7 chunk"
+    held = [(row["mib"], row["made"]) for row in found["tensors"]]
+    assert held == [(8.0, "loss.py:7 chunk"), (4.0, "")]

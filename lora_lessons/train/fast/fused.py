@@ -118,19 +118,20 @@ def lora_product(
     return result.view(*x.shape[:-1], len(W))  # not -1: x may have no rows
 
 
-def bare_layer() -> Linear:
+def bare_layer(kind: type[Linear]) -> Linear:
     """A layer without its attributes, which a copy or a pickle fills in."""
-    return Linear.__new__(Linear)
+    return kind.__new__(kind)
 
 
 class StandIn(Linear):
-    """A class that a layer has inside `fit` only. Copies and pickles of the layer are `Linear`s."""
+    """A class that a layer has inside `fit` only. Copies and pickles of the layer are `plain`."""
 
+    plain: type[Linear] = Linear
     of_fit: tuple[str, ...] = ()  # attributes that belong to the run, not to the layer
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         state = {name: value for name, value in vars(self).items() if name not in self.of_fit}
-        return bare_layer, (), state
+        return bare_layer, (self.plain,), state
 
 
 class FusedLinear(StandIn):
