@@ -5,6 +5,7 @@ The conda step itself is not run: these tests read the files.
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import tomllib
 
@@ -79,6 +80,22 @@ def test_every_dependency_is_pinned_within_its_bounds(project, pins):
         if pin is None or not one.specifier.contains(pin):
             wrong.append(f"pyproject.toml asks for {one}, constraints.txt pins {pin or 'none'}")
     assert not wrong, "\n".join([*wrong, 'see "Versions" in CONTRIBUTING.md'])
+
+
+def test_every_pin_runs_on_the_oldest_python_that_we_name(project, pins):
+    """Of what is installed here: Debian 12 brings Python 3.11.2, which a pin once refused."""
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    found = [(one.name, one) for one in importlib.metadata.distributions()]
+    asked = {
+        canonicalize_name(name): one.metadata.get("Requires-Python") or ""
+        for name, one in found
+        if pins.get(canonicalize_name(name)) == Version(Version(one.version).public)
+    }
+    assert len(asked) > 100
+    wrong = [
+        f"{name}: {say}" for name, say in asked.items() if not SpecifierSet(say).contains(oldest)
+    ]
+    assert not wrong
 
 
 def test_pins_name_no_build(pins):

@@ -64,7 +64,11 @@ def _pages_of_nbgrader(course: Course, lesson: str) -> list[str]:
     config = PyFileConfigLoader("nbgrader_config.py", str(course.root)).load_config()
     config.CourseDirectory.root = str(course.root)
     result = NbGraderAPI(config=config).generate_feedback(lesson, force=True)
-    return [] if result["success"] else ["nbgrader could not write every page: see `nbgrader.log`"]
+    if result["success"]:
+        return []
+    log = course.root / "grading" / f"{lesson}-feedback.log"
+    write_whole(log, result["log"] + result.get("error", ""))
+    return [f"nbgrader could not write every page, and says why in {log}"]
 
 
 def _page(course: Course, student: str, lesson: str) -> str:

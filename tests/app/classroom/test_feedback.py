@@ -79,3 +79,15 @@ def test_an_old_page_is_not_given_for_a_newer_failure(course):
 def test_nothing_handed_in_is_an_error(tmp_path):
     with pytest.raises(ClassroomError, match="nothing is handed in"):
         write_feedback(Course(tmp_path), LESSON)
+
+
+def test_what_nbgrader_could_not_write_is_told_with_its_own_words(course, monkeypatch):
+    monkeypatch.undo()
+    (course.root / "nbgrader_config.py").write_text("c = get_config()\n")
+    said = {"success": False, "log": "[ERROR] no template", "error": "Traceback"}
+    monkeypatch.setattr(
+        "nbgrader.apps.api.NbGraderAPI.generate_feedback", lambda self, lesson, force: said
+    )
+    (line,) = feedback._pages_of_nbgrader(course, LESSON)
+    log = course.root / "grading" / f"{LESSON}-feedback.log"
+    assert str(log) in line and log.read_text() == "[ERROR] no templateTraceback"
