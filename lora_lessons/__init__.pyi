@@ -9,6 +9,7 @@ from .course.explorers.memory import memory_panel
 from .course.plots import show
 from .course.preset import preset
 from .course.statistics import by_seed, gap_table, gaps_against, paired_gap, paired_gaps
+from .course.tables import Table
 from .errors import (
     AdapterFileError,
     ConfigError,
@@ -108,6 +109,7 @@ __all__ = [
     "PeftModelForTokenClassification",
     "PeftType",
     "PeftWarning",
+    "Table",
     "TaskType",
     "TokenBatches",
     "TrainableTokensWrapper",

@@ -66,11 +66,12 @@ ll.show(lora_layer(scaling="alpha / r", output="y"))
 # not both be zero (section 3 shows why). The paper takes $B = 0$ and $A$ random.
 #
 # How wide should the random $A$ be? The paper says "Gaussian" and gives no width. Its authors' code, and
-# PEFT by default, draw $A$ uniformly, by Kaiming's rule with $a = \sqrt 5$. Worked out, that is
+# PEFT by default, draw $A$ uniformly:
 #
 # $$A_{ij} \sim \text{uniform}\left(-\frac{1}{\sqrt{\text{in}}}, \frac{1}{\sqrt{\text{in}}}\right),$$
 #
-# so that each number of $Ax$ has about a third of the mean square of $x$'s numbers, whatever the width.
+# so that each number of $Ax$ has about a third of the mean square of $x$'s numbers, whatever the width. (A uniform
+# number between $-c$ and $c$ has the mean square $c^2/3$, here $1/(3\,\text{in})$, and "in" such terms are summed.)
 #
 # ### Exercise 2.1: the first values (*core*, 3 minutes)
 #
@@ -103,6 +104,7 @@ verdict.require()
 # width does not fall with the layer's size. Compare the two, at rank 8:
 
 # %%
+widths = []
 for width in (64, 1024, 4096):
     x, spread = torch.randn(2048, width, generator=ll.generator(1)), {}
     for init in (True, "gaussian"):
@@ -114,8 +116,9 @@ for width in (64, 1024, 4096):
             assert abs(size - 1 / 3) < 0.05, "a third of x's mean square, at any width"
     uniform, normal = 1 / math.sqrt(3 * width), 1 / 8
     assert abs(spread[True] / uniform - 1) < 0.1 and abs(spread["gaussian"] / normal - 1) < 0.1
-    print(f"width {width:5d}: uniform {uniform:.4f}, Gaussian {normal:.4f}, as PEFT draws them")
+    widths.append((f"{width:,d}", f"{uniform:.4f}", f"{normal:.4f}"))
 print("with the uniform A the mean square of Ax is a third of that of x, at all three widths")
+ll.Table(("width of the layer", "deviation of A, uniform", "Gaussian, as PEFT draws it"), widths)
 
 # %% [markdown]
 # At width 4,096 the Gaussian is 14 times as wide. Lesson 03 shows what the width of $A$ does: it acts
@@ -160,9 +163,11 @@ verdict.require()
 
 # %%
 layer = ll.LoraLinear(torch.nn.Linear(31, 23), r=3, lora_alpha=7).double()
-W, (A, B) = layer.base_layer.weight, layer.adapter("default")[1:3]
+W, adapter = layer.base_layer.weight, layer.adapter("default")
+A, B = adapter.A, adapter.B
 torch.nn.init.normal_(B.weight, generator=ll.generator(2))
 x, G = (torch.randn(5, n, generator=ll.generator(n), dtype=torch.float64) for n in (31, 23))
+# the gradient by x of the layer's output, where G is what comes from above
 (received,) = torch.autograd.grad(layer(x.requires_grad_()), x, G)
 torch.testing.assert_close(received, G @ W + 7 / 3 * G @ B.weight @ A.weight)
 print("the layer below receives G W + s G B A")
@@ -174,6 +179,10 @@ print("the layer below receives G W + s G B A")
 # Write the layer. It keeps the given `linear` itself as a part (not a copy), freezes it, and trains
 # exactly two parameters, `self.A` and `self.B`. Start them as in 2.1, drawing from `gen`, and give them
 # the dtype of `linear.weight`.
+#
+# - `torch.nn.Parameter(tensor)` is a tensor that a module counts among its parameters.
+# - `module.requires_grad_(False)` freezes all parameters of a module. Mind the underscore at the end:
+#   `module.requires_grad = False` sets an attribute that nobody reads.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "AdaptedLinear", "locked": false, "solution": true, "task": false}
@@ -214,8 +223,10 @@ verdict.require()
 
 # %% tags=["nbval-ignore-output"]
 mistake = first_step.frozen_is_not_no_grad()
-for row in mistake:
-    print(f"{row['layer']:32s} gradient of B wrong by {row['error']:6.1%}")
+ll.Table(
+    ("layer", "gradient of B, off by this share of its length"),
+    [(row["layer"], f"{row['error']:.1%}") for row in mistake],
+)
 
 # %%
 top = [row["error"] for row in mistake if "layers.2" in row["layer"]]
@@ -266,9 +277,14 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Read the first step off your formulas. With $B = 0$: $\partial L/\partial A = s\,(GB)^\top x = 0$, and
-# $\partial L/\partial B = s\,G^\top x A^\top$, which is not zero because $A$ is not. Had both been zero, both gradients would be
-# zero, at this step and for ever.
+# ### What the rules say of the first step (*core*)
+#
+# The two rules give
+#
+# $$\frac{\partial L}{\partial A} = s\,(GB)^\top x, \qquad \frac{\partial L}{\partial B} = s\,G^\top x A^\top .$$
+#
+# With $B = 0$ the first is zero, and the second is not, because $A$ is not. Had both been zero, both gradients would
+# be zero, at this step and for ever.
 #
 # Check it on the nano base and real text. First the identity: a new adapter changes nothing.
 
@@ -300,10 +316,13 @@ lesson.predict(
 # %%
 steps = first_step.first_adamw_step(weight_decays=(0.0, 0.01, 0.1), lr=1e-3)
 for row in steps:
-    print(f"weight decay {row['decay']:4.2f}: A moves by {row['A']:.1e} of itself")
     assert math.isclose(row["A"], 1e-3 * row["decay"], rel_tol=1e-6, abs_tol=1e-12)
     assert row["B"] > 0
 print("B moves in all three; A by lr x weight decay, though its gradient is zero")
+ll.Table(
+    ("weight decay", "A moves, as a share of itself"),
+    [(f"{row['decay']:.2f}", f"{row['A']:.1e}") for row in steps],
+)
 
 # %% tags=["nbval-ignore-output"]
 usual = next(row for row in steps if row["decay"] == 0.01)
@@ -313,7 +332,7 @@ lesson.compare("first_step", figures.what_moved(usual["A"] > 0, usual["B"] > 0))
 # AdamW's decay is decoupled from the gradient: it multiplies every weight by $1 - \text{lr}\cdot\text{decay}$ whatever the
 # gradient is. For $B$, which is zero, there is nothing to shrink yet.
 #
-# ### What the first step does to the layer
+# ### What the first step does to the layer (*core*)
 #
 # Plain SGD makes it exact. Only $B$ moves, $B_1 = -\text{lr}\, s\, G^\top x A^\top$, so the layer's weight moves by
 #
@@ -321,12 +340,15 @@ lesson.compare("first_step", figures.what_moved(usual["A"] > 0, usual["B"] > 0))
 #
 # $\nabla_W L$ is the gradient that full fine-tuning would follow. LoRA's first step is that same gradient, seen
 # through $A$: each row of it is projected on the span of $A$'s $r$ rows (and weighted by $A^\top A$ there).
-# If the gradient knows nothing of $A$, about $r/\text{in}$ of its energy lies in that span.
+# If the gradient knows nothing of $A$, about $r/\text{in}$ of its energy (the sum of its squared entries) lies in that
+# span.
 
 # %% tags=["nbval-ignore-output"]
 first = first_step.first_sgd_step(lr=0.1, r=8)
-for row in first:
-    print(f"{row['layer']:32s} formula off by {row['error']:.0e}; kept {row['kept']:6.1%}")
+ll.Table(
+    ("layer", "formula off by", "energy of the gradient kept in the span"),
+    [(row["layer"], f"{row['error']:.0e}", f"{row['kept']:.1%}") for row in first],
+)
 
 # %%
 assert all(row["error"] < 1e-10 for row in first)
@@ -381,10 +403,12 @@ print(f"after 5 more steps of SGD the two updates are {twin['later']:.0%} apart"
 #
 # ### Exercise 2.5: into the model (*core*, 15 minutes)
 #
-# Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`. Freeze every
-# weight that the model had before, and leave what `make` returns as it is. Return the full names of the
-# replaced layers. A second run finds nothing to replace, and must change nothing: what trains goes on
-# training.
+# Replace every `torch.nn.Linear` whose name's *last part* is in `names` by `make(linear)`; `make` is a function that
+# gets the old layer and returns the new one. Return the full names of the replaced layers.
+#
+# - If there is nothing to replace, change nothing at all, not even `requires_grad`: a notebook's cell is often run
+#   twice, and what trains must go on training.
+# - Else freeze every weight that the model has, then replace. What `make` returns stays as it is.
 #
 # `model.get_submodule("a.b")` returns a module by its full name, and `model.get_submodule("")` the model
 # itself. `"layers.0.q_proj".rpartition(".")` gives `("layers.0", ".", "q_proj")`.
@@ -453,15 +477,28 @@ print("the loss fell on chapters that it has not read, and no tensor of the base
 # short, 10 steps on a CPU: what is counted does not depend on the steps.
 
 # %%
-for name in ("02_what_trains", "02_what_trains_smollm2"):
-    run = lesson.recorded(name)
-    counted = run.data
-    print(run)
-    print(f"  named {counted['named']}, injected {counted['injected']} layers")
-    print(f"  trained outside A and B: {counted['trained_outside']} tensors")
-    print(f"  A and B together: at most {counted['largest_share']:.1%} of their W")
-    print(f"  base tensors that changed in training: {counted['changed']}")
-    print(f"  largest rank of an update: {counted['rank']} (r = {counted['r']})")
+promises = [lesson.recorded(name) for name in ("02_what_trains", "02_what_trains_smollm2")]
+promises[0]
+
+# %%
+promises[1]
+
+# %%
+counted = [run.data for run in promises]
+ll.Table(
+    ("counted", "decoder", "SmolLM2-135M"),
+    [
+        ("layers named", *(str(one["named"]) for one in counted)),
+        ("layers injected", *(str(one["injected"]) for one in counted)),
+        ("tensors trained outside A and B", *(str(one["trained_outside"]) for one in counted)),
+        (
+            "A and B together, at most (of their W)",
+            *(f"{one['largest_share']:.1%}" for one in counted),
+        ),
+        ("base tensors that changed", *(str(one["changed"]) for one in counted)),
+        ("largest rank of an update", *(f"{one['rank']} of r = {one['r']}" for one in counted)),
+    ],
+)
 
 # %% [markdown]
 # ## 6. What do two adapters have in common? (*extra*)
@@ -504,8 +541,7 @@ verdict.require()
 #
 # $$\varphi_\text{chance}(i, j) = \frac{1}{\min(i,j)} \cdot \frac{i\,j}{d} = \frac{\max(i, j)}{d} .$$
 #
-# For GPT-3, $d = 12{,}288$ and $j = 64$ give 0.005. For a layer of width 64, $j = 64$ is the whole space, and
-# $\varphi$ is 1 whatever was learnt. Move the sliders: how many directions are shared, and how wide is
+# For GPT-3, $d = 12{,}288$ and $j = 64$ give 0.005. Move the sliders: how many directions are shared, and how wide is
 # the layer? Find the setting in which $\varphi(8, 64)$ looks like agreement with nothing shared.
 
 # %% tags=["nbval-ignore-output"]
@@ -589,7 +625,7 @@ lesson.compare("first_direction", 100 * top, unit="%")
 # - The paper reports more than 0.5 for the first direction and little beyond it. Ours stays below 0.5, and for
 #   all eight directions it is still 0.31 and 0.32, ten times chance. What is shared is a subspace.
 # - Two runs of $r = 64$ share more than $r = 8$ and $r = 64$ do. For eight directions that is settled in all
-#   four cases, for the first one in none.
+#   four cases (q and v, each for $A$ and $BA$), for the first one in none.
 # - $BA$ against $A$: for eight directions $BA$ overlaps more in all four cases; that is settled in v, by 0.0123
 #   and 0.0225. In q, and for the first direction, it is not.
 
@@ -746,7 +782,7 @@ tables.factor_falls(recorded.data)
 tables.over_chance(recorded.data)
 
 # %% [markdown]
-# ## 8. What you take with you
+# ## 8. Two gradients of your own (*extra*)
 #
 # ### Exercise 2.8: two gradients of your own (*extra*, 5 minutes)
 #

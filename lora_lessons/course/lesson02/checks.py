@@ -104,7 +104,10 @@ def check_uniform(A: Tensor, in_: int, out: int, r: int) -> None:
     bound = 1 / math.sqrt(in_)
     ratio = (A.square().mean().sqrt() / (bound / math.sqrt(3))).item()
     if A.min() >= 0:
-        raise Wrong("A has no negative numbers: rand gives 0 to 1, and it should be -1 to 1.")
+        raise Wrong(
+            "A has no negative numbers: rand gives 0 to 1, and it should be -1 to 1 before it is "
+            "scaled to the width."
+        )
     inside = A.abs().max() <= bound * (1 + 1e-5)
     if inside:
         _check_lines_differ(A)
