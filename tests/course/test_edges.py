@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from torch import Tensor
 
 import lora_lessons as ll
 from tests.course.edges import Edge
-from tests.course.test_exercises import solution
+from tests.course.test_exercises import define, solution, wrong_answers
 
 # the right answer there is a state of a model, a table, a key or a file: their checks build these
 NO_ARITHMETIC = {
@@ -59,23 +59,28 @@ def outcome(function: Any, arguments: tuple[Any, ...]) -> Any:
         return ValueError.__name__
 
 
-def holds(number: str, name: str, edge: Edge, arguments: tuple[Any, ...]) -> None:
+def holds(number: str, name: str, edge: Edge, arguments: tuple[Any, ...], answer: Any) -> None:
     expected = outcome(edge.expected, arguments)  # first: it must not see what a call changed
-    actual = outcome(solution(number, name), arguments)
+    actual = outcome(answer, arguments)
     seen = getattr(MODULES[number], "SEEN", {}).get(name)
     if seen and actual != ValueError.__name__:
         actual = seen(actual, *arguments)
     assert agree(actual, expected), f"{arguments}: {actual} and not {expected}"
 
 
-def tried(number: str, name: str, edge: Edge, examples: int, same: bool) -> None:
+def tried(
+    number: str, name: str, edge: Edge, examples: int, same: bool, answer: Any = None
+) -> None:
+    tested = answer or solution(number, name)
+
     @settings(
         max_examples=examples, derandomize=same, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate] if answer else list(Phase),  # of a wrong answer any input will do
     )  # fmt: skip
     @given(edge.arguments)
     def run(arguments: tuple[Any, ...]) -> None:
-        holds(number, name, edge, arguments)
+        holds(number, name, edge, arguments, tested)
 
     run()
 
@@ -83,6 +88,21 @@ def tried(number: str, name: str, edge: Edge, examples: int, same: bool) -> None
 @each_case
 def test_a_solution_is_right_at_the_edges(number, name, edge):
     tried(number, name, edge, examples=25, same=True)
+
+
+def differs(number: str, name: str, edge: Edge, answer: Any) -> bool:
+    """Whether an answer gives another result than the edge's own at some input, or raises."""
+    try:
+        tried(number, name, edge, examples=25, same=True, answer=answer)
+    except Exception:
+        return True
+    return False
+
+
+@each_case
+def test_an_edge_tells_a_wrong_answer(number, name, edge):
+    wrong = (define(one.source, name) for one in wrong_answers(number)[name])
+    assert any(differs(number, name, edge, answer) for answer in wrong)
 
 
 @pytest.mark.nightly
