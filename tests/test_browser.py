@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
-from lesson_env import lesson_environment
+from lab_in_browser import BROWSER_OPTIONS, CHROMIUM, READY, RUN_ALL, jupyterlab
 
-from lora_lessons.app import lab
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 LESSON = "01_rank_decomposition.ipynb"
 SECONDS = 1000  # Playwright counts in milliseconds
 
@@ -28,76 +16,14 @@ pytestmark = [
 ]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-BROWSER_OPTIONS += ["--disable-background-networking", "--disable-component-update"]
-# Without it a "Jupyter news?" question covers the page.
-NOTIFICATIONS = '{"fetchNews": "false", "checkForUpdates": false}'
-KERNEL_READY = """async () => {
-  const context = window.jupyterapp.shell.currentWidget.sessionContext;
-  await window.jupyterapp.shell.currentWidget.context.ready;
-  await context.ready;
-  await context.session.kernel.info;
-}"""
 TRACEBACK = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
-RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def jupyter_environment(folder: Path) -> dict[str, str]:
-    """Return the lesson's environment, with Jupyter's own folders empty."""
-    env = lesson_environment(folder / "home", "quick")
-    env.pop("LORA_LESSONS_EXAMPLES")  # a learner sits there
-    env.pop("PYTHONWARNINGS")  # it would reach the server too, whose packages warn
-    for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
-        env[f"JUPYTER_{name}"] = str(folder / name.lower())
-    settings = folder / "settings"
-    plugin = settings / "@jupyterlab" / "apputils-extension"
-    plugin.mkdir(parents=True)
-    (plugin / "notification.jupyterlab-settings").write_text(NOTIFICATIONS)
-    env["JUPYTERLAB_SETTINGS_DIR"] = str(settings)
-    env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
-    return env
 
 
 @pytest.fixture
 def address(tmp_path):
     """Start JupyterLab by the learner's own command; yield the address of lesson 01 in it."""
-    notebooks, port, token = tmp_path / "my-lessons", free_port(), secrets.token_hex(16)
-    lab.copy_notebooks(notebooks)
-    options = ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    options += [f"--IdentityProvider.token={token}", "--expose-app-in-browser"]
-    server = subprocess.Popen(
-        lab.lab_command("index.ipynb", browser=False, options=options),
-        cwd=notebooks,
-        env=jupyter_environment(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_until_up(server, f"http://127.0.0.1:{port}/api?token={token}")
-        yield f"http://127.0.0.1:{port}/lab/tree/{LESSON}?token={token}"
-    finally:
-        if server.poll() is None:  # the kernels are in the server's process group
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(timeout=30)
-
-
-def wait_until_up(server: subprocess.Popen, url: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert server.poll() is None, f"JupyterLab stopped with {server.returncode}"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"JupyterLab did not answer in {seconds} s")
+    with jupyterlab(tmp_path) as of_file:
+        yield of_file % LESSON
 
 
 @pytest.fixture
@@ -114,7 +40,7 @@ def page(address):
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are ended by POSIX signals")
 def test_a_slider_moved_by_keyboard_changes_the_picture(page):
     page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
-    page.evaluate(KERNEL_READY)
+    page.evaluate(READY)
     ran = page.evaluate(RUN_ALL)  # false as soon as one cell raises
     assert ran, page.locator(TRACEBACK).first.inner_text()
 

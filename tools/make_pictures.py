@@ -15,16 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from axe_lessons import (
-    BROWSER_OPTIONS,
-    CHROMIUM,
-    READY,
-    RUN_ALL,
-    SECONDS,
-    SET_THEME,
-    THEMES,
-    jupyterlab,
-)
+from axe_lessons import SECONDS, SET_THEME, THEMES
+from lab_in_browser import BROWSER_OPTIONS, CHROMIUM, READY, RUN_ALL, jupyterlab
 from notebook_source import ROOT, lesson_sources
 from PIL import Image, ImageOps
 
