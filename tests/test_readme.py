@@ -21,7 +21,7 @@ from lora_lessons.course.ledger import VERDICTS, load_claims
 WRITTEN = re.compile(r'\[markdown\] nbgrader=.*"grade_id": "(\w+)".*"points": (\d+)')
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/teaching.md"]
 LINKED = [*PAGES, "SECURITY.md", "CODE_OF_CONDUCT.md", "docs/elsewhere.md"]
-LINKED += ["docs/teaching/syllabus.md", "docs/teaching/exam.md"]
+LINKED += [f"docs/teaching/{name}.md" for name in ("syllabus", "exam", "jupyterhub")]
 
 
 @pytest.fixture(scope="module")
