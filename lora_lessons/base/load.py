@@ -21,6 +21,7 @@ from ..errors import nearest_and_known
 from ..seeding import require_seed
 from . import model_packages
 from .heads import head_class, new_keys, require_head
+from .undisturbed import evaluation_mode, random_state
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -108,7 +109,7 @@ def generate(
     if temperature > 0:
         choice |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
     pad = tokenizer.pad_token_id
-    with _undisturbed(model, seed), quiet_transformers(), torch.no_grad():
+    with evaluation_mode(model), random_state(seed, device), quiet_transformers():
         out = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -220,21 +221,3 @@ def _require_room(model: nn.Module, length: int, new: int) -> None:
             f"the prompt's {length} tokens and {new} new ones do not fit the model's window"
             f" of {window} tokens"
         )
-
-
-@contextmanager
-def _undisturbed(model: nn.Module, seed: int) -> Iterator[None]:
-    """Eval mode and a seed inside the block; modes and random state as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    device = next(model.parameters()).device
-    model.eval()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            # torch.manual_seed would seed every GPU, and only this one's state is put back
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.default_generators[device.index].manual_seed(seed)
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training

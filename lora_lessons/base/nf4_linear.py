@@ -2,6 +2,7 @@
 
 QLoRA trains adapters beside such layers (Dettmers et al. 2023, section 3). The weight is decoded
 for each product, forward and backward, and thrown away after: half a byte for each number is kept.
+It computes; `train/memory/four_bit.py` has bitsandbytes' sizes alone, to predict its memory by.
 """
 
 from __future__ import annotations
@@ -119,8 +120,6 @@ def to_nf4(model: nn.Module, keep: nn.Module | None = None, double: bool = True)
     `keep` stays as it is, as a rule the output layer: `model.get_output_embeddings()`.
     """
     found = [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear and m is not keep]
-    for name, _ in found:
-        parent, _, own = name.rpartition(".")
-        linear = getattr(model.get_submodule(parent), own)
-        setattr(model.get_submodule(parent), own, NF4Linear.from_linear(linear, double))
+    for name, linear in found:
+        model.set_submodule(name, NF4Linear.from_linear(linear, double))
     return [name for name, _ in found]

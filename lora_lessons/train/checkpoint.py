@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..storage import write_whole
 from .data import BatchStream
 from .distributed import Processes
 from .history import History
@@ -143,17 +143,12 @@ def plain(value: Any) -> Any:
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested state of tensors and plain values: under another name first, then renamed."""
+    """Write a nested state of tensors and plain values, whole or not at all."""
     from safetensors.torch import save_file
 
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(take_out(state, "", tensors))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    save_file(tensors, draft, metadata={"state": text})
-    with draft.open("rb+") as file:
-        os.fsync(file.fileno())  # before the old file goes: a power cut must not leave an empty one
-    os.replace(draft, path)
+    write_whole({path: lambda draft: save_file(tensors, draft, metadata={"state": text})})
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from torch import nn
 from .checkpoint import Checkpoint
 from .data import BatchStream, to_device
 from .distributed import Processes, join
+from .evaluation import evaluate
 from .fast.capture import CapturedStep
 from .history import History
-from .loss import Batch, LossFunction, evaluate, require_labels, require_targets, summed_loss
+from .loss import Batch, LossFunction, require_labels, require_targets, summed_loss
 from .modes import (
     deterministic_algorithms,
     evaluation_mode,
@@ -28,6 +29,7 @@ from .optim import device_of, trainable_parameters
 from .settings import FitSettings, require_unmerged
 from .step import TrainStep, training_step
 from .unreached import warn_of_unreached, without_gradient
+from .vocabulary import Vocabulary
 
 __all__ = ["Step", "evaluate", "fit", "run"]
 
@@ -154,9 +156,10 @@ def train(
             kept = Checkpoint(folder, of_result, model, step.step, source, processes)
             history = kept.resume()
         history.fast_layers = settings.fast_layers
+        draw = partial(next_batches, source, settings.accumulate, loss_fn is None, processes)
         run(
             step,
-            partial(next_batches, source, settings.accumulate, loss_fn is None, processes, device),
+            partial(draw, device, Vocabulary(model)),
             settings,
             histories=[history],
             measure=measure,
@@ -178,7 +181,12 @@ def note_unreached(
 
 
 def next_batches(
-    source: BatchStream, count: int, own_loss: bool, processes: Processes, device: torch.device
+    source: BatchStream,
+    count: int,
+    own_loss: bool,
+    processes: Processes,
+    device: torch.device,
+    vocabulary: Vocabulary,
 ) -> list[Batch]:
     """The micro-batches of one step on the device; of several processes', this one's rows.
 
@@ -190,6 +198,8 @@ def next_batches(
         require_labels(group[0])
     if own_loss and first:
         require_targets(group)
+    for batch in group if own_loss else ():
+        vocabulary.check(batch, first)
     if first:
         processes.require_same(group[0])
     return [to_device(processes.share(batch), device) for batch in group]

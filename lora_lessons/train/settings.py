@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import numbers
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..errors import is_number
 from .optim import PRECISIONS, SCHEDULES, one_of, schedule_factor, uses_bf16
 
 LIMITS = {"steps": 1, "accumulate": 1, "eval_every": 0, "warmup": 0, "checkpoint_every": 1}
@@ -88,10 +88,9 @@ def require_at_least_0(name: str, value: float) -> None:
 
 
 def is_finite(value: object) -> bool:
-    """Whether `value` is a number, not a truth value, and finite."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return False
-    return math.isfinite(value)
+    """Whether `value` is a number, numpy's included and a truth value not, and finite."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and is_number(float(value))  # type: ignore[arg-type]
 
 
 def require_unmerged(model: nn.Module) -> None:
@@ -107,5 +106,5 @@ def require_unmerged(model: nn.Module) -> None:
 
 def require_whole(name: str, value: int, least: int) -> None:
     """Raise unless `value` is a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_number(value, whole=True) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

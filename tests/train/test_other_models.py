@@ -7,9 +7,10 @@ import torch
 from models import batch, tiny_decoder
 from other_models import KINDS, adapted, padded_batch, small_model
 
+from lora_lessons.train.evaluation import evaluate
 from lora_lessons.train.fast.attention import kernels_for, masks_unseen
 from lora_lessons.train.loop import fit
-from lora_lessons.train.loss import evaluate, summed_loss, token_losses
+from lora_lessons.train.loss import summed_loss, token_losses
 
 
 def run(model, batches, **settings):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...storage import write_whole
+from ..undisturbed import random_state_of, set_random_state
 
 if TYPE_CHECKING:
     from .run import Run
@@ -26,7 +27,7 @@ def save_checkpoint(run: Run) -> None:
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "batches": run.batches.state_dict(),
-        "random": _random_state(run.device),
+        "random": random_state_of(run.device),
         "step": run.step,
         "seconds": run.seconds,
         "evaluations": run.evaluations,
@@ -51,7 +52,7 @@ def resume(run: Run) -> bool:
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.batches.load_state_dict(state["batches"])
-    _set_random_state(state["random"], run.device)
+    set_random_state(state["random"], run.device)
     run.step, run.seconds = state["step"], state["seconds"]
     run.evaluations, run.best = state["evaluations"], state["best"]
     return True
@@ -59,16 +60,3 @@ def resume(run: Run) -> bool:
 
 def _settings(run: Run) -> dict[str, Any]:
     return {**asdict(run.recipe), "seed": run.seed}
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -28,6 +28,7 @@ from ..loss import IGNORED, Batch, shift, token_losses
 from ..modes import evaluation_mode, random_state, training_mode
 from ..optim import adamw_rows, autocast, device_of, set_learning_rate, uses_bf16
 from ..settings import FitSettings
+from ..vocabulary import Vocabulary
 from .blocks import compiled_blocks
 from .capture import prepare
 from .stack import AdapterStack, LayerAdapter
@@ -206,7 +207,7 @@ def train_many(
     for job in jobs:  # each with its own numbers, checked as `fit`'s are
         dataclasses.replace(settings, lr=job.lr, weight_decay=job.weight_decay, seed=job.seed)
     stack = AdapterStack(model, initial_adapters(model, jobs))
-    source = job_batches(jobs, train_ids, batch_size, length)
+    source = job_batches(Vocabulary(model), jobs, train_ids, batch_size, length)
     histories = [History() for _ in jobs]
     with (
         training_mode(model),
@@ -234,7 +235,11 @@ def measured(
 
 
 def job_batches(
-    jobs: Sequence[Job], train_ids: torch.Tensor | None, batch_size: int, length: int
+    vocabulary: Vocabulary,
+    jobs: Sequence[Job],
+    train_ids: torch.Tensor | None,
+    batch_size: int,
+    length: int,
 ) -> Iterator[Batch]:
     """Endless batches of K * batch_size rows: the jobs' own batches one below the other."""
     from ...base.tokens import TokenBatches
@@ -245,6 +250,7 @@ def job_batches(
         if ids is None:
             raise ValueError(f"job {index} has no train_ids, and train_many was given none")
         sources.append(TokenBatches(ids, batch_size, length, seed=job.seed))
+        vocabulary.require_known(ids, "train_ids")
 
     def draw() -> Iterator[Batch]:
         while True:

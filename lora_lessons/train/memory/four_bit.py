@@ -2,7 +2,8 @@
 
 QLoRA (Dettmers et al. 2023, section 3) stores W in blocks of 64 numbers of 4 bits. Each block has a
 scale, `absmax`, stored in 8 bits by double quantization: 256 scales share a float32. For a product
-W is made again in bf16, and thrown away after.
+W is made again in bf16, and thrown away after. It is bitsandbytes' layer whose memory is predicted:
+`base/nf4_linear.py` decodes by torch's operations, and holds more while it does.
 """
 
 from __future__ import annotations
