@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -18,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from lora_lessons.storage import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -201,11 +202,8 @@ def load(name: str, folder: Path = RESULTS) -> dict[str, Any]:
 
 def save(name: str, results: dict[str, Any], folder: Path = RESULTS) -> Path:
     """Write results as JSON, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(draft, path)
+    write_whole({path: (json.dumps(results, indent=1) + "\n").encode()})
     return path
 
 
