@@ -176,29 +176,13 @@ def training_step(
     falls back by itself.
     """
     settings = settings or FitSettings(**fields)
-    sharded = is_sharded(model)
-    if sharded:
-        whole: Any = model
-        whole.reshard()  # an evaluation leaves some weights whole
-    parameters = trainable_parameters(model)
-    at_once = exchanges_at_once(processes, model)
-    if at_once:  # DistributedDataParallel does so too
-        processes.start_alike(model)
-    why_not = SHARDED if sharded else ""
+    why_not = SHARDED if is_sharded(model) else ""
+    parameters = parameters_made_alike(model, processes)
     with contextlib.ExitStack() as stack:
-        masters = None
-        if settings.fast_layers:
-            # DistributedDataParallel lays out its messages for the parameters as they are: float32
-            split = settings.precision if processes.count == 1 or at_once else "fp32"
-            masters = stack.enter_context(master_weights(model, parameters, split))
-            stack.enter_context(fused_layers(model))
+        masters = stack.enter_context(faster_layers(model, parameters, settings, processes))
+        uncompiled = why_not or why_not_compiled(model, settings)
         blocks = stack.enter_context(
-            compiled_blocks(
-                model,
-                settings.compile,
-                settings.steps,
-                why_not or why_not_compiled(model, settings),
-            )
+            compiled_blocks(model, settings.compile, settings.steps, uncompiled)
         )
         recomputed = stack.enter_context(recomputed_blocks(model, settings.recompute))
         eager = TrainStep(
@@ -215,6 +199,32 @@ def training_step(
         step = prepare(eager, settings.capture, settings.steps, blocks, why_not)
         stack.callback(step.close)
         yield step
+
+
+@contextlib.contextmanager
+def faster_layers(
+    model: nn.Module, parameters: list[nn.Parameter], settings: FitSettings, processes: Processes
+) -> Iterator[MasterWeights | PackedAdapters | None]:
+    """Layers in fewer kernels and bf16 copies of float32 adapters, inside, if they are wanted."""
+    if not settings.fast_layers:
+        yield None
+        return
+    # DistributedDataParallel lays out its messages for the parameters as they are: float32
+    in_parts = processes.count == 1 or exchanges_at_once(processes, model)
+    split = settings.precision if in_parts else "fp32"
+    with master_weights(model, parameters, split) as masters, fused_layers(model):
+        yield masters
+
+
+def parameters_made_alike(model: nn.Module, processes: Processes) -> list[nn.Parameter]:
+    """What is trained, with the first process's values in all of them; sharded weights in parts."""
+    if is_sharded(model):
+        whole: Any = model
+        whole.reshard()  # an evaluation leaves some weights whole
+    parameters = trainable_parameters(model)
+    if exchanges_at_once(processes, model):  # DistributedDataParallel does so too
+        processes.start_alike(model)
+    return parameters
 
 
 def why_not_compiled(model: nn.Module, settings: FitSettings) -> str:
