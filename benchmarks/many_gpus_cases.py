@@ -163,14 +163,7 @@ def sharded(small: bool, size: str = "8B") -> dict[str, Any]:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     batches = [on(device, processes.share(one)) for one in batches_of(shape, processes.count)]
-    losses, seconds = [], []
-    how = {"steps": 10**6, "lr": LR, "precision": "bf16", "recompute": True, "capture": False}
-    with training_step(model, processes=processes, compile=False, **how) as step:
-        for i in range(SHARDED_STEPS):
-            started = time.perf_counter()
-            losses.append(step([batches[i % BATCHES]]).item())
-            seconds.append(time.perf_counter() - started)
-        used = memory(processes)
+    losses, seconds, used = sharded_steps(model, batches, processes)
     finite = all(map(math.isfinite, losses))
     if not finite or max(losses) > 2 * math.log(shape.vocabulary):
         raise AssertionError(f"losses that no such model can have: {losses}")
@@ -186,6 +179,20 @@ def sharded(small: bool, size: str = "8B") -> dict[str, Any]:
         "losses": losses,
         "adapter": gathered(model, shape, processes),
     }
+
+
+def sharded_steps(
+    model: Any, batches: list[Any], processes: Processes
+) -> tuple[list[float], list[float], dict[str, Any]]:
+    """(the loss of each step, its seconds, and the memory at the end)."""
+    losses, seconds = [], []
+    how = {"steps": 10**6, "lr": LR, "precision": "bf16", "recompute": True, "capture": False}
+    with training_step(model, processes=processes, compile=False, **how) as step:
+        for i in range(SHARDED_STEPS):
+            started = time.perf_counter()
+            losses.append(step([batches[i % BATCHES]]).item())
+            seconds.append(time.perf_counter() - started)
+        return losses, seconds, memory(processes)
 
 
 def gathered(model: Any, shape: Shape, processes: Processes) -> dict[str, Any]:

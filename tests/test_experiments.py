@@ -14,8 +14,7 @@ from lora_lessons.course.ledger import claims_table
 from lora_lessons.experiments.lesson00 import read_by_peft
 from lora_lessons.experiments.lesson02 import _best_rate
 from lora_lessons.experiments.lesson04 import stopping_report
-from lora_lessons.experiments.lesson05 import best_rate
-from lora_lessons.experiments.task import as_loss
+from lora_lessons.experiments.task import as_loss, best_rate
 from lora_lessons.train.fast.sweep import JobResult
 from lora_lessons.train.history import History
 
@@ -26,7 +25,7 @@ def test_a_loss_that_is_not_a_number_is_the_worst():
 
 def test_a_run_that_diverged_is_not_chosen():
     rows = [{"arm": "q", "lr": lr, "best": best} for lr, best in ((1.0, math.nan), (0.1, 2.0))]
-    assert best_rate(rows, "q") == 0.1
+    assert best_rate(rows, "best", arm="q") == 0.1
     histories = {lr: History(eval_losses=[loss]) for lr, loss in ((1.0, math.nan), (0.1, 2.0))}
     trained = {lr: {"a": [JobResult(None, one, {})]} for lr, one in histories.items()}
     assert _best_rate(trained, "a") == 0.1

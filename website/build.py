@@ -60,24 +60,16 @@ def prepare(source: Path) -> None:
     (source / "index.md").write_text(index_page(), encoding="utf-8")
 
 
-def index_page() -> str:
-    """The first page: what the course is, its lessons, its documents."""
-    lessons = "\n".join(f"lessons/{source.stem}" for source in lesson_sources())
-    counts = Counter(claim.verdict for claim in load_claims())
-    tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-    teaching = "\n".join(
-        f"teaching/{page.stem}" for page in sorted((ROOT / "docs" / "teaching").glob("*.md"))
-    )
-    return f"""# LoRA Lessons
+INDEX = """# LoRA Lessons
 
 **Write low-rank adaptation yourself, and find out by measurement which of the usual advice
 holds.**
 
-{len(lesson_sources())} lessons in Jupyter. You write the pieces, an instant check says what is
+{count} lessons in Jupyter. You write the pieces, an instant check says what is
 wrong with them, and a laptop's CPU is enough. Here every lesson can be read with its stored
 results: they are hidden until you have guessed, and the solutions are folded.
 
-[Start with lesson 00](lessons/{lesson_sources()[0].stem}.ipynb), or look at
+[Start with lesson 00](lessons/{first}.ipynb), or look at
 [the claims](claims.md): of what is usually said about LoRA's arguments, {tally}.
 
 ```{{toctree}}
@@ -109,6 +101,21 @@ teaching
 {teaching}
 ```
 """
+"""The first page, with places for what is counted and listed."""
+
+
+def index_page() -> str:
+    """The first page: what the course is, its lessons, its documents."""
+    lessons = [source.stem for source in lesson_sources()]
+    counts = Counter(claim.verdict for claim in load_claims())
+    pages = sorted(page.stem for page in (ROOT / "docs" / "teaching").glob("*.md"))
+    return INDEX.format(
+        count=len(lessons),
+        first=lessons[0],
+        tally=", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]),
+        lessons="\n".join(f"lessons/{name}" for name in lessons),
+        teaching="\n".join(f"teaching/{name}" for name in pages),
+    )
 
 
 def claims_page(claims: list[Claim]) -> str:

@@ -25,12 +25,8 @@ def lora_layer(
     falls, on x before A and nowhere else, `bias` (TRAINS or FROZEN) draws W's bias. `output` is
     what the sum is called.
     """
-    drawing = Drawing(
-        "A layer with LoRA",
-        _told(out_features, in_features, r, scaling, dropout, bias, output),
-        820,
-        350,
-    )
+    told = _told(out_features, in_features, r, scaling, dropout, bias, output)
+    drawing = Drawing("A layer with LoRA", told, 820, 350)
     x = drawing.box(10, 135, 60, 56, ["x", f"({in_features})"])
     W = drawing.matrix(230, 10, 150, 120, "W", (out_features, in_features), FROZEN)
     A = drawing.matrix(230, 217, 150, 62, "A", (r, in_features), TRAINS)

@@ -6,7 +6,7 @@ The arithmetic is `experiments/gaps.py`; here is how it looks in a notebook.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import mean
 
 from ..experiments.gaps import (
@@ -32,6 +32,7 @@ __all__ = [
     "interval95",
     "paired_gap",
     "paired_gaps",
+    "plus_minus",
     "t_quantile",
 ]
 NOT_SETTLED = "not settled"
@@ -41,6 +42,12 @@ def interval95(values: Sequence[float]) -> tuple[float, float]:
     """(low, high): the 95 % interval of the mean of a few runs."""
     half = half_width95(values)
     return mean(values) - half, mean(values) + half
+
+
+def plus_minus(values: Collection[float], digits: int = 3) -> str:
+    """The mean over the seeds and half of its 95 % interval, as "4.123 ± 0.012"."""
+    values = list(values)
+    return f"{mean(values):.{digits}f} ± {half_width95(values):.{digits}f}"
 
 
 def gap_table(gaps: Gap | Sequence[Gap], unit: str = "", caption: str = "") -> Table:

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +23,7 @@ from ..errors import nearest_and_known
 from ..lora.config import LoraConfig
 from ..train.fast.sweep import Evaluator, Job, train_many
 from ..train.loop import evaluate, fit
-from .task import as_loss, load_task
+from .task import all_linear, as_loss, best_rate, load_task
 
 _BASE_IDS: dict[str, Tensor] = {}
 """A base's held-out addresses, in tokens: a notebook asks for them several times."""
@@ -39,12 +38,7 @@ class Arm(NamedTuple):
 
     def config(self) -> LoraConfig:
         """The adapter on all linear layers of the blocks."""
-        return LoraConfig(
-            r=self.r,
-            lora_alpha=self.alpha,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
+        return all_linear(self.r, self.alpha)
 
 
 ARMS = {
@@ -236,13 +230,6 @@ def score(row: Mapping[str, Any], by: str) -> float:
     return losses[-1] if by == "last" else min(losses)
 
 
-def best_rate(rows: Sequence[Mapping[str, Any]], arm: str, by: str = "last") -> float:
-    """The learning rate of an arm with the lowest mean score over its runs."""
-    mine = [row for row in rows if row["arm"] == arm]
-    rates = sorted({row["lr"] for row in mine})
-    return min(rates, key=lambda lr: mean(score(r, by) for r in mine if r["lr"] == lr))
-
-
 def tune_and_measure(
     rates: Mapping[str, Sequence[float]],
     tuning_seeds: Sequence[int] = (10, 11, 12),
@@ -267,7 +254,7 @@ def tune_and_measure(
     shared = make_bench(**bench)
     before = {text: evaluate(shared.model, rows) for text, rows in shared.texts.items()}
     tuning = [row for arm, lrs in rates.items() for row in run_arm(shared, arm, lrs, tuning_seeds)]
-    chosen = {arm: best_rate(tuning, arm, by) for arm in rates}
+    chosen = {arm: best_rate(tuning, lambda row: score(row, by), arm=arm) for arm in rates}
     rows = []
     for arm, lrs in rates.items():
         rows += run_arm(shared, arm, lrs if all_rates else [chosen[arm]], seeds)

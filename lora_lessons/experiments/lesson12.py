@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from statistics import mean
+from itertools import product
 from typing import Any
 
 import torch
@@ -33,11 +33,13 @@ from ..base.quantize import (
     unpack,
 )
 from ..lora.config import LoraConfig
-from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job, JobResult
 from ..train.loop import evaluate
 from .beside_bitsandbytes import DTYPES, SHAPES, beside_bitsandbytes
+from .llama_shapes import LLAMA_SIZES
 from .qlora_steps import qlora_steps
-from .task import as_loss, linear_weights, load_task
+from .sweeps import Sweep, open_sweep
+from .task import all_linear, best_rate, linear_weights, load_task
 
 FLOAT = "float"
 WAYS = (("nf4", BLOCK), ("fp4", BLOCK), ("int4", BLOCK), ("nf4", None), ("int4", None))
@@ -174,105 +176,63 @@ def _error_row(model: nn.Module, valid: Tensor, form: str, block: int | None) ->
 
 def config(r: int = 8) -> LoraConfig:
     """LoRA on all linear layers of the blocks; alpha stays while r changes (lesson 03)."""
-    return LoraConfig(r=r, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+    return all_linear(r, ALPHA)
 
 
 def formats_sweep(
-    base: str = "nano",
     forms: Sequence[str] = (FLOAT, "nf4", "nf3", "nf2"),
     ranks: Sequence[int] = (8,),
     lrs: Sequence[float] = (1e-3, 3e-3, 1e-2),
     tuning_seeds: Sequence[int] = (100, 101, 102),
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    steps: int = 80,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = 48,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    **run: Any,
 ) -> dict[str, Any]:
     """Adapters on a base in few bits, each format at its own best rate, then on fresh seeds.
 
     `tuning`: the loss at the end for every format, rank, rate and tuning seed. `fresh`: for every
     fresh seed the loss before and after training at the rate with the lowest mean, and, for the
-    merges, see `merged_losses`. All arms of a seed see the same batches.
+    merges, see `merged_losses`. All arms of a seed see the same batches. `run`: see `RunSettings`.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "progress": progress}
-    how |= {"valid": valid}
+    sweep = open_sweep(run, steps=80, valid_blocks=48)
     tuning, fresh = [], []
     for form in forms:
-        plan = [(r, lr, seed) for r in ranks for lr in lrs for seed in tuning_seeds]
-        with in_few_bits(model, form):
-            found = train_many(model, _jobs(plan), train, **how)
-        rows = [_tuning_row(form, *run, result) for run, result in zip(plan, found, strict=True)]
-        plan = [(r, best_rate(rows, form, r), seed) for r in ranks for seed in seeds]
-        tuning += rows
-        fresh += _trained(model, train, valid, form, plan, how)
+        plan = list(product(ranks, lrs, tuning_seeds))
+        found = zip(plan, _trained(sweep, form, plan), strict=True)
+        tuning += [_row(form, one, {"loss": result.history.last}) for one, result in found]
+        rates = {r: best_rate(tuning, form=form, r=r) for r in ranks}
+        fresh += fresh_rows(sweep, form, [(r, rates[r], seed) for r in ranks for seed in seeds])
     return {"tuning": tuning, "fresh": fresh}
 
 
 def trained_rows(
-    rates: Mapping[str, float],
-    base: str = "nano",
-    r: int = 8,
-    seeds: Sequence[int] = (0, 1, 2),
-    steps: int = 80,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = 48,
-    device: str = "cpu",
-    progress: bool = False,
+    rates: Mapping[str, float], r: int = 8, seeds: Sequence[int] = (0, 1, 2), **run: Any
 ) -> list[dict[str, Any]]:
     """The `fresh` rows of `formats_sweep`, each format at the rate that is given for it."""
-    model, train, valid = load_task(base, length, device, torch.float32, valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "progress": progress}
-    how |= {"valid": valid}
-    rows = []
-    for form, lr in rates.items():
-        rows += _trained(model, train, valid, form, [(r, lr, seed) for seed in seeds], how)
-    return rows
+    sweep = open_sweep(run, steps=80, valid_blocks=48)
+    plans = {form: [(r, lr, seed) for seed in seeds] for form, lr in rates.items()}
+    return [row for form, plan in plans.items() for row in fresh_rows(sweep, form, plan)]
 
 
-def _trained(
-    model: nn.Module,
-    train: Tensor,
-    valid: Tensor,
-    form: str,
-    plan: Sequence[tuple[int, float, int]],
-    how: dict[str, Any],
-) -> list[dict[str, Any]]:
-    with in_few_bits(model, form):
-        found = train_many(model, _jobs(plan), train, **how)
+Run = tuple[int, float, int]
+"""(r, learning rate, seed)."""
+
+
+def _trained(sweep: Sweep, form: str, plan: Sequence[Run]) -> list[JobResult]:
+    with in_few_bits(sweep.model, form):
+        return sweep.train(Job(config(r), lr, seed) for r, lr, seed in plan)
+
+
+def fresh_rows(sweep: Sweep, form: str, plan: Sequence[Run]) -> list[dict[str, Any]]:
+    """Train each run of the plan on the base in this format: its losses, those of its merges."""
     return [
-        _fresh_row(model, valid, form, *run, result)
-        for run, result in zip(plan, found, strict=True)
+        _row(form, one, {"before": result.history.eval_losses[0], "after": result.history.last})
+        | merged_losses(sweep.model, sweep.valid, form, result)
+        for one, result in zip(plan, _trained(sweep, form, plan), strict=True)
     ]
 
 
-def _jobs(plan: Sequence[tuple[int, float, int]]) -> list[Job]:
-    return [Job(config(r), lr=lr, seed=seed) for r, lr, seed in plan]
-
-
-def _tuning_row(form: str, r: int, lr: float, seed: int, result: JobResult) -> dict[str, Any]:
-    return {"form": form, "r": r, "lr": lr, "seed": seed, "loss": result.history.last}
-
-
-def best_rate(rows: Sequence[dict[str, Any]], form: str, r: int) -> float:
-    """The rate with the lowest mean loss at the end, over the tuning seeds."""
-    own = [row for row in rows if row["form"] == form and row["r"] == r]
-    rates = sorted({row["lr"] for row in own})
-    return min(rates, key=lambda lr: mean(as_loss(row["loss"]) for row in own if row["lr"] == lr))
-
-
-def _fresh_row(
-    model: nn.Module, valid: Tensor, form: str, r: int, lr: float, seed: int, result: JobResult
-) -> dict[str, Any]:
-    history = result.history
-    row = {"form": form, "r": r, "lr": lr, "seed": seed}
-    row |= {"before": history.eval_losses[0], "after": history.last}
-    return row | merged_losses(model, valid, form, result)
+def _row(form: str, run: Run, found: Mapping[str, float]) -> dict[str, Any]:
+    return {"form": form, **dict(zip(("r", "lr", "seed"), run, strict=True)), **found}
 
 
 def merged_losses(
@@ -321,18 +281,7 @@ def linear_bytes(model: nn.Module) -> int:
 
 def eight_billion() -> Any:
     """The shape of an 8 B Llama: 32 blocks of width 4,096."""
-    from transformers import LlamaConfig
-
-    return LlamaConfig(
-        vocab_size=128256,
-        hidden_size=4096,
-        intermediate_size=14336,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        use_cache=False,
-        tie_word_embeddings=False,
-    )
+    return LLAMA_SIZES["8 B"].config(use_cache=False)
 
 
 _FULL: dict[str, Any] = {

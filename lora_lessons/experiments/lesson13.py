@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 from ..base.quantize import fake_quantize, relative_error
 from ..lora.config import LoraConfig
 from ..lora.more.init.principal import pissa_factors
-from ..train.fast.sweep import Job, train_many
+from ..train.fast.sweep import Job
 from ..train.loop import evaluate
 from ..train.optim import is_factor_B
 from .lesson12 import weights_replaced
-from .progress import each
-from .task import linear_weights, load_task
+from .sweeps import open_sweep
+from .task import all_linear, linear_weights, load_task
 from .variant_costs import step_costs
 from .variants import ARMS, tune_and_measure
 
@@ -123,57 +124,30 @@ SCALED = ("LoRA, alpha = 2r", "rsLoRA, alpha = r")
 def scaled_config(arm: str, r: int) -> LoraConfig:
     """One of `SCALED`: scalings of 2 and of sqrt(r), which is 8 at r = 64."""
     plain = arm == SCALED[0]
-    return LoraConfig(
-        r=r,
-        lora_alpha=2 * r if plain else r,
-        use_rslora=not plain,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    return all_linear(r) if plain else all_linear(r, r, use_rslora=True)
 
 
 def scaling_trap(
-    lrs: Sequence[float],
-    seeds: Sequence[int],
-    base: str = "nano",
-    r: int = 32,
-    steps: int = 60,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = 48,
-    jobs_at_once: int = 14,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    lrs: Sequence[float], seeds: Sequence[int], r: int = 32, **run: Any
 ) -> list[dict[str, Any]]:
-    """Two configs whose scalings differ, at every rate and seed: one row a run."""
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    plan = [(arm, lr, seed) for arm in SCALED for lr in lrs for seed in seeds]
-    parts = [plan[i : i + jobs_at_once] for i in range(0, len(plan), jobs_at_once)]
-    rows = []
-    for part in each(parts, "sweeps", progress):
-        jobs = [Job(scaled_config(arm, r), lr, seed) for arm, lr, seed in part]
-        found = train_many(
-            model,
-            jobs,
-            train,
-            steps=steps,
-            batch_size=batch_size,
-            length=length,
-            valid=valid,
-            compile=False,
-            progress=False,
-        )
-        rows += [
-            {
-                "arm": arm,
-                "lr": lr,
-                "seed": seed,
-                "loss": math.nan if one.history.diverged else one.history.last,
-            }
-            for (arm, lr, seed), one in zip(part, found, strict=True)
-        ]
-    return rows
+    """Two configs whose scalings differ, at every rate and seed: one row a run.
+
+    The loss is nan where a run diverged. `run`: see `RunSettings`.
+    """
+    sweep = open_sweep(run, valid_blocks=48, jobs_at_once=14)
+    plan = list(product(SCALED, lrs, seeds))
+    results = sweep.train(
+        (Job(scaled_config(arm, r), lr, seed) for arm, lr, seed in plan), compile=False
+    )
+    return [
+        {
+            "arm": arm,
+            "lr": lr,
+            "seed": seed,
+            "loss": math.nan if one.history.diverged else one.history.last,
+        }
+        for (arm, lr, seed), one in zip(plan, results, strict=True)
+    ]
 
 
 # --- Recordings ------------------------------------------------------------------------------

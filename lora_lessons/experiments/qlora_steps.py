@@ -21,8 +21,10 @@ from ..lora.model import get_peft_model
 from ..seeding import generator, seed_everything
 from ..train.memory.predict import predict_memory
 from ..train.step import training_step
+from .llama_shapes import LlamaShape
+from .task import all_linear
 
-RANK, ALPHA, RATE, WARM_UP = 16, 32, 1e-4, 3
+RANK, RATE, WARM_UP = 16, 1e-4, 3
 OWN, THEIRS = "4bit", "4bit, bitsandbytes"
 
 
@@ -45,19 +47,8 @@ def qlora_steps(
     "peak" and "predicted" in bytes, and "loss" after the warm-up. On a CPU there is no peak. The
     base in 4 bits is this package's, and on CUDA bitsandbytes' too, where that is installed.
     """
-    from transformers import LlamaConfig
-
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=feed_forward,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        max_position_embeddings=max(2048, length),
-        tie_word_embeddings=True,
-        use_cache=False,
-    )
+    shape = LlamaShape(hidden, layers, heads, kv_heads, feed_forward, vocabulary)
+    config = shape.config(max(2048, length), use_cache=False)
     bases = [dtype, OWN]
     if device.startswith("cuda") and importlib.util.find_spec("bitsandbytes"):
         bases.append(THEIRS)
@@ -72,7 +63,7 @@ def qlora_steps(
 
 def adapters() -> LoraConfig:
     """The adapters of every row."""
-    return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+    return all_linear(RANK)
 
 
 def predicted_peak(

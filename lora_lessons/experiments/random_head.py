@@ -112,38 +112,29 @@ def head_after_a_save(
     wrapper's class, the file's tensors that are no A or B, and the accuracy before and after.
     """
     rows, unseen = writer_rows(base, length, train, valid)
+    where = {"device": device, "dtype": dtype}
+    how = {"steps": steps, "lr": lr, "capture": capture}
     table = []
     for arm in arms:
         for seed in seeds:
-            model = _adapted(classifier(base, seed, device, dtype), arm, r)
+            model = _adapted(classifier(base, seed, **where), arm, r)
+            batches = RowBatches(rows, batch_size, seed)
             history = fit(
-                model,
-                RowBatches(rows, batch_size, seed),
-                steps=steps,
-                lr=lr,
-                capture=capture,
-                compile=False,
-                seed=seed,
-                loss_fn=class_loss,
-                progress=False,
+                model, batches, seed=seed, compile=False, loss_fn=class_loss, progress=False, **how
             )
-            with tempfile.TemporaryDirectory() as folder:
-                model.save_pretrained(folder)
-                again = PeftModel.from_pretrained(
-                    classifier(base, seed + 1000, device, dtype), folder
-                )
-            table.append(
-                {
-                    "arm": arm,
-                    "seed": seed,
-                    "wrapper": type(again).__name__,
-                    "saved": _saved_whole(model),
-                    "loss": history.losses[-1],
-                    "trained": accuracy(model, unseen),
-                    "loaded": accuracy(again, unseen),
-                }
-            )
+            again = _saved_and_loaded(model, classifier(base, seed + 1000, **where))
+            found = {"arm": arm, "seed": seed, "wrapper": type(again).__name__}
+            found |= {"saved": _saved_whole(model), "loss": history.losses[-1]}
+            found |= {"trained": accuracy(model, unseen), "loaded": accuracy(again, unseen)}
+            table.append(found)
     return table
+
+
+def _saved_and_loaded(model: PeftModel, base: nn.Module) -> PeftModel:
+    """What another base makes of the folder that the model saves."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return PeftModel.from_pretrained(base, folder)
 
 
 def _saved_whole(model: PeftModel) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,7 +25,7 @@ from ..train.loss import summed_loss, unwrap
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
 from .letter_order import order_bias
-from .task import as_loss
+from .task import all_linear, best_rate
 
 AT_ONCE = 1024  # words in one pass without gradients
 WARMUP = 20  # steps
@@ -36,13 +39,8 @@ ARMS: dict[str, list[str] | None] = {"LoRA": [], "LoRA + table": [TABLE], "full"
 
 def spelling_config(r: int = 16, modules_to_save: Sequence[str] = ()) -> LoraConfig:
     """All linear layers of encoder and decoder, alpha = 2r."""
-    return LoraConfig(
-        r=r,
-        lora_alpha=2 * r,
-        target_modules="all-linear",
-        modules_to_save=list(modules_to_save) or None,
-        task_type="SEQ_2_SEQ_LM",
-    )
+    saved = list(modules_to_save) or None
+    return all_linear(r, modules_to_save=saved, task_type="SEQ_2_SEQ_LM")
 
 
 def fresh_base(
@@ -140,15 +138,7 @@ def train_spelling(
     The learning rate rises over 20 steps and falls to zero at the end. For `order` see
     `fresh_base`. Raises ValueError for an arm that is not known.
     """
-    if arm not in ARMS:
-        raise ValueError(f"no arm {arm!r}{nearest_and_known(arm, ARMS)}")
-    model, _ = fresh_base(base, order, device, dtype)
-    seed_everything(seed)
-    saved = ARMS[arm]
-    if saved is None:
-        model.requires_grad_(True)
-    else:
-        model = get_peft_model(model, spelling_config(r, saved))
+    model = _armed(base, arm, seed, r, order, device, dtype)
     history = fit(
         model,
         RowBatches(rows, batch_size, seed),
@@ -167,6 +157,20 @@ def train_spelling(
     return model, history
 
 
+def _armed(
+    base: str, arm: str, seed: int, r: int, order: bool, device: str, dtype: str
+) -> nn.Module:
+    """A fresh base with what the arm trains set to train."""
+    if arm not in ARMS:
+        raise ValueError(f"no arm {arm!r}{nearest_and_known(arm, ARMS)}")
+    model, _ = fresh_base(base, order, device, dtype)
+    seed_everything(seed)
+    saved = ARMS[arm]
+    if saved is None:
+        return model.requires_grad_(True)
+    return get_peft_model(model, spelling_config(r, saved))
+
+
 def one_run(
     base: str = "encoder_decoder",
     lr: float = 3e-3,
@@ -182,9 +186,7 @@ def one_run(
     """One adapter: the measures before and after, the loss of each step, and some words."""
     model, tokenizer = load_base(base, device=device)
     rows, unseen, entries = spelling_rows(tokenizer, train, valid)
-    before = measure(model, tokenizer, unseen, entries)
-    heard, words = _heard(entries, unseen, shown)
-    words |= {"base": say(model, tokenizer, heard)}
+    before, heard, words = _before(model, tokenizer, unseen, entries, shown)
     model, history = train_spelling(
         base, lr, seed, steps, rows, unseen, batch_size=batch_size, device=device,
         progress=progress,
@@ -194,17 +196,21 @@ def one_run(
     return {"before": before, "after": after, "losses": history.losses, "words": words}
 
 
-def _heard(entries: Sequence[Entry], rows: Rows, count: int) -> tuple[Rows, dict[str, list[str]]]:
-    """Some words from a to z: their rows, and how they are spelt and said."""
-    some = spread_out(range(len(entries)), count)
+def _before(
+    model: nn.Module, tokenizer: Any, rows: Rows, entries: Sequence[Entry], shown: int
+) -> tuple[dict[str, float], Rows, dict[str, list[str]]]:
+    """(the base's measures; the rows of some words from a to z; these words, and what it says)."""
+    before = measure(model, tokenizer, rows, entries)
+    some = spread_out(range(len(entries)), shown)
+    heard = {name: v[some] for name, v in rows.items()}
     chosen = [entries[i] for i in some]
     words = {"word": [e.word for e in chosen], "sounds": [e.sounds[0] for e in chosen]}
-    return {name: v[some] for name, v in rows.items()}, words
+    return before, heard, words | {"base": say(model, tokenizer, heard)}
 
 
 def spelling_runs(
     base: str = "encoder_decoder",
-    arms: Mapping[str, Sequence[float]] | None = None,
+    arms: Mapping[str, Sequence[float]] = MappingProxyType({"LoRA": (2e-3,)}),
     seeds: Sequence[int] = (0, 1, 2),
     tune_seed: int = 9,
     r: int = 16,
@@ -223,36 +229,32 @@ def spelling_runs(
 ) -> dict[str, Any]:
     """Teach the base to say words: each arm at the best of its rates, over the seeds.
 
-    `arms` maps names of `ARMS` to the learning rates that are tried, with one other seed and
-    `tune_steps` steps each. Without `order` each run starts from a base whose encoder is blind to
-    the order of the letters. Returns the measures before training, the tuning, one row a run, and
-    what the base and each arm's first run say to some words.
+    `arms`: name of `ARMS` -> the rates tried, with another seed, `tune_steps` steps each. For
+    `order` see `fresh_base`. Returns the measures before, the tuning, one row a run, and `words`.
     """
-    arms = {"LoRA": (2e-3,)} if arms is None else arms
     model, tokenizer = fresh_base(base, order, device, dtype)
     rows, valid, entries = spelling_rows(tokenizer, train_words, valid_words)
-    before = measure(model, tokenizer, valid, entries)
-    heard, words = _heard(entries, valid, shown)
-    words |= {"base": say(model, tokenizer, heard)}
-    how = {"rows": rows, "valid": valid, "batch_size": batch_size, "capture": capture}
-    how |= {"r": r, "order": order, "device": device, "dtype": dtype, "progress": progress}
-    tuning, runs = [], []
-    for arm, lrs in arms.items():
-        how["arm"] = arm
-        tried = [_tuning_row(base, lr, tune_seed, tune_steps, how) for lr in lrs]
-        best = min(tried, key=lambda row: as_loss(row["loss"]))["lr"]
-        tuning += tried
-        for seed in seeds:
-            model, history = train_spelling(base, best, seed, steps, eval_every=eval_every, **how)
-            words.setdefault(arm, say(model, tokenizer, heard))
-            found = measure(model, tokenizer, valid, entries)
-            runs.append({"arm": arm, "lr": best, "seed": seed, **found, **_run_row(model, history)})
+    before, heard, words = _before(model, tokenizer, valid, entries, shown)
+    how = {"rows": rows, "valid": valid, "batch_size": batch_size, "capture": capture, "r": r}
+    how |= {"order": order, "device": device, "dtype": dtype, "progress": progress}
+    trained = partial(train_spelling, base, **how)
+    plan = [(arm, lr) for arm, lrs in arms.items() for lr in lrs]
+    tuning = [_tuning_row(trained, arm, lr, tune_seed, tune_steps) for arm, lr in plan]
+    runs: list[dict[str, Any]] = []
+    for arm, seed in product(arms, seeds):
+        lr = best_rate(tuning, arm=arm)
+        model, history = trained(lr, seed, steps, arm=arm, eval_every=eval_every)
+        words[arm] = words.get(arm) or say(model, tokenizer, heard)
+        found = measure(model, tokenizer, valid, entries)
+        runs.append({"arm": arm, "lr": lr, "seed": seed, **found, **_run_row(model, history)})
     return {"before": before, "tuning": tuning, "runs": runs, "words": words}
 
 
-def _tuning_row(base: str, lr: float, seed: int, steps: int, how: dict[str, Any]) -> dict[str, Any]:
-    _, history = train_spelling(base, lr, seed, steps, **how)
-    return {"arm": how["arm"], "lr": lr, "loss": history.last}
+def _tuning_row(
+    trained: Callable[..., Any], arm: str, lr: float, seed: int, steps: int
+) -> dict[str, Any]:
+    _, history = trained(lr, seed, steps, arm=arm)
+    return {"arm": arm, "lr": lr, "loss": history.last}
 
 
 def _run_row(model: nn.Module, history: History) -> dict[str, Any]:

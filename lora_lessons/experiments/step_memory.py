@@ -25,14 +25,9 @@ from ..train.loss import Batch, count_targets, next_token_losses, unwrap
 from ..train.memory.meter import MemoryMeter
 from ..train.memory.predict import MemoryEstimate, measure_fake_step, shapes_of
 from ..train.step import TrainStep, training_step
+from .llama_shapes import LLAMA_SIZES
+from .task import all_linear
 
-# hidden, layers, heads, key-value heads, feed-forward, vocabulary, tied embeddings
-LLAMA_SIZES = {
-    "135 M": (576, 30, 9, 3, 1536, 49152, True),
-    "1 B": (2048, 16, 32, 8, 8192, 128256, True),
-    "8 B": (4096, 32, 32, 8, 14336, 128256, False),
-}
-"""The sizes of SmolLM2-135M, Llama 3.2 1B and Llama 3.1 8B."""
 COURSE_SIZES = {"nano": "nano", "5 M": "decoder"}
 """The course's own decoders."""
 PARTS = ("frozen", "trained", "gradients", "optimizer", "activations", "logits", "peak")
@@ -65,29 +60,19 @@ that differ are told apart. Products are in bf16 for all."""
 
 def shape_config(name: str) -> Any:
     """The config of one of the sizes, as transformers describes it. ValueError: no such size."""
-    import transformers
-
     if name in COURSE_SIZES:
+        import transformers
+
         return transformers.AutoConfig.from_pretrained(MODELS / COURSE_SIZES[name])
     if name not in LLAMA_SIZES:
         known = [*COURSE_SIZES, *LLAMA_SIZES]
         raise ValueError(f"there is no size {name!r}{nearest_and_known(name, known)}")
-    hidden, layers, heads, kv_heads, feed_forward, vocabulary, tied = LLAMA_SIZES[name]
-    return transformers.LlamaConfig(
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        intermediate_size=feed_forward,
-        vocab_size=vocabulary,
-        tie_word_embeddings=tied,
-        max_position_embeddings=8192,
-    )
+    return LLAMA_SIZES[name].config()
 
 
 def adapters(r: int, targets: str | list[str] = "all-linear") -> LoraConfig:
     """LoRA at rank r with alpha = 2r: what each arm with adapters gets."""
-    return LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets, task_type="CAUSAL_LM")
+    return all_linear(r, target_modules=targets)
 
 
 def whole_logits_loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

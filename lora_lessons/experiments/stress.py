@@ -24,6 +24,7 @@ from ..train.loop import fit
 from .heads import model_loss, predicted_classes
 from .lesson08 import TARGETS, draw_head
 from .progress import each
+from .task import best_rate
 
 NEW = ("bert.pooler", "classifier")
 """What pretraining left no weights for: it is drawn anew, trained whole, and saved."""
@@ -134,15 +135,6 @@ def baselines(train: Sequence[Word], asked: Sequence[Word]) -> dict[str, dict[st
     return {name: stress.scores(rule(train, asked), true) for name, rule in rules.items()}
 
 
-def best_rate(tuning: Sequence[Mapping[str, Any]], arm: str) -> float:
-    """The rate with the highest mean accuracy over the tuning seeds."""
-    tried: dict[float, list[float]] = {}
-    for row in tuning:
-        if row["arm"] == arm:
-            tried.setdefault(row["lr"], []).append(row["accuracy"])
-    return max(tried, key=lambda lr: mean(tried[lr]))
-
-
 def choices(
     rates: Mapping[str, Sequence[float]],
     tuning_seeds: Sequence[int] = (10, 11),
@@ -172,7 +164,7 @@ def choices(
 
     wanted = [(arm, lr, s) for arm, lrs in rates.items() for lr in lrs for s in tuning_seeds]
     tuning = [run(*one, valid) for one in each(wanted, "tuning runs", progress)]
-    chosen = {arm: best_rate(tuning, arm) for arm in rates}
+    chosen = {arm: best_rate(tuning, "accuracy", highest=True, arm=arm) for arm in rates}
     wanted = [(arm, chosen[arm], seed) for arm in rates for seed in seeds]
     runs = [run(*one, test, eval_every=eval_every) for one in each(wanted, "runs", progress)]
     return {

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import mean
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..base.tokens import TokenBatches
 from ..errors import nearest_and_known
-from ..lora.config import LoraConfig
 from ..lora.model import PeftModel, get_peft_model
 from ..lora.more.variants.lora_fa import freeze_A
 from ..seeding import seed_everything
 from ..train.loop import fit
 from .progress import each
-from .task import as_loss, load_task
+from .sweeps import Sweep, open_sweep
+from .task import all_linear, best_rate
 
 LADDER = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 """The rates that a grid may hold."""
@@ -53,42 +50,22 @@ ARMS = {
 }
 
 
-@dataclass
-class Bench:
-    """What all arms share: the base, its text, and the length of a run."""
+class Bench(NamedTuple):
+    """What all arms share: the base, its text and the length of a run; the adapter's size."""
 
-    model: nn.Module
-    train_ids: Tensor
-    valid: Tensor
-    steps: int
-    batch_size: int
-    length: int
+    sweep: Sweep
     r: int
     alpha: int
 
 
-def make_bench(
-    base: str = "nano",
-    steps: int = 60,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = 48,
-    r: int = 8,
-    alpha: int = 16,
-    device: str = "cpu",
-    dtype: str = "float32",
-) -> Bench:
-    """The bench for a base and Moby Dick."""
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    return Bench(model, train, valid, steps, batch_size, length, r, alpha)
+def make_bench(r: int = 8, alpha: int = 16, **run: Any) -> Bench:
+    """The bench for a base and Moby Dick. `run`: see `RunSettings`."""
+    return Bench(open_sweep(run, valid_blocks=48), r, alpha)
 
 
 def adapted(model: nn.Module, arm: Arm, r: int = 8, alpha: int = 16) -> PeftModel:
     """The model with this variant on all linear layers of its blocks; the model is changed."""
-    config = LoraConfig(
-        r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM", **arm.options
-    )
-    wrapped = get_peft_model(model, config)
+    wrapped = get_peft_model(model, all_linear(r, alpha, **arm.options))
     if arm.frozen_A:
         freeze_A(wrapped)
     return wrapped
@@ -101,15 +78,15 @@ def run_arm(bench: Bench, name: str, lr: float, seed: int) -> dict[str, Any]:
     """
     if name not in ARMS:
         raise ValueError(f"no arm {name!r}{nearest_and_known(name, ARMS)}")
-    arm, device = ARMS[name], next(bench.model.parameters()).device
+    arm, (model, train_ids, valid, at) = ARMS[name], bench.sweep
     seed_everything(seed)
     history = fit(
-        adapted(copy.deepcopy(bench.model), arm, bench.r, bench.alpha),
-        TokenBatches(bench.train_ids, bench.batch_size, bench.length, seed, device),
-        steps=bench.steps,
+        adapted(copy.deepcopy(model), arm, bench.r, bench.alpha),
+        TokenBatches(train_ids, at.batch_size, at.length, seed, at.device),
+        steps=at.steps,
         lr=lr,
         lr_ratio=arm.ratio,
-        valid=bench.valid,
+        valid=valid,
         compile=False,
         seed=seed,
         progress=False,
@@ -125,18 +102,11 @@ def grid(centre: float, width: int) -> list[float]:
     return list(LADDER[middle - width // 2 : middle + width // 2 + 1])
 
 
-def best_rate(rows: Iterable[Mapping[str, Any]], arm: str) -> float:
-    """The rate of an arm with the lowest mean loss over its seeds."""
-    mine = [row for row in rows if row["arm"] == arm]
-    rates = sorted({row["lr"] for row in mine})
-    return min(rates, key=lambda lr: mean(as_loss(r["loss"]) for r in mine if r["lr"] == lr))
-
-
 def tune(bench: Bench, name: str, seeds: Sequence[int], width: int = 5) -> list[dict[str, Any]]:
     """An arm's runs on the tuning seeds, over a grid that is extended until the best is inside."""
     rates = grid(ARMS[name].centre, width)
     rows = [run_arm(bench, name, lr, seed) for lr in rates for seed in seeds]
-    while (beyond := one_further(rates, best_rate(rows, name))) is not None:
+    while (beyond := one_further(rates, best_rate(rows, arm=name))) is not None:
         rates = sorted([*rates, beyond])
         rows += [run_arm(bench, name, beyond, seed) for seed in seeds]
     return rows
@@ -176,7 +146,7 @@ def tune_and_measure(
     chosen: dict[str, float] = {}
     for name in each(arms, "arms", progress):
         tuning += tune(shared, name, tuning_seeds, width)
-        chosen[name] = best_rate(tuning, name)
+        chosen[name] = best_rate(tuning, arm=name)
         rates = dict.fromkeys([chosen[name], *common])
         rows += [run_arm(shared, name, lr, seed) for lr in rates for seed in seeds]
     trained = {name: trained_numbers(shared, name) for name in arms}
@@ -185,7 +155,7 @@ def tune_and_measure(
 
 def trained_numbers(bench: Bench, name: str) -> int:
     """How many numbers an arm trains."""
-    model = adapted(copy.deepcopy(bench.model), ARMS[name], bench.r, bench.alpha)
+    model = adapted(copy.deepcopy(bench.sweep.model), ARMS[name], bench.r, bench.alpha)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

@@ -17,6 +17,7 @@ from lora_lessons.course.lesson10 import card_table, explorer, figures, order, q
 from lora_lessons.experiments import learning_and_forgetting as experiment
 from lora_lessons.experiments import lesson10 as pieces
 from lora_lessons.experiments.gaps import t_quantile
+from lora_lessons.experiments.task import best_rate
 from lora_lessons.seeding import seed_everything
 from lora_lessons.train.loop import evaluate, fit
 
@@ -30,6 +31,10 @@ SMALL = {
     "dtype": "float64",
 }
 RATES = {"LoRA, r = 8": [1e-3, 4e-3], "full": [1e-3]}
+
+
+def at_the_end(row):
+    return experiment.score(row, "last")
 
 
 # --- the runs ------------------------------------------------------------------------------------
@@ -81,7 +86,7 @@ def test_a_run_that_diverges_is_filled_up_with_nan(bench, monkeypatch):
     assert math.isfinite(row["target"][0]) and all(map(math.isnan, row["target"][1:]))
     assert experiment.score(row, "last") == math.inf == experiment.score(row, "best")
     rows = [row, {**row, "lr": 1e-3, "target": [5.0, 4.0, 4.5]}]
-    assert experiment.best_rate(rows, "full") == 1e-3
+    assert best_rate(rows, at_the_end, arm="full") == 1e-3
 
 
 def test_the_rate_is_chosen_on_the_tuning_seeds_alone():
@@ -90,7 +95,9 @@ def test_the_rate_is_chosen_on_the_tuning_seeds_alone():
     )
     assert {row["seed"] for row in found["tuning"]} == {10}
     assert {row["seed"] for row in found["rows"]} == {0, 1}
-    assert found["chosen"] == {arm: experiment.best_rate(found["tuning"], arm) for arm in RATES}
+    assert found["chosen"] == {
+        arm: best_rate(found["tuning"], at_the_end, arm=arm) for arm in RATES
+    }
     assert questions.rates(found["rows"], "full") == [5e-4, 1e-3]
     assert found["trained"]["LoRA, r = 8"] < found["trained"]["full"]
     every = experiment.tune_and_measure(

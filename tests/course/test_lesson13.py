@@ -14,6 +14,7 @@ from lora_lessons.course import recorded
 from lora_lessons.course.lesson13 import explorer, figures, own
 from lora_lessons.experiments import lesson13 as experiment
 from lora_lessons.experiments import variant_costs, variants, variants_in_peft
+from lora_lessons.experiments.task import best_rate
 
 TINY = {"steps": 2, "batch_size": 2, "length": 16, "valid_blocks": 2}
 PARTS = ("13_variants_1", "13_variants_2", "13_variants_3")
@@ -68,9 +69,9 @@ def test_arms_of_one_seed_see_the_same_batches_and_start_where_the_base_is(monke
 
 def test_the_base_is_left_as_it_was():
     bench = variants.make_bench(**TINY)
-    before = {name: p.detach().clone() for name, p in bench.model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in bench.sweep.model.named_parameters()}
     variants.run_arm(bench, "PiSSA", 1e-2, 0)
-    assert all(torch.equal(p, before[name]) for name, p in bench.model.named_parameters())
+    assert all(torch.equal(p, before[name]) for name, p in bench.sweep.model.named_parameters())
 
 
 def test_an_arm_that_is_not_known_is_refused_with_the_nearest():
@@ -96,7 +97,7 @@ def test_a_grid_is_extended_until_the_best_is_inside(monkeypatch, best, added):
     tried = list(dict.fromkeys(row["lr"] for row in rows))
     assert tried == [3e-4, 1e-3, 3e-3, *added]
     rates = sorted(tried)
-    assert rates[0] < variants.best_rate(rows, "LoRA") < rates[-1]
+    assert rates[0] < best_rate(rows, arm="LoRA") < rates[-1]
     assert all(sum(row["lr"] == lr for row in rows) == 2 for lr in tried)
 
 

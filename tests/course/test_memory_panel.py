@@ -20,7 +20,7 @@ FIELDS = (*memory.PARTS, "peak", "frozen_count", "trained_count")
 def test_the_extension_is_what_a_model_of_all_layers_takes(method):
     base, targets = memory.METHODS[method]
     adapters = None if targets is None else ll.LoraConfig(r=4, target_modules=targets)
-    config = memory.config(SMALL["model"], layers=6)
+    config = memory.SIZES[SMALL["model"]]._replace(layers=6).config()
     expected = predict_memory(config, adapters, batch_size=2, length=128, base=base)
     found = memory.estimate(**SMALL, method=method, rank=4, activations="kept")
     for field in FIELDS:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lora_lessons.experiments import stress as experiment
+from lora_lessons.experiments.task import best_rate
 
 TINY = {"steps": 2, "batch_size": 4, "dtype": "float64"}
 
@@ -48,7 +49,10 @@ def test_the_rate_is_the_best_over_the_tuning_seeds():
         {"arm": "a", "lr": lr, "accuracy": accuracy}
         for lr, accuracy in ((1e-3, 0.9), (1e-3, 0.1), (2e-3, 0.6), (2e-3, 0.7))
     ]
-    assert experiment.best_rate([*rows, {"arm": "b", "lr": 1.0, "accuracy": 1.0}], "a") == 2e-3
+    assert (
+        best_rate([*rows, {"arm": "b", "lr": 1.0, "accuracy": 1.0}], "accuracy", True, arm="a")
+        == 2e-3
+    )
 
 
 def test_choices_are_tuned_on_other_seeds_and_words():

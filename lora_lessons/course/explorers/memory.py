@@ -6,6 +6,7 @@ import dataclasses
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ...experiments.llama_shapes import LLAMA_SIZES, LlamaShape
 from ...lora.config import LoraConfig
 from ...train.memory.predict import GIB, MemoryEstimate, in_units, predict_memory
 from ..plots import PALETTE, new_figure
@@ -15,12 +16,11 @@ from .controls import Choice, Steps
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# hidden, layers, heads, key-value heads, feed-forward, vocabulary, tied embeddings
 SIZES = {
-    "5 M (the course's decoder)": (256, 6, 8, 4, 704, 4096, True),
-    "135 M (SmolLM2)": (576, 30, 9, 3, 1536, 49152, True),
-    "1 B (Llama 3.2)": (2048, 16, 32, 8, 8192, 128256, True),
-    "8 B (Llama 3.1)": (4096, 32, 32, 8, 14336, 128256, False),
+    "5 M (the course's decoder)": LlamaShape(256, 6, 8, 4, 704, 4096),
+    "135 M (SmolLM2)": LLAMA_SIZES["135 M"],
+    "1 B (Llama 3.2)": LLAMA_SIZES["1 B"],
+    "8 B (Llama 3.1)": LLAMA_SIZES["8 B"],
 }
 METHODS = {
     "LoRA, all-linear": ("bfloat16", "all-linear"),
@@ -46,7 +46,7 @@ def estimate(
         _predict(model, layers, method, rank, rows, length, activations)
         for layers in MEASURED_LAYERS
     )
-    further = SIZES[model][1] - MEASURED_LAYERS[0]
+    further = SIZES[model].layers - MEASURED_LAYERS[0]
     values: dict[str, Any] = {"name": few.name}
     for field in dataclasses.fields(MemoryEstimate)[1:]:
         first, second = getattr(few, field.name), getattr(more, field.name)
@@ -62,24 +62,10 @@ def _predict(
     adapters = None if targets is None else LoraConfig(r=rank, target_modules=targets)
     how = {"batch_size": rows, "length": length, "base": base}
     return predict_memory(
-        config(model, layers), adapters, recompute=activations == CHECKPOINTING[1], **how
-    )
-
-
-def config(model: str, layers: int) -> Any:
-    """A Llama of these sizes, as transformers describes it."""
-    import transformers
-
-    hidden, _, heads, kv_heads, feed_forward, vocabulary, tied = SIZES[model]
-    return transformers.LlamaConfig(
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        intermediate_size=feed_forward,
-        vocab_size=vocabulary,
-        tie_word_embeddings=tied,
-        max_position_embeddings=8192,
+        SIZES[model]._replace(layers=layers).config(),
+        adapters,
+        recompute=activations == CHECKPOINTING[1],
+        **how,
     )
 
 

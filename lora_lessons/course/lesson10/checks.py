@@ -10,25 +10,21 @@ from typing import Any, NamedTuple
 import torch
 
 from ..checks.core import Wrong, number
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (1,), generator=rng))
+from ..checks.draws import shuffled, whole
 
 
 def spread(rng: torch.Generator, count: int, size: float) -> list[float]:
+    """Normal numbers of this size."""
     return (size * torch.randn(count, generator=rng, dtype=torch.float64)).tolist()
 
 
-def shuffled(rng: torch.Generator, items: Sequence[Any]) -> list[Any]:
-    return [items[i] for i in torch.randperm(len(items), generator=rng).tolist()]
-
-
 def same(actual: float, expected: float) -> bool:
+    """Whether two numbers are the same but for rounding; infinities too."""
     return actual == expected or math.isclose(actual, expected, rel_tol=1e-5, abs_tol=1e-9)
 
 
 def items(actual: Any, count: int, what: str) -> list[Any]:
+    """The answer as that many things, or `Wrong`, which says what they are."""
     if actual is None:
         raise Wrong("It returns None. Is the `return` missing?")
     if isinstance(actual, str | dict) or not hasattr(actual, "__len__") or len(actual) != count:
@@ -48,11 +44,14 @@ class _Sweep(NamedTuple):
     other: int  # a seed of an earlier run, in neither list
 
     def runs(self, rng: torch.Generator) -> list[tuple[float, int, float]]:
+        """(rate, seed, loss) of every run, in no order."""
         return shuffled(rng, [(lr, s, v) for lr, row in self.loss.items() for s, v in row.items()])
 
     def means(self, seeds: Sequence[int], broken: float = math.inf) -> dict[float, float]:
-        """Rate -> mean loss over the seeds; a run that diverged counts as `broken`, nan: left
-        out."""
+        """Rate -> mean loss over the seeds.
+
+        A run that diverged counts as `broken`; it is left out where that is nan.
+        """
         found = {}
         for lr, row in self.loss.items():
             kept = [broken if math.isnan(row[s]) else row[s] for s in seeds]
@@ -65,8 +64,11 @@ def _lowest(means: dict[float, float]) -> float:
 
 
 def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _Sweep:
-    """Five rates: `best` has the lowest mean on the tuning seeds, `better_later` on the fresh
-    ones, and one tuning run of `lucky` is the lowest of all."""
+    """Five rates, of which three stand out.
+
+    `best` has the lowest mean on the tuning seeds, `better_later` on the fresh ones, and one tuning
+    run of `lucky` is the lowest of all.
+    """
     # from 1e-5 on: as texts, 0.00016 comes before 1e-05
     lowest = float(f"{whole(rng, 1, 4)}e-5")
     rates = [lowest * 2**i for i in range(5)]
@@ -89,6 +91,7 @@ def _sweep(rng: torch.Generator, best: int, better_later: int, lucky: int) -> _S
 
 
 def check_pick(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """10.1: the rate is chosen on the tuning seeds, and its loss read on the fresh ones."""
     for best, later, lucky in ((1, 2, 0), (2, 3, 1), (0, 1, 2), (4, 2, 1), (3, 1, 2)):
         _check_sweep(answer, rng, _sweep(rng, best, later, lucky))
     _check_diverged(answer, rng)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ..checks.core import Wrong, number
-from .checks import same, spread, whole
+from ..checks.draws import whole
+from .checks import same, spread
 
 
 class _Curves(NamedTuple):
@@ -23,6 +24,7 @@ class _Curves(NamedTuple):
 
 
 def check_forgetting_at(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """10.3: the base loss where the target loss first reaches the goal, or None."""
     for cases in CASES:
         for case in cases(rng):
             given = answer(list(case.target), list(case.base), case.goal)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...experiments.learning_and_forgetting import score
 from ..drawing import Drawing
 from ..plots import PALETTE, new_figure
+from ..series import MARKERS, at_each, doubling_axis, legend_below
 from ..statistics import half_width95
 from .questions import FULL, LARGE, LORA, arms, rates, runs
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Data = Mapping[str, Any]
-MARKERS = "osD^vP"
 COLOURS = {LORA: PALETTE[0], LARGE: PALETTE[2], FULL: PALETTE[1]}
 LINES = {LORA: "-", LARGE: "-.", FULL: "--"}
 
@@ -79,23 +79,11 @@ def rate_curves(results: Mapping[str, Data], by: str = "last") -> Figure:
         for i, arm in enumerate(data["chosen"]):
             _rate_curve(axis, data, arm, MARKERS[i], by)
         tried = sorted({row["lr"] for row in data["tuning"]})[::2]
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(tried, [f"{lr:g}" for lr in tried])
-        axis.set_xlabel("learning rate")
+        doubling_axis(axis, tried, "learning rate")
         axis.set_ylabel(f"target loss, {by} (nats per token)")
         axis.set_title(title)
     legend_below(figure, columns=3)
     return figure
-
-
-def legend_below(figure: Figure, columns: int) -> None:
-    """One legend for all panels, below them; a name that several have stands once."""
-    entries = {
-        label: handle
-        for axis in figure.axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
 
 
 def _rate_curve(axis: Axes, data: Data, arm: str, marker: str, by: str) -> None:
@@ -117,7 +105,7 @@ def _rate_curve(axis: Axes, data: Data, arm: str, marker: str, by: str) -> None:
 
 def mean_curve(rows: Sequence[Mapping[str, Any]], text: str) -> list[float]:
     """The mean of the seeds' curves on a text, point by point."""
-    return [mean(values) for values in zip(*(row[text] for row in rows), strict=True)]
+    return [mean(values) for values in at_each(row[text] for row in rows)]
 
 
 def trade(results: Mapping[str, Data], goals: Mapping[str, float], most: int = 3) -> Figure:
@@ -205,8 +193,6 @@ def batches(data: Mapping[str, Data]) -> Figure:
         axis.set_ylabel(label)
         axis.legend()
     axes[0].set_yscale("log", base=2)
-    axes[0].set_yticks(
-        sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)}),
-        [f"{lr:g}" for lr in sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)})],
-    )
+    chosen = sorted({data[s]["chosen"][a] for s in sizes for a in (LORA, FULL)})
+    axes[0].set_yticks(chosen, [f"{lr:g}" for lr in chosen])
     return figure

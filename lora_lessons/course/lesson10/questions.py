@@ -47,8 +47,10 @@ def at_the_end(rows: Rows, text: str) -> dict[int, float]:
 def at_goal(
     rows: Rows, goal: float, forget: Forget = forgetting_at, text: str = "base", by: str = "target"
 ) -> dict[int, float] | None:
-    """{seed: the loss on `text` where the loss on `by` first reaches the goal}; None if in any seed
-    it never does."""
+    """{seed: the loss on `text` where the loss on `by` first reaches the goal}.
+
+    None if in any seed it never does.
+    """
     found = {row["seed"]: forget(row[by], row[text], goal) for row in rows}
     return None if None in found.values() or not found else found
 
@@ -146,8 +148,7 @@ def family(gaps: Sequence[Gap], question: str) -> list[Gap]:
 
 
 def trade_table(data: Data, goal: float, forget: Forget = forgetting_at, more: Rows = ()) -> Table:
-    """Every arm at every rate: both losses at the end, and at the goal the base loss and the
-    steps."""
+    """Every arm at every rate: both losses at the end; at the goal the base loss and the steps."""
     lines = []
     for rows, steps in ((data["rows"], data["eval_steps"]), (list(more), None)):
         for arm in arms(rows):
@@ -170,8 +171,10 @@ def trade_table(data: Data, goal: float, forget: Forget = forgetting_at, more: R
 
 
 def overfitting(data: Data, goals: Sequence[float], arm: str = LORA) -> list[Gap]:
-    """LoRA's loss on unseen text less full fine-tuning's, wherever the training text has one of
-    the goals' losses, as one family."""
+    """LoRA's loss on unseen text less full fine-tuning's, as one family.
+
+    Both are read where the training text has one of the goals' losses.
+    """
     gaps = []
     for goal in goals:
         found = [at_goal(_chosen(data, a), goal, text="target", by="train") for a in (arm, FULL)]

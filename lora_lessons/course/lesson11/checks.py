@@ -12,11 +12,7 @@ from typing import Any
 import torch
 
 from ..checks.core import Wrong, number
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    """A whole number from low to high, the last not included."""
-    return int(torch.randint(low, high, (1,), generator=rng))
+from ..checks.draws import whole
 
 
 def judge_bytes(actual: Any, right: float, mistakes: Mapping[str, float], case: str) -> None:
@@ -39,7 +35,8 @@ def judge_bytes(actual: Any, right: float, mistakes: Mapping[str, float], case: 
 
 
 def check_state_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    frozen, trained = 2 * whole(rng, 10_000, 20_000), 2 * whole(rng, 101, 200) + 1
+    """11.1: weights of all, gradients and two moments of what trains alone."""
+    frozen, trained = 2 * whole(rng, 10_000, 19_999), 2 * whole(rng, 101, 199) + 1
     for case in (
         (frozen, trained, 3, 10),  # made up, so that no two mistakes agree
         (frozen, trained, 2, 4),
@@ -93,17 +90,18 @@ def _one_state(actual: Any, frozen: int, trained: int, weight: float, grad: int)
 
 
 def check_logits_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    batch, length = (11, 13, 17)[whole(rng, 0, 3)], 2 * whole(rng, 20, 30) + 1
-    hidden, vocab = 8 * whole(rng, 3, 9), whole(rng, 1_000, 2_000)
+    """11.3: all copies of the logits at one time, or of one piece and what the loss keeps."""
+    batch, length = (11, 13, 17)[whole(rng, 0, 2)], 2 * whole(rng, 20, 29) + 1
+    hidden, vocab = 8 * whole(rng, 3, 8), whole(rng, 1_000, 1_999)
     rows = batch * length
     for copies, at_once in (
         ([2, 8, 4], None),
         ([4], None),
-        ([2, 4], whole(rng, 11, 17)),
+        ([2, 4], whole(rng, 11, 16)),
         ([2, 8, 4], rows),
-        ([2, 8, 4], rows + whole(rng, 5, 50)),
+        ([2, 8, 4], rows + whole(rng, 5, 49)),
         ([4, 4], 1),
-        ([2, 4], rows - whole(rng, 5, 20)),  # one piece of so many, and a small one
+        ([2, 4], rows - whole(rng, 5, 19)),  # one piece of so many, and a small one
     ):
         actual = answer(batch, length, hidden, vocab, list(copies), at_once)
         _one_logits(actual, batch, length, hidden, vocab, copies, at_once)

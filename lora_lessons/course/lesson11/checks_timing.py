@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..checks.core import Wrong, number
-from .checks import whole
+from ..checks.draws import whole
 
 
 class FakeDevice:
@@ -52,14 +52,15 @@ CASES = ((1, 2, 0.0), (7, 3, 0.0), (4, 2, 0.0), (5, 0, 0.4), (6, 1, 0.2), (1, 0,
 
 
 def check_median_ms(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """11.4: the median of steps that were waited for, on a device of the check's own."""
     for n, warm, busy in CASES:
-        launch = whole(rng, 20, 40) / 1e4  # 2 to 4 ms
+        launch = whole(rng, 20, 39) / 1e4  # 2 to 4 ms
         extra = (100 + torch.randperm(60, generator=rng)[:n].sort().values).tolist()
         # in the middle of the list stands the second smallest: neither the median nor an end
         order = [extra.pop(1), *extra[::-1]] if n > 2 else extra
         order.insert(n // 2, order.pop(0))
         steady = [launch + one / 1e4 for one in order]
-        steady[whole(rng, 0, min(2, n))] += 0.11 * (n > 2)  # something disturbed one of them
+        steady[whole(rng, 0, min(2, n) - 1)] += 0.11 * (n > 2)  # something disturbed one of them
         cold = [0.5 + 0.1 * i for i in range(warm, 0, -1)]
         device = FakeDevice(cold + steady, launch, busy)
         actual = answer(device.step, device.sync, n, warm, device.clock)

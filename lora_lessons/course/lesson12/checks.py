@@ -42,6 +42,7 @@ def _quantiles(offset: float, count: int) -> list[float]:
 
 
 def check_nf4_table(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """12.1: NF4's sixteen levels, for the published offset and another."""
     _check_table(answer(), OFFSET)
     offset = 0.93 + 0.05 * torch.rand((), generator=rng, dtype=torch.float64).item()
     try:
@@ -132,6 +133,7 @@ def pieces(W: Tensor, block: int) -> Iterator[Tensor]:
 
 
 def check_quantize(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """12.2: the nearest code of each weight in its block, two packed to a byte, and scales."""
     table = table_of().float()
     # levels as of an int4, with its zero at code 7 too: `table` is an argument
     even = torch.cat([torch.arange(-7, 0) / 7, torch.arange(0, 9) / 8])
@@ -276,6 +278,7 @@ def _codes_fit(codes: Tensor, W: Tensor, table: Tensor, block: int) -> bool:
 
 
 def check_dequantize(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """12.3: the weights that codes and scales stand for, in their shape and dtype."""
     for shape, block, dtype in (
         ((6, 80), 32, torch.float32),
         ((5, 42), 64, torch.bfloat16),  # the last block is short
@@ -348,6 +351,7 @@ def _check_decoded(
 
 
 def check_bits_per_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """12.4: bits a weight with scales in float32, and with scales that are quantized too."""
     for _ in range(3):
         block = 2 ** int(torch.randint(5, 9, (), generator=rng))
         # such that no two mistakes give one number, and none is the answer rounded

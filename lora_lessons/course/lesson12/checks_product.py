@@ -43,6 +43,7 @@ class Decoder:
 
 
 def check_frozen_product(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """12.5: x Wᵀ and the gradient of x, decoded anew when needed, and nothing kept."""
     for shape, dtype in (((5, IN), torch.float32), ((2, 3, IN), torch.float64)):
         decode = Decoder(rng, dtype)
         x = torch.randn(*shape, generator=rng, dtype=dtype).requires_grad_()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...experiments.lesson12 import FLOAT, best_rate, name_of
+from ...experiments.lesson12 import FLOAT, name_of
+from ...experiments.task import best_rate
 from ..plots import PALETTE, new_figure
-from ..statistics import half_width95
+from ..series import MARKERS, distinct
+from ..statistics import plus_minus
 from ..tables import Table
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 Rows = Sequence[dict[str, Any]]
-MARKERS = "osD^vPX"  # each line has its own marker too, so colour is never the only sign
 MERGES = {
     "decoded": "kept in floats",
     "original": "into the original floats",
@@ -86,7 +87,7 @@ def errors_figure(recorded: dict[str, Any], live: dict[str, Any]) -> Figure:
 
 def forms_of(rows: Rows) -> list[str]:
     """The formats that occur, in their order."""
-    return list(dict.fromkeys(row["form"] for row in rows))
+    return distinct(rows, "form")
 
 
 def of_form(rows: Rows, form: str, r: int) -> list[dict[str, Any]]:
@@ -126,13 +127,12 @@ def repair_table(data: dict[str, Any], ranks: Sequence[int]) -> Table:
     for form in forms_of(data["fresh"]):
         for r in ranks:
             own = of_form(data["fresh"], form, r)
-            after = [row["after"] for row in own]
             rows.append(
                 [
                     f"{shown(form)}, r = {r}",
                     f"{own[0]['lr']:g}",
                     f"{mean(row['before'] for row in own):.3f}",
-                    f"{mean(after):.3f} ± {half_width95(after):.3f}",
+                    plus_minus([row["after"] for row in own]),
                 ]
             )
     head = ["base", "best rate", "before", "after, mean ± 95 %"]
@@ -143,7 +143,8 @@ def at_the_edge(tuning: Rows) -> list[tuple[str, int]]:
     """(format, rank) whose best rate is the lowest or the highest that was tried."""
     arms = dict.fromkeys((row["form"], row["r"]) for row in tuning)
     rates = sorted({row["lr"] for row in tuning})
-    return [arm for arm in arms if best_rate(tuning, *arm) in (rates[0], rates[-1])]
+    best = {(form, r): best_rate(tuning, form=form, r=r) for form, r in arms}
+    return [arm for arm, lr in best.items() if lr in (rates[0], rates[-1])]
 
 
 def rates_figure(tuning: Rows, r: int, title: str) -> Figure:
@@ -240,7 +241,7 @@ def steps_figure(rows: Rows) -> Figure:
     """Milliseconds and peak memory of a step: two panels, a group of bars for each batch."""
     figure, axes = new_figure(1, 2, about="A step of LoRA on a 1 B model")
     batches = sorted({row["batch_size"] for row in rows})
-    bases = list(dict.fromkeys(row["base"] for row in rows))
+    bases = distinct(rows, "base")
     for axis, key, unit, label in (
         (axes[0], "seconds", 1e-3, "milliseconds a step"),
         (axes[1], "peak", GIB, "peak memory, GiB"),

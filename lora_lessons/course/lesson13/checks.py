@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks.core import Wrong, expect, number
+from ..checks.draws import whole
 
 # Unequal primes, so that a transposed shape cannot pass by chance.
 OUT, IN = 13, 11
@@ -23,11 +24,6 @@ def normal(rng: torch.Generator, *shape: int) -> Tensor:
 def between(rng: torch.Generator, low: float, high: float) -> float:
     """A number between two."""
     return low + (high - low) * torch.rand((), generator=rng, dtype=torch.float64).item()
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    """A whole number between two, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
 
 
 def parts(result: Any, count: int, what: str) -> list[Any]:
@@ -46,6 +42,7 @@ def require_dtype(name: str, value: Any, W: Tensor) -> None:
 
 
 def same(actual: float, wanted: float) -> bool:
+    """Whether two numbers are the same but for rounding."""
     return math.isclose(actual, wanted, rel_tol=1e-6)
 
 
@@ -53,6 +50,7 @@ def same(actual: float, wanted: float) -> bool:
 
 
 def check_rs_scaling(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """13.1: rsLoRA's scaling, and the alpha that gives plain LoRA the same."""
     drawn = [(whole(rng, 5, 40), whole(rng, 5, 90)) for _ in range(3)]
     fraction = drawn[0][0] + 0.5, drawn[0][1]  # an alpha need not be whole
     for alpha, r in [*drawn, (16, 8), (16, 1), fraction]:
@@ -115,6 +113,7 @@ def _compare(found: float, wanted: float, where: str, mistakes: dict[str, float]
 
 
 def check_dora_weight(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """13.2: DoRA's weight, and gradients that see its lengths as constants."""
     for r, size, s in ((1, 1.0, between(rng, 0.3, 3.0)), (3, 0.05, between(rng, 0.3, 3.0)),
                        (2, 1.0, 0.0)):  # fmt: skip
         W, A, B = size * normal(rng, OUT, IN), size * normal(rng, r, IN), normal(rng, OUT, r)
@@ -197,6 +196,7 @@ def _check_dora_gradient(
 
 
 def check_pissa(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """13.3: what stays of W, and factors that give the rest back at the start."""
     for shape, dtype in (
         ((OUT, IN), torch.float32),
         ((IN, OUT), torch.float32),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..checks.core import Wrong
-from .checks import IN, OUT, between, normal, parts, whole
+from ..checks.draws import whole
+from .checks import IN, OUT, between, normal, parts
 
 # --- 13.4 ------------------------------------------------------------------------------------
 
@@ -46,6 +47,7 @@ def _holder(values: Tensor, trained: bool = True) -> nn.Module:
 
 
 def check_loraplus_groups(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """13.4: A at the rate, B at a multiple of it, and nothing that is frozen."""
     for ratio in (float(whole(rng, 3, 20)), float(whole(rng, 3, 20)), 0.25):  # B may be slower
         model, lr = _Adapted(rng), between(rng, 1e-4, 1e-3)
         _check_groups(answer(model, lr, ratio), model, lr, ratio)
@@ -162,6 +164,7 @@ def near(one: Tensor, other: Tensor) -> bool:
 
 
 def check_loftq(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """13.5: turns of quantizing what the factors leave and fitting factors to the rest."""
     for steps in (1, 2, 4):
         W, r, tool = normal(rng, OUT, IN), whole(rng, 2, 4), Quantizer()
         three = "three tensors: Q, A and B"

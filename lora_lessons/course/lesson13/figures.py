@@ -14,7 +14,8 @@ from ...experiments.task import as_loss
 from ...experiments.variants import PLAIN
 from ..drawing import FROZEN, TRAINS, Drawing
 from ..plots import PALETTE, new_figure
-from ..statistics import half_width95
+from ..series import MARKERS, distinct
+from ..statistics import plus_minus
 from ..tables import Table
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 Data = Mapping[str, Any]
-MARKERS = "osD^vPX*"  # each line has its own marker too, so colour is never the only sign
 GIB = 2**30
 SCALINGS = "two scalings at equal rates"
 FAMILY = "each variant against LoRA, both tuned"
@@ -42,7 +42,7 @@ def joined(parts: Iterable[Data]) -> dict[str, Any]:
 
 def arms_of(rows: Rows) -> list[str]:
     """The arms, in the order of the rows."""
-    return list(dict.fromkeys(row["arm"] for row in rows))
+    return distinct(rows, "arm")
 
 
 def rates_of(rows: Rows, arm: str) -> list[float]:
@@ -104,14 +104,13 @@ def tuned_table(data: Data, caption: str) -> Table:
     """For each arm its rate, how many numbers it trains, and its loss on fresh seeds."""
     rows = []
     for arm, by_seed in tuned(data).items():
-        values = list(by_seed.values())
         rows.append(
             [
                 arm,
                 f"{data['chosen'][arm]:g}",
                 f"{len(rates_of(data['tuning'], arm))}",
                 f"{data['trained'][arm]:,d}",
-                f"{mean(values):.3f} ± {half_width95(values):.3f}",
+                plus_minus(by_seed.values()),
             ]
         )
     head = ["arm", "best rate", "rates tried", "trains", "loss, mean ± 95 %"]

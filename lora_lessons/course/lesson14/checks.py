@@ -14,14 +14,10 @@ from typing import Any
 import torch
 
 from ..checks.core import Wrong, plain, whole_number
+from ..checks.draws import whole
 
 HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 LIMIT = 6_291_456
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    """A whole number from low to high."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
 
 
 def word(rng: torch.Generator, length: int = 6) -> str:
@@ -33,6 +29,7 @@ def word(rng: torch.Generator, length: int = 6) -> str:
 
 
 def check_held_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """14.1: n merged models, or one base and n adapters."""
     for n in (whole(rng, 3, 99), 1, 0):
         base, adapter = whole(rng, 100_000, 900_000), whole(rng, 1000, 9000)
         for width in (4, 2):
@@ -116,6 +113,7 @@ class _Request:
 
 
 def check_handle(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """14.2: the container's contract, asked for health, texts, adapters and every refusal."""
     model, names = Model(rng), [word(rng), word(rng)]
 
     def ask(request: _Request, loaded: list[str] = names) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ..checks.core import Wrong
-from .checks import whole, word
+from ..checks.draws import whole
+from .checks import word
 
 # --- 14.4 ------------------------------------------------------------------------------------
 
@@ -20,6 +21,7 @@ FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_c
 
 
 def check_bedrock_ready(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """14.4: nothing to say of a folder that Bedrock imports, and each of the others' faults."""
     listed = (*TAKEN, word(rng).title() + "ForCausalLM")
     base = {
         "architectures": [TAKEN[whole(rng, 0, len(TAKEN) - 1)]],
@@ -154,6 +156,7 @@ def shape_for(rng: torch.Generator) -> dict[str, Any]:
 
 
 def check_request_shape(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """14.5: where a request breaks the service model's rules, and by which."""
     shape, owner = shape_for(rng), "123456789012"
     limit = shape["members"]["note"]["max"]
     good = {"jobName": word(rng), "source": {"s3Uri": f"s3://{word(rng)}/a"}}

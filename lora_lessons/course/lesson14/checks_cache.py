@@ -11,12 +11,14 @@ from typing import Any
 import torch
 
 from ..checks.core import Wrong
-from .checks import whole, word
+from ..checks.draws import whole
+from .checks import word
 
 # --- 14.3 ------------------------------------------------------------------------------------
 
 
 def check_cache_key(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """14.3: equal keys where the cached values may be shared, and different ones where not."""
     name, version, tokens = word(rng), whole(rng, 2, 9), [whole(rng, 11, 99) for _ in range(4)]
     plainly = (name, version, 1.0, tokens)
     key = _key(answer, *plainly)

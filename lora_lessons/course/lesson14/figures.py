@@ -10,12 +10,12 @@ from ...experiments.lesson14 import WAYS, medians
 from ...experiments.llama_server import AFTER
 from ..drawing import FROZEN, Drawing
 from ..plots import PALETTE, new_figure
+from ..series import MARKERS, doubling_axis
 from ..tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "osD^v"
 SHARED = "all want one adapter"
 OWN = "each wants its own"
 NEEDS = {
@@ -52,10 +52,9 @@ def latency_figure(data: dict[str, Any], title: str) -> Figure:
     for i, way in enumerate(WAYS):
         times = [found[way, n] for n in counts(data)]
         axis.plot(counts(data), times, MARKERS[i] + "-", color=PALETTE[i], label=way)
-    axis.set_xscale("log", base=2)
+    what = "requests, each with its own adapter (merged and separate: one adapter)"
+    doubling_axis(axis, counts(data), what)
     axis.set_yscale("log")
-    axis.set_xticks(counts(data), [str(n) for n in counts(data)])
-    axis.set_xlabel("requests, each with its own adapter (merged and separate: one adapter)")
     axis.set_ylabel("seconds for all of them, median")
     axis.set_title(title)
     axis.legend()

@@ -12,21 +12,14 @@ import torch
 
 from ..blank_file.run import blank_file_test
 from ..checks.core import Wrong
+from ..checks.draws import shuffled, whole
 from ..checks.limits import without_limit
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (1,), generator=rng))
-
-
-def shuffled(rng: torch.Generator, items: Sequence[Any]) -> list[Any]:
-    return [items[i] for i in torch.randperm(len(items), generator=rng).tolist()]
-
 
 # --- 15.1 ------------------------------------------------------------------------------------
 
 
 def check_mini_lora(answer: Callable[[], Any], rng: torch.Generator) -> None:
+    """15.1: a file that makes, trains, saves and loads LoRA, run in a process of its own."""
     text = answer()
     if text is None:
         raise Wrong("It returns None. Is the `return` missing?")
@@ -54,6 +47,7 @@ def _stem(word: str) -> str:
 
 
 def check_split_by_stem(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """15.2: whole stems on either side, enough words to validate, and the same by seed."""
     for count, least, most in ((30, 1, 5), (12, 1, 9), (25, 1, 1), (15, 2, 2)):
         sizes = [whole(rng, least, most) for _ in range(count)]
         kin = [_family(rng, i, size) for i, size in enumerate(sizes)]
@@ -187,6 +181,7 @@ class _Round(NamedTuple):
 
 
 def check_by_ending(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """15.3: the class of the longest ending that training knows, down to none."""
     rounds: list[_Round] = []
     for longest in (4, 2, 1, 0, 3):
         classes = (2, 1, 4)

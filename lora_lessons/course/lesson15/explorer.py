@@ -10,8 +10,9 @@ from ...experiments.gaps import half_width95, paired_gap
 from ...experiments.stress import ARMS, LORA
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice
-from ..plots import PALETTE, new_figure
+from ..plots import new_figure
 from ..recorded import load
+from ..series import at_each, band
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,12 +52,8 @@ def draw(first: str, second: str) -> Figure:
         rows = rows_of(arm)
         if not rows:
             continue
-        columns = [[100 * v for v in c] for c in zip(*(r["curve"] for r in rows), strict=True)]
-        middle, half = [mean(c) for c in columns], [half_width95(c) for c in columns]
-        colour, steps = PALETTE[place], rows[0]["steps"]
-        ax.plot(steps, middle, "os"[place] + "-", color=colour, label=arm)
-        low, high = ([m + s * h for m, h in zip(middle, half, strict=True)] for s in (-1, 1))
-        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        runs_at = at_each([100 * accuracy for accuracy in row["curve"]] for row in rows)
+        band(ax, rows[0]["steps"], runs_at, place, arm)
     for style, (rule, scores) in zip(("--", ":"), _baselines().items(), strict=True):
         ax.axhline(100 * scores["accuracy"], color="#767676", linestyle=style, label=rule)
     ax.set_ylim(65, 84)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from ...experiments.gaps import Gap, by_seed, gaps_against, half_width95, paired_gap
+from ...experiments.gaps import Gap, by_seed, gaps_against, paired_gap
 from ...experiments.stress import LORA
 from ..drawing import Drawing
-from ..plots import PALETTE, new_figure
+from ..plots import new_figure
+from ..series import at_each, band, distinct
+from ..statistics import plus_minus
 from ..tables import Table
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ Data = Mapping[str, Any]
 
 
 def percent(values: Sequence[float]) -> str:
-    """ "79.4 ± 0.4": the mean and half of its 95 % interval, in percent."""
-    half = f" ± {100 * half_width95(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{half}"
+    """The mean and half of its 95 % interval in percent, as "79.4 ± 0.4"."""
+    shares = [100 * value for value in values]
+    return plus_minus(shares, 1) if len(shares) > 1 else f"{shares[0]:.1f}"
 
 
 # --- The leak ----------------------------------------------------------------------------------
@@ -111,17 +113,10 @@ def study_figure(runs: Sequence[Mapping[str, Any]], baselines: Mapping[str, Any]
     runs: rows with arm, seed, steps and curve. The rules without a model are level lines.
     """
     figure, (ax,) = new_figure(about="Accuracy along training, beside rules without a model.")
-    for place, arm in enumerate(dict.fromkeys(row["arm"] for row in runs)):
+    for place, arm in enumerate(distinct(runs, "arm")):
         some = [row for row in runs if row["arm"] == arm]
-        steps = some[0]["steps"]
-        columns = list(zip(*(row["curve"] for row in some), strict=True))
-        middle = [100 * mean(column) for column in columns]
-        half = [100 * half_width95(column) for column in columns]
-        colour = PALETTE[place % len(PALETTE)]
-        ax.plot(steps, middle, "os^Dvx"[place % 6] + "-", color=colour, label=arm)
-        low = [m - h for m, h in zip(middle, half, strict=True)]
-        high = [m + h for m, h in zip(middle, half, strict=True)]
-        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        runs_at = at_each([100 * accuracy for accuracy in row["curve"]] for row in some)
+        band(ax, some[0]["steps"], runs_at, place, arm)
     for place, (rule, scores) in enumerate(baselines.items()):
         look = {"color": "#767676", "linestyle": ("--", ":")[place % 2]}
         ax.axhline(100 * scores["accuracy"], label=rule, **look)

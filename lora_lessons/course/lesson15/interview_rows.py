@@ -7,6 +7,7 @@ from statistics import mean, median
 from typing import Any
 
 from ...experiments.gaps import by_seed, paired_gap
+from ...experiments.task import best_rate
 from ..recorded import load
 
 
@@ -23,13 +24,8 @@ def _gap(first: Mapping, second: Mapping) -> str:
     return f"{gap.mean:+.3f} ± {gap.half:.3f}"
 
 
-def _best_rate(rows: list[Mapping[str, Any]], /, **where: Any) -> float:
-    rows = _where(rows, **where)
-    rates = {row["lr"] for row in rows}
-    return min(rates, key=lambda lr: mean(row["best"] for row in rows if row["lr"] == lr))
-
-
 def start() -> str:
+    """What trains, and the loss at both ends of a run."""
     found = _of("02_what_trains")
     return (
         f"{found['trained_tensors']} tensors train, {found['trained_outside']} outside of A and B; "
@@ -38,6 +34,7 @@ def start() -> str:
 
 
 def spectrum() -> str:
+    """What a cut to rank 8 leaves of a full update's gain."""
     found = _of("01_update_spectrum")
     shares = []
     for run in found["runs"]:
@@ -48,33 +45,37 @@ def spectrum() -> str:
 
 
 def alpha_rate() -> str:
+    """The best learning rate for each alpha."""
     rows = _of("03_alpha_sweep")
     found = [
-        f"{_best_rate(rows, alpha=a):g} at alpha = {a:g}"
+        f"{best_rate(rows, 'best', alpha=a):g} at alpha = {a:g}"
         for a in sorted({r["alpha"] for r in rows})
     ]
     return f"Best rate: {', '.join(found)}."
 
 
 def rank_rate() -> str:
+    """The best learning rate for three ranks, by both rules for alpha."""
     rows = _of("01_rank_sweep")
     told = []
     for rule in ("alpha = 16", "alpha = 2r"):
-        rates = [f"{_best_rate(rows, rule=rule, r=r):g}" for r in (1, 8, 128)]
+        rates = [f"{best_rate(rows, 'best', rule=rule, r=r):g}" for r in (1, 8, 128)]
         told.append(f"{rule}: {', '.join(rates)}")
     return f"Best rate at r = 1, 8, 128 with {'; with '.join(told)}."
 
 
 def dropout() -> str:
+    """What p = 0.1 changes on the full text, each at its best rate."""
     rows = _of("04_dropout_full_data")["rows"]
     none, half = (
-        by_seed(rows, "best", p=p, decay=0.0, lr=_best_rate(rows, p=p, decay=0.0))
+        by_seed(rows, "best", p=p, decay=0.0, lr=best_rate(rows, "best", p=p, decay=0.0))
         for p in (0.0, 0.1)
     )
     return f"On the full text p = 0.1 changes the best loss by {_gap(half, none)} nats."
 
 
 def targets() -> str:
+    """Two choices of layers against q, v at one budget."""
     runs = _of("05_targets")["runs"]
     base = by_seed(runs, "best", arm="q, v")
     told = [f"{arm} {_gap(by_seed(runs, 'best', arm=arm), base)}" for arm in ("MLP", "all-linear")]
@@ -82,6 +83,7 @@ def targets() -> str:
 
 
 def typo() -> str:
+    """The ranks that one budget gives to q alone, and to q and v."""
     arms = _of("05_targets")["arms"]
     r = {arm: arms[arm]["r"] for arm in ("q", "q, v")}
     return (
@@ -90,22 +92,24 @@ def typo() -> str:
 
 
 def biases() -> str:
+    """How many biases each mode trains."""
     arms = _of("06_bias_modes_encoder")["arms"]
     told = [f"{name}: {arms[name]['biases']:,}" for name in ("none", "lora_only", "all")]
     return f"Biases that train on the encoder: {'; '.join(told)}."
 
 
 def task_type() -> str:
+    """The wrapper and the loss, with the task type and without."""
     rows = _of("05_arguments_smollm2")
     first, other = (_where(rows, argument=name)[0] for name in ("as it is", "task_type"))
     return (
-        f"With and without it the wrapper is {first['wrapper']} and {other['wrapper']}; the "
-        "loss is "
-        f"{first['loss']:.3f} and {other['loss']:.3f}."
+        f"With and without it the wrapper is {first['wrapper']} and {other['wrapper']}; the loss "
+        f"is {first['loss']:.3f} and {other['loss']:.3f}."
     )
 
 
 def random_head() -> str:
+    """Scores before saving and after loading, with the pooler named and without."""
     rows = _of("08_reload")
     told = []
     for choice in ("task type and pooler", "task type alone"):
@@ -117,6 +121,7 @@ def random_head() -> str:
 
 
 def merging() -> str:
+    """The share of weights that a merge in bfloat16 leaves as they were."""
     rows = _of("09_merge_rounding")["rows"]
     told = []
     for factor in (1.0, 0.01):
@@ -128,6 +133,7 @@ def merging() -> str:
 
 
 def forgets() -> str:
+    """LoRA less full fine-tuning, on the text that is learnt and the one that is left."""
     found = _of("10_forgetting")
     ends = {}
     for arm in ("LoRA, r = 8", "full"):
@@ -139,12 +145,14 @@ def forgets() -> str:
 
 
 def ten_times() -> str:
+    """The best rates of LoRA and of full fine-tuning, and their ratio."""
     chosen = _of("10_forgetting")["chosen"]
     lora, full = chosen["LoRA, r = 8"], chosen["full"]
     return f"Best rates {lora:g} (LoRA, r = 8) and {full:g} (full): {lora / full:.1f} times."
 
 
 def memory() -> str:
+    """Three parts of a step at 8 B, in full and with LoRA."""
     rows = _of("11_predicted")["rows"]
     lora, full = (_where(rows, size="8 B", arm=a, rows=1)[0] for a in ("LoRA", "full, bf16"))
     told = [
@@ -155,6 +163,7 @@ def memory() -> str:
 
 
 def launches() -> str:
+    """A small model's step, launched one by one and captured."""
     rows = _of("11_step_times")["rows"]
     told = []
     for how in ("eager", "captured"):
@@ -167,6 +176,7 @@ def launches() -> str:
 
 
 def bits() -> str:
+    """Bits a weight in NF4, by what is stored beside the codes."""
     rows = _of("12_errors")["rows"]
     one = _where(rows, form="nf4", block=64)[0]
     saved = 32 / 64 - (8 / 64 + 32 / (64 * 256))
@@ -177,6 +187,7 @@ def bits() -> str:
 
 
 def merge_4bit() -> str:
+    """The loss apart, merged into floats, and coded again."""
     rows = _where(_of("12_formats")["fresh"], form="nf4", r=8)
     kinds = {"apart": "after", "merged into floats": "decoded", "coded again": "again"}
     told = [f"{name} {mean(row[key] for row in rows):.3f}" for name, key in kinds.items()]
@@ -184,6 +195,7 @@ def merge_4bit() -> str:
 
 
 def rslora() -> str:
+    """rsLoRA less LoRA, each tuned, and at one rate for both."""
     found = _of("13_variants_1")
     tuned = [
         by_seed(found["rows"], "loss", arm=arm, lr=found["chosen"][arm])
@@ -202,6 +214,7 @@ def rslora() -> str:
 
 
 def many_adapters() -> str:
+    """Answers from the wrong adapter: our server, and one that is asked carelessly."""
     load, server = _of("14_load"), _of("14_llama")
     # what should have been an error has no right text
     wrong = sum(row["text"] != server["torch"].get(row["wanted"]) for row in server["asked"])
@@ -213,6 +226,7 @@ def many_adapters() -> str:
 
 
 def proof() -> str:
+    """How many bytes of codes two implementations of NF4 differ in."""
     found = _of("12_bitsandbytes")
     apart = sum(row["codes_differ"] for row in found["codes"])
     total = sum(row["bytes"] for row in found["codes"])
