@@ -255,3 +255,79 @@ def test_using_a_part_loads_nothing_but_torch(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"transformers", "peft", "ipywidgets", "matplotlib"}
     assert heavy & set(done.stdout.split()) == set()
+
+
+# --- the length of functions ---------------------------------------------------------------------
+
+LONGEST = 40  # lines
+TABLE = 6  # a dict or a list of so many lines is data: its lines are not counted in a check
+TABLES = ("lora_lessons/course/lesson", ("checks", "own"))
+SETTINGS = "most of it is its arguments and what they mean"
+CASES = "one case of the exercise after another"
+EXCUSED = {
+    "benchmarks/profiles.py:first_step": "each part of one first step has its own clock",
+    "lora_lessons/course/lesson01/checks.py:_check_split": CASES,
+    "lora_lessons/course/lesson02/checks_gradients.py:_check_gradients": CASES,
+    "lora_lessons/course/lesson02/checks_layer.py:_check_layer": CASES,
+    "lora_lessons/course/lesson02/checks_model.py:check_inject": CASES,
+    "lora_lessons/course/lesson04/checks_measuring.py:_check_mixed": CASES,
+    "lora_lessons/course/lesson09/checks_serving.py:_check_batch": CASES,
+    "lora_lessons/experiments/amplification.py:amplification": SETTINGS,
+    "lora_lessons/experiments/lesson02.py:subspace_overlap": SETTINGS,
+    "lora_lessons/experiments/lesson02.py:what_trains": SETTINGS,
+    "lora_lessons/lora/model.py:save_pretrained": SETTINGS,
+    "lora_lessons/lora/more/adapters/combine.py:add_weighted_adapter": SETTINGS,
+    "lora_lessons/lora/more/auto.py:from_pretrained": SETTINGS,
+    "lora_lessons/lora/more/init/eva.py:initialize_lora_eva_weights": SETTINGS,
+    "lora_lessons/lora/more/init/eva_svd.py:get_eva_state_dict": SETTINGS,
+    "lora_lessons/lora/tuner.py:add_adapter": SETTINGS,
+    "lora_lessons/train/fast/sweep.py:train_many": SETTINGS,
+    "lora_lessons/train/loop.py:fit": SETTINGS,
+    "lora_lessons/train/memory/predict.py:predict_memory": SETTINGS,
+}
+"""The functions that may be longer, with the reason. Take off one that is short by now."""
+
+
+def lengths(code: str, without_tables: bool = False) -> dict[str, int]:
+    """Return {function: its lines}, the longest of those of one name."""
+    found: dict[str, int] = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1 - without_tables * sum(tables(node))
+            found[node.name] = max(lines, found.get(node.name, 0))
+    return found
+
+
+def tables(node: ast.AST) -> list[int]:
+    """Return the lines of each dict or list that is written out below a node, without its first."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Dict | ast.List | ast.Tuple | ast.Set):
+            lines = child.end_lineno - child.lineno
+            found += [lines] if lines >= TABLE else []
+        else:
+            found += tables(child)
+    return found
+
+
+def test_functions_are_short_or_excused(root):
+    folders = (PACKAGE, "tools", "benchmarks", "website")
+    long = set()
+    for path in sorted(path for folder in folders for path in (root / folder).rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        in_check = name.startswith(TABLES[0]) and path.stem.startswith(TABLES[1])
+        found = lengths(path.read_text("utf-8"), without_tables=in_check)
+        long |= {f"{name}:{function}" for function, lines in found.items() if lines > LONGEST}
+    assert long - EXCUSED.keys() == set(), f"more than {LONGEST} lines: split them, or say why not"
+    there = {name for name in EXCUSED if (root / name.partition(":")[0]).exists()}
+    assert there == EXCUSED.keys(), "excused, and its file is gone"
+
+
+def test_the_lines_of_a_table_are_told_apart():
+    entries = "".join(f"        {i}: 'a mistake',\n" for i in range(9))
+    code = f"def f(x):\n    y = x\n    return {{\n{entries}    }}\n"
+    assert lengths(code) == {"f": 13}
+    assert lengths(code, without_tables=True) == {"f": 3}
+    assert lengths("class A:\n    def f(self):\n        pass\n    async def g(self): ...") == {
+        "f": 2, "g": 1,
+    }  # fmt: skip

@@ -6,20 +6,22 @@ import itertools
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..base.load import generate, load_base
-from ..base.text import load_text
-from ..base.tokens import TokenBatches, blocks, encode
+from ..base.tokens import TokenBatches
 from ..lora.config import LoraConfig, TaskType
 from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
-from ..train.fast.sweep import Job, train_many
+from ..train.fast.sweep import Job
 from ..train.history import History
 from ..train.loop import evaluate, fit
+from .sweeps import open_sweep
+from .task import load_task
 
 PROMPT = "The whale"
 
@@ -51,16 +53,6 @@ def card_config() -> LoraConfig:
     )
 
 
-def _moby_dick(
-    base: str, length: int, device: str, dtype: torch.dtype, valid_blocks: int | None
-) -> tuple[nn.Module, Any, Tensor, Tensor]:
-    model, tokenizer = load_base(base, dtype=dtype, device=device)
-    corpus = load_text("moby_dick")
-    train = encode(tokenizer, corpus.train)
-    valid = blocks(encode(tokenizer, corpus.valid), length)[:valid_blocks]
-    return model, tokenizer, train, valid
-
-
 def card_run(
     base: str = "decoder",
     steps: int = 400,
@@ -74,9 +66,8 @@ def card_run(
     dtype: str = "float32",
 ) -> dict[str, Any]:
     """Adapt the base to Moby Dick with the card's config: losses, text before and after, counts."""
-    model, tokenizer, train, valid = _moby_dick(
-        base, length, device, getattr(torch, dtype), valid_blocks
-    )
+    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    _, tokenizer = load_base(base)
     seed_everything(seed)
     text_before = generate(model, tokenizer, PROMPT, max_new_tokens=new_tokens)
     loss_before = evaluate(model, valid)
@@ -102,34 +93,14 @@ def card_run(
 
 
 def noise_floor(
-    base: str = "nano",
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2, 3, 4),
-    steps: int = 100,
-    lr: float = 5e-3,
-    batch_size: int = 8,
-    length: int = 64,
-    valid_blocks: int | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4), lr: float = 5e-3, **run: Any
 ) -> list[float]:
     """Validation loss of the card's config, once for each seed: the same job, other dice.
 
-    The seed sets A's first values, the dropout and the order of the text.
+    The seed sets A's first values, the dropout and the order of the text. `run`: see `RunSettings`.
     """
-    model, _, train, valid = _moby_dick(base, length, device, getattr(torch, dtype), valid_blocks)
-    jobs = [Job(card_config(), lr=lr, seed=seed) for seed in seeds]
-    results = train_many(
-        model,
-        jobs,
-        train,
-        steps=steps,
-        batch_size=batch_size,
-        length=length,
-        valid=valid,
-        eval_every=steps,
-        progress=progress,
-    )
+    sweep = open_sweep(run, steps=100, batch_size=8)
+    results = sweep.train(Job(card_config(), lr, seed) for seed in seeds)
     return [result.history.last for result in results]
 
 
@@ -150,7 +121,7 @@ def read_by_peft(
     which is zero as long as B is; apart, of PEFT's model from ours.
     """
     precision = getattr(torch, dtype)
-    model, _, train, valid = _moby_dick(base, length, device, precision, valid_blocks)
+    model, train, valid = load_task(base, length, device, precision, valid_blocks)
     ids = valid.to(device)
     before = _logits(model, ids)
     seed_everything(seed)

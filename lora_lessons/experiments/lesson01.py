@@ -6,6 +6,8 @@ CPU and the recorder runs it at full size on a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -16,9 +18,10 @@ from ..base.tokens import TokenBatches
 from ..lora.arithmetic import factor, truncate
 from ..lora.config import LoraConfig
 from ..seeding import seed_everything
-from ..train.fast.sweep import Job, train_many
+from ..train.fast.sweep import Job
 from ..train.loop import evaluate, fit
-from .task import linear_weights, load_task
+from .sweeps import Sweep, open_sweep
+from .task import all_linear, last_tenth, linear_weights, load_task
 
 ALPHA_RULES = {"alpha = 2r": lambda r: 2 * r, "alpha = 16": lambda r: 16}
 """The two ways to choose `lora_alpha` while `r` changes. The first keeps alpha/r at 2."""
@@ -185,89 +188,51 @@ def _fit_planted(
 
 
 def rank_sweep(
-    base: str = "nano",
-    ranks: tuple[int, ...] | list[int] = (1, 2, 4, 8, 16, 32),
-    lrs: tuple[float, ...] | list[float] = (2e-3,),
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
-    alpha_rules: tuple[str, ...] | list[str] = ("alpha = 2r", "alpha = 16"),
-    steps: int = 150,
-    batch_size: int = 8,
-    length: int = 64,
-    eval_every: int = 25,
-    train_tokens: int | None = None,
-    valid_blocks: int | None = None,
-    full_lrs: tuple[float, ...] | list[float] = (),
-    jobs_at_once: int = 64,
-    device: str | torch.device = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    ranks: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    lrs: Sequence[float] = (2e-3,),
+    seeds: Sequence[int] = (0, 1, 2),
+    alpha_rules: Sequence[str] = tuple(ALPHA_RULES),
+    full_lrs: Sequence[float] = (),
+    **run: Any,
 ) -> list[dict[str, Any]]:
     """Train one adapter on all linear layers for every (rank, alpha rule, learning rate, seed).
 
-    Many adapters share one frozen base in each step. `train_tokens` cuts the training text to its
-    first tokens, to see over-fitting. `full_lrs` adds rows of full fine-tuning (r = None).
+    Many adapters share one frozen base in each step. `full_lrs` adds rows of full fine-tuning
+    (r = None). `run`: see `RunSettings`; few `train_tokens` show over-fitting.
     One row a run: r, rule, lr, seed, and the first, best and last validation loss and the mean
     training loss of the last tenth, in nats per token.
     """
-    task = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    model, train, valid = task[0], task[1][:train_tokens], task[2]
+    sweep = open_sweep(run, steps=150, batch_size=8, eval_every=25)
     # like ranks stand together, so that adapters of one step need little padding
-    plan = [
-        (r, rule, lr, seed) for r in ranks for rule in alpha_rules for lr in lrs for seed in seeds
-    ]
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
-    rows = []
-    for start in range(0, len(plan), jobs_at_once):
-        part = plan[start : start + jobs_at_once]
-        jobs = [Job(_config(r, rule), lr=lr, seed=seed) for r, rule, lr, seed in part]
-        results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
-        rows += [_row(*run, result.history) for run, result in zip(part, results, strict=True)]
-    for lr in full_lrs:
-        rows += [
-            _full_row(base, lr, seed, train, valid, device, dtype, progress, how) for seed in seeds
-        ]
-    return rows
+    plan = list(product(ranks, alpha_rules, lrs, seeds))
+    results = sweep.train(Job(_config(r, rule), lr, seed) for r, rule, lr, seed in plan)
+    rows = [_row(*one, result.history) for one, result in zip(plan, results, strict=True)]
+    return rows + [_full_row(sweep, lr, seed) for lr in full_lrs for seed in seeds]
 
 
 def _config(r: int, rule: str) -> LoraConfig:
-    return LoraConfig(
-        r=r,
-        lora_alpha=ALPHA_RULES[rule](r),
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    return all_linear(r, ALPHA_RULES[rule](r))
 
 
-def _full_row(
-    base: str,
-    lr: float,
-    seed: int,
-    train: Tensor,
-    valid: Tensor,
-    device: str | torch.device,
-    dtype: str,
-    progress: bool,
-    how: dict[str, int],
-) -> dict[str, Any]:
+def _full_row(sweep: Sweep, lr: float, seed: int) -> dict[str, Any]:
     """Full fine-tuning from the pretrained weights, on the same batches as the adapters."""
+    at = sweep.at
     seed_everything(seed)
-    model, _ = load_base(base, dtype=getattr(torch, dtype), device=device)
-    batches = TokenBatches(train, how["batch_size"], how["length"], seed=seed, device=device)
+    model, _ = load_base(at.base, dtype=getattr(torch, at.dtype), device=at.device)
     history = fit(
         model,
-        batches,
-        steps=how["steps"],
+        TokenBatches(sweep.train_ids, at.batch_size, at.length, seed=seed, device=at.device),
+        steps=at.steps,
         lr=lr,
         seed=seed,
-        valid=valid,
-        eval_every=how["eval_every"],
-        progress=progress,
+        valid=sweep.valid,
+        eval_every=at.eval_every,
+        progress=at.progress,
     )
     return _row(None, "full fine-tuning", lr, seed, history)
 
 
 def _row(r: int | None, rule: str, lr: float, seed: int, history: Any) -> dict[str, Any]:
-    tail = max(1, len(history.losses) // 10)
     return {
         "r": r,
         "rule": rule,
@@ -275,7 +240,7 @@ def _row(r: int | None, rule: str, lr: float, seed: int, history: Any) -> dict[s
         "seed": seed,
         "best": history.best,
         "last": history.last,
-        "train": sum(history.losses[-tail:]) / tail,
+        "train": last_tenth(history.losses),
     }
 
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import mean
+from itertools import product
 from typing import Any
 
-import torch
-
-from ..lora.config import LoraConfig
-from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job, JobResult
 from .alpha_algebra import first_step_laws
-from .task import linear_weights, load_task
+from .sweeps import open_sweep
+from .task import all_linear, last_tenth, linear_weights
 
 R = 8
 MARGIN = 0.25  # nats above the untrained base's loss on the same batch: more is a broken run
@@ -51,83 +49,52 @@ def outcome(losses: Sequence[float], untrained: Sequence[float]) -> str:
     if not all(map(math.isfinite, losses)):
         return DIVERGED
     excess = [loss - base for loss, base in zip(losses, untrained, strict=True)]
-    if _tail(excess) > MARGIN:
+    if last_tenth(excess) > MARGIN:
         return DIVERGED
     return SPIKED if max(excess) > MARGIN else STABLE
 
 
-def _tail(values: Sequence[float]) -> float:
-    """The mean of the last tenth."""
-    return mean(values[-max(1, len(values) // 10) :])
-
-
 def alpha_sweep(
-    base: str = "nano",
-    alphas: tuple[float, ...] | list[float] = (0.25, 4, 64, 1024),
-    lrs: tuple[float, ...] | list[float] = (3e-3,),
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
-    steps: int = 50,
-    batch_size: int = 4,
-    length: int = 32,
-    eval_every: int = 25,
-    valid_blocks: int | None = None,
-    jobs_at_once: int = 82,
-    device: str | torch.device = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    alphas: Sequence[float] = (0.25, 4, 64, 1024),
+    lrs: Sequence[float] = (3e-3,),
+    seeds: Sequence[int] = (0, 1, 2),
+    **run: Any,
 ) -> list[dict[str, Any]]:
     """Train one adapter of rank 8 on all linear layers for every (alpha, learning rate, seed).
 
     AdamW, constant rate, each adapter's gradient clipped at norm 1. One row a run: the validation
     loss before, at its best and at the end; the mean training loss of the last tenth, and the
     largest excess over the base's loss on the same batch, in nats per token; the length of all
-    updates s B A relative to the weights; and the outcome.
+    updates s B A relative to the weights; and the outcome. `run`: see `RunSettings`.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    weights = math.sqrt(sum(w.square().sum().item() for w in linear_weights(model).values()))
+    sweep = open_sweep(run, steps=50, length=32, eval_every=25)
+    weights = math.sqrt(sum(w.square().sum().item() for w in linear_weights(sweep.model).values()))
     plan = [(R, STILL, seed) for seed in seeds]  # one run a seed that never leaves the base
-    plan += [(alpha, lr, seed) for alpha in alphas for lr in lrs for seed in seeds]
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
-    results: list[JobResult] = []
-    for start in range(0, len(plan), jobs_at_once):
-        part = plan[start : start + jobs_at_once]
-        jobs = [Job(_config(alpha), lr=lr, seed=seed) for alpha, lr, seed in part]
-        results += train_many(model, jobs, train, valid=valid, progress=progress, **how)
+    plan += product(alphas, lrs, seeds)
+    results = sweep.train(Job(all_linear(R, alpha), lr, seed) for alpha, lr, seed in plan)
     untrained = {result.job.seed: result.history.losses for result in results[: len(seeds)]}
     return [_row(result, untrained, weights) for result in results[len(seeds) :]]
 
 
-def _config(alpha: float, r: int = R, use_rslora: bool = False) -> LoraConfig:
-    targets = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
-    return LoraConfig(r=r, lora_alpha=alpha, use_rslora=use_rslora, **targets)
-
-
 def rank_scaling(
-    base: str = "nano",
-    ranks: tuple[int, ...] | list[int] = (8, 64),
+    ranks: Sequence[int] = (8, 64),
     alpha: float = 16,
-    lrs: tuple[float, ...] | list[float] = (3e-4, 1e-3, 3e-3),
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
-    steps: int = 50,
-    batch_size: int = 4,
-    length: int = 32,
-    eval_every: int = 25,
-    valid_blocks: int | None = None,
-    device: str | torch.device = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    lrs: Sequence[float] = (3e-4, 1e-3, 3e-3),
+    seeds: Sequence[int] = (0, 1, 2),
+    **run: Any,
 ) -> list[dict[str, Any]]:
     """Train with alpha / r and with alpha / sqrt(r), over ranks, rates and seeds; alpha is fixed.
 
-    One row a run: r, whether `use_rslora`, lr, seed, best and last validation loss.
+    One row a run: r, whether `use_rslora`, lr, seed, best and last validation loss. `run`: see
+    `RunSettings`.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
+    sweep = open_sweep(run, steps=50, length=32, eval_every=25)
     rows = []
     for r in ranks:  # like ranks in one step, so that nothing is padded
-        plan = [(rs, lr, seed) for rs in (False, True) for lr in lrs for seed in seeds]
-        jobs = [Job(_config(alpha, r, rs), lr=lr, seed=seed) for rs, lr, seed in plan]
-        results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
+        plan = list(product((False, True), lrs, seeds))
+        results = sweep.train(
+            Job(all_linear(r, alpha, use_rslora=rs), lr, seed) for rs, lr, seed in plan
+        )
         for (rs, lr, seed), result in zip(plan, results, strict=True):
             row = {"r": r, "use_rslora": rs, "lr": lr, "seed": seed}
             rows.append({**row, "best": result.history.best, "last": result.history.last})
@@ -144,7 +111,7 @@ def _row(result: JobResult, untrained: dict[int, list[float]], weights: float) -
         "before": history.eval_losses[0],
         "best": history.best,
         "last": history.last,
-        "train": _tail(history.losses),
+        "train": last_tenth(history.losses),
         "excess": max(loss - own for loss, own in zip(history.losses, base, strict=True)),
         "update": _update_norm(result, job.config.lora_alpha / R) / weights,
         "outcome": outcome(history.losses, base),

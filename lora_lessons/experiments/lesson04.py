@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from ..base.tokens import TokenBatches
-from ..lora.config import LoraConfig
 from ..lora.layer import LoraLinear
 from ..lora.model import get_peft_model
 from ..seeding import generator, seed_everything
-from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job, JobResult
 from ..train.loop import evaluate, fit
 from ..train.modes import evaluation_mode
-from .task import as_loss, load_task
+from .sweeps import open_sweep
+from .task import all_linear, as_loss, load_task
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "blocks": 4, "ps": (0.0, 0.9), "seeds": (0,)},
@@ -154,7 +154,7 @@ def one_small_run(
         return curves["valid"][-1]
 
     seed_everything(seed)
-    adapted = get_peft_model(model, config(r, p))
+    adapted = get_peft_model(model, all_linear(r, lora_dropout=p))
     batches = TokenBatches(text, batch_size, length, seed=seed, device=device)
     how = {"steps": steps, "lr": lr, "eval_every": eval_every, "seed": seed}
     history = fit(adapted, batches, valid=measure, progress=False, **how)
@@ -172,58 +172,30 @@ def stopping_report(
 # --- 3. Loss against p -----------------------------------------------------------------------
 
 
-def config(r: int, p: float) -> LoraConfig:
-    """All linear layers, alpha = 2r."""
-    return LoraConfig(
-        r=r,
-        lora_alpha=2 * r,
-        lora_dropout=p,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
 def dropout_sweep(
-    base: str = "nano",
     ps: Sequence[float] = (0.0, 0.1, 0.5, 0.9),
     decays: Sequence[float] = (),
     lrs: Sequence[float] = (2e-3,),
     seeds: Sequence[int] = (0, 1, 2),
     r: int = 8,
-    steps: int = 90,
-    batch_size: int = 4,
-    length: int = 32,
-    eval_every: int = 15,
-    train_tokens: int | None = LITTLE,
-    valid_blocks: int | None = None,
-    jobs_at_once: int = 45,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    **run: Any,
 ) -> dict[str, Any]:
     """Train one adapter for every (p, learning rate, seed), and at p = 0 for every weight decay.
 
-    `train_tokens` cuts the training text to its first tokens (None: all of Moby Dick).
-
-    Returns `eval_every` and `rows`, one a run: p, decay, lr, seed; best and last validation loss;
-    and two curves in nats per token. valid[i] belongs to step i * eval_every and is measured
-    without dropout; train[i] is the mean training loss of the eval_every steps up to the end of
-    window i, measured *with* dropout, as training sees it.
+    `run`: see `RunSettings`. Returns `eval_every` and `rows`, one a run: p, decay, lr, seed; best
+    and last validation loss; and two curves in nats per token. valid[i] belongs to step
+    i * eval_every and is measured without dropout; train[i] is the mean training loss of the
+    eval_every steps up to the end of window i, measured *with* dropout, as training sees it.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
+    sweep = open_sweep(run, steps=90, length=32, eval_every=15, train_tokens=LITTLE)
     # p = 0 and its weight decays stand together: a step without dropout is cheaper
     arms = [(ps[0], 0.0), *[(0.0, decay) for decay in decays], *[(p, 0.0) for p in ps[1:]]]
-    plan = [(*arm, lr, seed) for arm, lr, seed in product(arms, lrs, seeds)]
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
-    rows = []
-    for start in range(0, len(plan), jobs_at_once):
-        part = plan[start : start + jobs_at_once]
-        jobs = [Job(config(r, p), lr, seed, weight_decay=decay) for p, decay, lr, seed in part]
-        results = train_many(
-            model, jobs, train[:train_tokens], valid=valid, progress=progress, **how
-        )
-        rows += [_row(result, eval_every) for result in results]
-    return {"eval_every": eval_every, "rows": rows}
+    results = sweep.train(
+        Job(all_linear(r, lora_dropout=p), lr, seed, weight_decay=decay)
+        for (p, decay), lr, seed in product(arms, lrs, seeds)
+    )
+    every = sweep.at.eval_every
+    return {"eval_every": every, "rows": [_row(result, every) for result in results]}
 
 
 def _row(result: JobResult, eval_every: int) -> dict[str, Any]:

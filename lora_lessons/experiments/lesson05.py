@@ -8,7 +8,7 @@ having been tried more often.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -21,10 +21,11 @@ from ..lora.config import LoraConfig
 from ..lora.inject import plan_injection
 from ..lora.model import get_peft_model
 from ..seeding import seed_everything
-from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job
 from ..train.history import History
 from ..train.loop import fit
-from .task import as_loss, load_task
+from .sweeps import Sweep, open_sweep
+from .task import best_rate, last_tenth
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
@@ -131,77 +132,49 @@ def trained_parameters(model: nn.Module, config: LoraConfig) -> int:
 
 
 def target_sweep(
-    base: str = "nano",
     arms: Sequence[str] = tuple(NANO_ARMS),
     lrs: Sequence[float] = (3e-4, 1e-3, 3e-3),
     tuning_seed: int = 99,
     seeds: Sequence[int] = (0, 1, 2),
-    steps: int = 60,
-    batch_size: int = 4,
-    length: int = 64,
-    eval_every: int = 20,
-    valid_blocks: int | None = None,
-    jobs_at_once: int = 40,
-    device: str | torch.device = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    **run: Any,
 ) -> dict[str, Any]:
     """Find each arm's learning rate with `tuning_seed`, then train it with all `seeds`.
 
-    Returns `before`, the loss of the base; `arms`: name -> r, parameters and the chosen lr;
-    `tuning` and `runs`, one row a run: arm, lr, seed, the best and last validation loss and the
-    mean training loss of the last tenth, in nats per token.
+    `run`: see `RunSettings`. Returns `before`, the loss of the base; `arms`: name -> r, parameters
+    and the chosen lr; `tuning` and `runs`, one row a run: arm, lr, seed, the best and last
+    validation loss and the mean training loss of the last tenth, in nats per token.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": eval_every}
-
-    def trained(plan: list[tuple[str, float, int]]) -> list[tuple[dict[str, Any], JobResult]]:
-        done = []
-        for start in range(0, len(plan), jobs_at_once):
-            part = plan[start : start + jobs_at_once]
-            jobs = [Job(ARMS[base][arm].config(), lr=lr, seed=seed) for arm, lr, seed in part]
-            results = train_many(model, jobs, train, valid=valid, progress=progress, **how)
-            done += [
-                (_row(*run, result.history), result)
-                for run, result in zip(part, results, strict=True)
-            ]
-        return done
-
-    tuning = [row for row, _ in trained([(arm, lr, tuning_seed) for arm in arms for lr in lrs])]
-    chosen = {arm: best_rate(tuning, arm) for arm in arms}
-    measured = trained([(arm, chosen[arm], seed) for arm in arms for seed in seeds])
-    described = {
-        arm: {
-            "r": ARMS[base][arm].r,
-            "parameters": trained_parameters(model, ARMS[base][arm].config()),
-            "lr": chosen[arm],
-        }
-        for arm in arms
-    }
-    return {
-        "before": measured[0][1].history.eval_losses[0],
-        "arms": described,
-        "tuning": tuning,
-        "runs": [row for row, _ in measured],
-    }
+    sweep = open_sweep(run, eval_every=20, jobs_at_once=40)
+    _, tuning = _trained(sweep, list(product(arms, lrs, [tuning_seed])))
+    chosen = {arm: best_rate(tuning, "best", arm=arm) for arm in arms}
+    before, runs = _trained(sweep, [(arm, chosen[arm], seed) for arm in arms for seed in seeds])
+    described = {arm: _described(sweep, arm) | {"lr": chosen[arm]} for arm in arms}
+    return {"before": before, "arms": described, "tuning": tuning, "runs": runs}
 
 
-def best_rate(rows: Sequence[dict[str, Any]], arm: str) -> float:
-    """The learning rate with the lowest mean best loss of one arm."""
-    mine = [row for row in rows if row["arm"] == arm]
-    losses = {row["lr"]: [r["best"] for r in mine if r["lr"] == row["lr"]] for row in mine}
-    return min(losses, key=lambda lr: as_loss(mean(losses[lr])))
+def _trained(
+    sweep: Sweep, plan: Sequence[tuple[str, float, int]]
+) -> tuple[float, list[dict[str, Any]]]:
+    """(the base's loss, one row for each arm, rate and seed of the plan)."""
+    of = ARMS[sweep.at.base]
+    results = sweep.train(Job(of[arm].config(), lr, seed) for arm, lr, seed in plan)
+    rows = [_row(*one, result.history) for one, result in zip(plan, results, strict=True)]
+    return results[0].history.eval_losses[0], rows
+
+
+def _described(sweep: Sweep, name: str) -> dict[str, int]:
+    arm = ARMS[sweep.at.base][name]
+    return {"r": arm.r, "parameters": trained_parameters(sweep.model, arm.config())}
 
 
 def _row(arm: str, lr: float, seed: int, history: History) -> dict[str, Any]:
-    tail = max(1, len(history.losses) // 10)
     return {
         "arm": arm,
         "lr": lr,
         "seed": seed,
         "best": history.best,
         "last": history.last,
-        "train": mean(history.losses[-tail:]),
+        "train": last_tenth(history.losses),
     }
 
 

@@ -27,7 +27,8 @@ from ..train.loop import evaluate, fit
 from ..train.loss import is_causal_lm
 from .masked_words import masked_batches, masked_loss, masked_rows, objective, word_ids
 from .progress import each
-from .task import as_loss
+from .sweeps import RunSettings
+from .task import best_rate
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "batch": 2, "length": 32, "blocks": 8, "seeds": (0, 1)},
@@ -203,38 +204,32 @@ def adapt(model: nn.Module, arm: Arm, seed: int = 0) -> PeftModel:
 
 
 def bias_sweep(
-    base: str = "nano_encoder",
     arms: Sequence[str] = tuple(ARMS),
     lrs: Sequence[float] = (1e-3, 3e-3, 1e-2),
     tuning_seed: int = 99,
     seeds: Sequence[int] = (0, 1, 2),
-    steps: int = 60,
-    batch_size: int = 8,
-    length: int = 32,
-    valid_blocks: int | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    **run: Any,
 ) -> dict[str, Any]:
     """Find each arm's learning rate with `tuning_seed`, then train it with all `seeds`.
 
-    Returns `before`, the loss of the base; `arms`: name -> trained numbers, those of them in
-    biases, and the chosen lr; `tuning` and `runs`, one row a run: arm, lr, seed, the validation
-    loss half-way (`half`) and at the end (`last`), the lower of the two (`best`), in nats per
-    token; and `kinds`, what the biases did in the last run of "all" (see `by_kind`).
+    `run`: see `RunSettings`. Returns `before`, the loss of the base; `arms`: name -> trained
+    numbers, those of them in biases, and the chosen lr; `tuning` and `runs`, one row a run: arm,
+    lr, seed, the validation loss half-way (`half`) and at the end (`last`), the lower of the two
+    (`best`), in nats per token; and `kinds`, what the biases did in the last run of "all" (see
+    `by_kind`).
     """
-    task = load_task(base, batch_size, length, valid_blocks, device, getattr(torch, dtype))
+    at = RunSettings.of(run, base="nano_encoder", batch_size=8, length=32)
+    dtype = getattr(torch, at.dtype)
+    task = load_task(at.base, at.batch_size, at.length, at.valid_blocks, at.device, dtype)
     result: dict[str, Any] = {"before": task.loss(task.model), "arms": {}, "tuning": [], "runs": []}
-    for name in each(arms, "arms", progress):
-        tuning = []
+    for name in each(arms, "arms", at.progress):
         for lr in lrs:
-            adapted, row = train_arm(task, name, lr * ARMS[name].faster, tuning_seed, steps)
+            adapted, row = train_arm(task, name, lr * ARMS[name].faster, tuning_seed, at.steps)
             adapted.unload()
-            tuning.append(row)
-        lr = min(tuning, key=lambda row: as_loss(row["best"]))["lr"]
-        result["tuning"] += tuning
+            result["tuning"].append(row)
+        lr = best_rate(result["tuning"], "best", arm=name)
         for seed in seeds:
-            adapted, row = train_arm(task, name, lr, seed, steps)
+            adapted, row = train_arm(task, name, lr, seed, at.steps)
             result["runs"].append(row)
             result["arms"][name] = {**counts(adapted), "lr": lr}
             if name == "all" and seed == seeds[-1]:

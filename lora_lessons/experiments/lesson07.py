@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ..base.tasks.spelling import edit_distance
-from ..lora.config import LoraConfig
-from ..train.fast.sweep import Job, train_many
+from ..train.fast.sweep import Job
+from ..train.history import History
 from ..train.loss import IGNORED
 from ..train.modes import evaluation_mode
 from .random_head import head_after_a_save
 from .spelling import spelling_runs
-from .task import as_loss, load_task
+from .sweeps import open_sweep
+from .task import all_linear, best_rate
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -128,41 +129,29 @@ def logits_of(model: nn.Module, ids: Tensor) -> Tensor:
 # --- 2. A new style --------------------------------------------------------------------------
 
 
-def style_config(r: int) -> LoraConfig:
-    """All linear layers, alpha = 2r."""
-    return LoraConfig(r=r, lora_alpha=2 * r, target_modules="all-linear", task_type="CAUSAL_LM")
-
-
 def style_runs(
-    base: str = "nano",
     lrs: Sequence[float] = (3e-3,),
     seeds: Sequence[int] = (0, 1, 2),
     tune_seed: int = 9,
     r: int = 8,
-    steps: int = 60,
-    batch_size: int = 8,
-    length: int = 64,
-    valid_blocks: int | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    **run: Any,
 ) -> dict[str, Any]:
     """Train adapters on Moby Dick and measure the loss on chapters that were left out.
 
     The best of `lrs` is found with `tune_seed`, and only the runs with `seeds` are returned as
-    rows. Losses are in nats per token; the perplexity is their exponential.
+    rows. Losses are in nats per token; the perplexity is their exponential. `run`: see
+    `RunSettings`.
     """
-    model, train, valid = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": steps}
-    how |= {"valid": valid, "progress": progress}
+    sweep = open_sweep(run, batch_size=8)
 
-    def run(jobs: list[Job]) -> list[Any]:
-        return [result.history for result in train_many(model, jobs, train, **how)]
+    def trained(plan: Sequence[tuple[float, int]]) -> list[History]:
+        results = sweep.train(Job(all_linear(r), lr, seed) for lr, seed in plan)
+        return [result.history for result in results]
 
-    tried = run([Job(style_config(r), lr, tune_seed) for lr in lrs]) if len(lrs) > 1 else []
+    tried = trained([(lr, tune_seed) for lr in lrs]) if len(lrs) > 1 else []
     tuning = [{"lr": lr, "loss": one.last} for lr, one in zip(lrs, tried, strict=False)]
-    best = min(tuning, key=lambda row: as_loss(row["loss"]))["lr"] if tuning else lrs[0]
-    runs = run([Job(style_config(r), best, seed) for seed in seeds])
+    best = best_rate(tuning) if tuning else lrs[0]
+    runs = trained([(best, seed) for seed in seeds])
     return {
         "before": runs[0].eval_losses[0],
         "tuning": tuning,
@@ -281,5 +270,5 @@ RECORDINGS = {
 __all__ = [
     "ENTRIES", "RECORDINGS", "SIZES", "Prompted", "causal_loss", "edit_distance",
     "fitting_arguments", "head_after_a_save", "labels_for", "logits_of", "prompted",
-    "shift_right", "spelling_runs", "style_config", "style_runs",
+    "shift_right", "spelling_runs", "style_runs",
 ]  # fmt: skip

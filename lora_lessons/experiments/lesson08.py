@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from ..seeding import generator, seed_everything
 from ..train.history import History
 from ..train.loop import fit
 from .heads import TASKS
+from .task import best_rate, last_tenth
 
 _FEW = {"punctuation": 50, "definitions": 25, "spans": 200, "neighbours": 30}
 SIZES: dict[str, dict[str, Any]] = {
@@ -113,54 +115,85 @@ def train(
     return fit(model, batches, steps=steps, lr=lr, seed=seed, progress=progress, **how)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What all runs on a task share: the base, the rows of the task, and how long runs train.
+
+    `rows` says how long a task's rows are; those of the live runs where it is None.
+    """
+
+    base: str = "nano_encoder"
+    steps: int = 100
+    batch_size: int = 16
+    train_rows: int = 4000
+    valid_rows: int = 300
+    rows: Mapping[str, int] | None = None
+    r: int = 8
+    dtype: str = "float32"
+    device: str | torch.device = "cpu"
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What `new_model` and `arm_model` ask for."""
+        return {"base": self.base, "dtype": self.dtype, "device": self.device}
+
+    def load(self, task: str) -> tuple[nn.Module, tuple[Rows, Rows]]:
+        """A new model of seed 0, and the task's training and validation rows."""
+        model, tokenizer = new_model(task, **self.where)
+        size = self.rows or LIVE_ROWS[task]
+        return model, TASKS[task].rows(tokenizer, self.train_rows, self.valid_rows, **size)
+
+    def train(self, task: str, model: nn.Module, rows: Rows, lr: float, seed: int) -> History:
+        """`train` for as long as the settings say."""
+        how = {"steps": self.steps, "batch_size": self.batch_size, "lr": lr, "seed": seed}
+        return train(task, model, rows, **how)
+
+
 def head_sweep(
     task: str,
     arms: Mapping[str, Sequence[float]],
-    base: str = "nano_encoder",
     tuning_seed: int = 99,
     seeds: Sequence[int] = (0, 1, 2),
-    steps: int = 100,
-    batch_size: int = 16,
-    train_rows: int = 4000,
-    valid_rows: int = 300,
-    rows: Mapping[str, int] | None = None,
-    r: int = 8,
-    dtype: str = "float32",
-    device: str | torch.device = "cpu",
+    **run: Any,
 ) -> dict[str, Any]:
-    """Each arm at the best of its learning rates: name -> rates to try.
+    """Each arm at the best of its learning rates: name -> rates to try. `run`: `TaskSettings`.
 
     Returns `untrained` and `baseline`, the scores before training and without a model; `arms`:
     name -> trained parameters and chosen lr; `tuning` and `runs`, one row a run: arm, lr, seed,
     the last losses' mean and the scores on the validation part.
     """
-    where = {"base": base, "dtype": dtype, "device": device}
-    known = TASKS[task]
-    model, tokenizer = new_model(task, **where)
-    parts = known.rows(tokenizer, train_rows, valid_rows, **rows or LIVE_ROWS[task])
+    at, known = TaskSettings(**run), TASKS[task]
+    model, parts = at.load(task)
     untrained = known.scores(model, parts[1])
-    described: dict[str, dict[str, Any]] = {arm: {} for arm in arms}
+    sizes: dict[str, int] = {}
 
-    def run(arm: str, lr: float, seed: int) -> dict[str, Any]:
-        model, _ = arm_model(task, arm, seed, r, **where)
-        described[arm]["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        how = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
-        losses = train(task, model, parts[0], **how).losses[-max(1, steps // 10) :]
-        scores = known.scores(model, parts[1])
-        return {"arm": arm, "lr": lr, "seed": seed, "loss": sum(losses) / len(losses), **scores}
+    def trained(plan: list[tuple[str, float, int]]) -> list[dict[str, Any]]:
+        rows = []
+        for arm, lr, seed in plan:
+            sizes[arm], row = _run(at, task, parts, arm, lr, seed)
+            rows.append({"arm": arm, "lr": lr, "seed": seed, **row})
+        return rows
 
-    tuning = [run(arm, lr, tuning_seed) for arm, lrs in arms.items() for lr in lrs]
-    for arm in arms:
-        tried = [row for row in tuning if row["arm"] == arm]
-        described[arm]["lr"] = max(tried, key=lambda row: row[known.metric])["lr"]
-    runs = [run(arm, described[arm]["lr"], seed) for arm in arms for seed in seeds]
+    tuning = trained([(arm, lr, tuning_seed) for arm, lrs in arms.items() for lr in lrs])
+    chosen = {arm: best_rate(tuning, known.metric, highest=True, arm=arm) for arm in arms}
+    runs = trained([(arm, chosen[arm], seed) for arm in arms for seed in seeds])
     return {
         "untrained": untrained,
         "baseline": known.baseline(*parts),
-        "arms": described,
+        "arms": {arm: {"parameters": sizes[arm], "lr": chosen[arm]} for arm in arms},
         "tuning": tuning,
         "runs": runs,
     }
+
+
+def _run(
+    at: TaskSettings, task: str, parts: tuple[Rows, Rows], arm: str, lr: float, seed: int
+) -> tuple[int, dict[str, float]]:
+    """(numbers that train, the last losses' mean and the scores on the validation rows)."""
+    model, _ = arm_model(task, arm, seed, at.r, **at.where)
+    losses = at.train(task, model, parts[0], lr, seed).losses
+    found = {"loss": last_tenth(losses), **TASKS[task].scores(model, parts[1])}
+    return sum(p.numel() for p in model.parameters() if p.requires_grad), found
 
 
 # --- What is saved, and what a reload gives back -------------------------------------------------
@@ -176,51 +209,45 @@ CHOICES: dict[str, dict[str, Any]] = {
 
 def reload_table(
     choices: Sequence[str] = tuple(CHOICES),
-    base: str = "nano_encoder",
     seeds: Sequence[int] = (0,),
-    steps: int = 100,
-    batch_size: int = 16,
     lr: float = 3e-3,
-    train_rows: int = 4000,
-    valid_rows: int = 300,
-    rows: Mapping[str, int] | None = None,
-    r: int = 8,
-    dtype: str = "float32",
-    device: str | torch.device = "cpu",
+    **run: Any,
 ) -> list[dict[str, Any]]:
     """Train the definitions with each config, save it, and load it on a base built anew.
 
     The new base's own new modules are drawn with another seed, as in a new process. One row for
     each choice and seed: what trained, the modules that were saved whole, `before` and `after`, the
-    macro F1 of the trained and of the reloaded model.
+    macro F1 of the trained and of the reloaded model. `run`: see `TaskSettings`.
     """
-    task, where = "definitions", {"base": base, "dtype": dtype, "device": device}
-    known, (_, tokenizer) = TASKS[task], new_model(task, **where)
-    parts = known.rows(tokenizer, train_rows, valid_rows, **rows or LIVE_ROWS[task])
-    how = {"steps": steps, "batch_size": batch_size, "lr": lr}
-    table = []
-    for choice in choices:
-        for seed in seeds:
-            base_model, _ = new_model(task, seed=seed, **where)
-            seed_everything(seed)
-            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-                warnings.simplefilter("ignore", PeftWarning)
-                model = get_peft_model(base_model, lora_config(task, r, **CHOICES[choice]))
-                train(task, model, parts[0], seed=seed, **how)
-                model.save_pretrained(folder)
-                again, _ = new_model(task, seed=seed + 1000, **where)
-                again = PeftModel.from_pretrained(again, folder)
-                table.append(
-                    {
-                        "choice": choice,
-                        "seed": seed,
-                        "parameters": model.get_nb_trainable_parameters()[0],
-                        "saved": saved_modules(folder),
-                        "before": known.scores(model, parts[1])[known.metric],
-                        "after": known.scores(again, parts[1])[known.metric],
-                    }
-                )
-    return table
+    at = TaskSettings(**run)
+    _, parts = at.load("definitions")
+    return [
+        {"choice": choice, "seed": seed, **_reloaded(at, parts, choice, lr, seed)}
+        for choice in choices
+        for seed in seeds
+    ]
+
+
+def _reloaded(
+    at: TaskSettings, parts: tuple[Rows, Rows], choice: str, lr: float, seed: int
+) -> dict[str, Any]:
+    """One config of `CHOICES`, trained, saved and read again by a base of another seed."""
+    task, known = "definitions", TASKS["definitions"]
+    base_model, _ = new_model(task, seed=seed, **at.where)
+    seed_everything(seed)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PeftWarning)
+        model = get_peft_model(base_model, lora_config(task, at.r, **CHOICES[choice]))
+        at.train(task, model, parts[0], lr, seed)
+        model.save_pretrained(folder)
+        again, _ = new_model(task, seed=seed + 1000, **at.where)
+        again = PeftModel.from_pretrained(again, folder)
+        return {
+            "parameters": model.get_nb_trainable_parameters()[0],
+            "saved": saved_modules(folder),
+            "before": known.scores(model, parts[1])[known.metric],
+            "after": known.scores(again, parts[1])[known.metric],
+        }
 
 
 def saved_modules(folder: str) -> list[str]:

@@ -19,6 +19,7 @@ from ..lora.config import LoraConfig
 from ..seeding import generator
 from ..train.fast.sweep import Job, JobResult, train_many
 from ..train.loop import evaluate, fit
+from .task import all_linear
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -43,7 +44,7 @@ LEARNING_RATES = {"melville": 5e-3, "president": 1e-3}
 
 def config(r: int = 8, alpha: float = 16) -> LoraConfig:
     """LoRA on all linear layers of the blocks."""
-    return LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    return all_linear(r, alpha)
 
 
 # --- 1. Two authors ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ..plots import PALETTE, new_figure
+from ..series import at_each, band, distinct, doubling_axis, legend_below
 from ..statistics import half_width95
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 FULL = "full fine-tuning"
 Rows = list[dict[str, Any]]
-MARKERS = "osD^v"  # each line has its own marker too, so colour is never the only sign
 
 
 def kept_loss(cuts: Sequence[int], live: Sequence[float], recorded: dict[str, Any]) -> Figure:
@@ -26,7 +26,7 @@ def kept_loss(cuts: Sequence[int], live: Sequence[float], recorded: dict[str, An
     axis.plot(cuts, _kept(live), "o-", color=PALETTE[0], label="nano, width 64, live")
     ranks = recorded["ranks"]
     shares = [_kept(run["loss_at_rank"]) for run in recorded["runs"]]
-    _band(axis, ranks, list(zip(*shares, strict=True)), 1, "decoder, width 256, recorded, 5 seeds")
+    band(axis, ranks, at_each(shares), 1, "decoder, width 256, recorded, 5 seeds")
     axis.set_xscale("symlog", base=2, linthresh=1)
     axis.set_xticks([0, 1, 4, 16, 64, 256], ["0", "1", "4", "16", "64", "256"])
     axis.set_xlabel("rank that every update was cut to")
@@ -45,7 +45,7 @@ def rank_sweep(rows: Rows, title: str, measure: str = "best", top: float | None 
 
     Losses above `top` leave the picture, so that runs which broke do not flatten the others.
     """
-    rules = _distinct(rows, "rule", leave_out=FULL)
+    rules = distinct(rows, "rule", (FULL,))
     figure, axes = new_figure(1, len(rules), about=f"{title}: loss against rank.")
     for axis, rule in zip(axes, rules, strict=True):
         if axis is not axes[0]:
@@ -55,19 +55,18 @@ def rank_sweep(rows: Rows, title: str, measure: str = "best", top: float | None 
         axis.set_ylim(top=top)
         axis.set_title(f"{title}: {rule}")
         axis.set_ylabel(f"{measure} validation loss (nats per token)")
-    # below the panels, where it hides no line
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, columns=3)
     return figure
 
 
 def _sweep_panel(axis: Axes, rows: Rows, measure: str) -> None:
-    ranks = _distinct(rows, "r")
-    for i, lr in enumerate(_distinct(rows, "lr")):
+    ranks = distinct(rows, "r")
+    for i, lr in enumerate(distinct(rows, "lr")):
         losses = [
             [row[measure] for row in rows if row["r"] == r and row["lr"] == lr] for r in ranks
         ]
-        _band(axis, ranks, losses, i, f"learning rate {lr:g}")
-    _rank_axis(axis, ranks)
+        band(axis, ranks, losses, i, f"learning rate {lr:g}")
+    doubling_axis(axis, ranks)
 
 
 def _full_line(axis: Axes, rows: Rows, measure: str) -> None:
@@ -84,7 +83,7 @@ def _full_line(axis: Axes, rows: Rows, measure: str) -> None:
 def best_and_last(rows: Rows) -> Figure:
     """Best and last validation loss against rank, a panel for each learning rate, alpha = 2r."""
     rows = [row for row in rows if row["rule"] == "alpha = 2r"]
-    rates, ranks = sorted(_distinct(rows, "lr")), _distinct(rows, "r")
+    rates, ranks = sorted(distinct(rows, "lr")), distinct(rows, "r")
     figure, axes = new_figure(
         1, len(rates), about="Little data: the best and the last loss of a run."
     )
@@ -95,8 +94,8 @@ def best_and_last(rows: Rows) -> Figure:
             losses = [
                 [row[measure] for row in rows if row["r"] == r and row["lr"] == lr] for r in ranks
             ]
-            _band(axis, ranks, losses, i, f"{measure} of the run")
-        _rank_axis(axis, ranks)
+            band(axis, ranks, losses, i, f"{measure} of the run")
+        doubling_axis(axis, ranks)
         axis.set_title(f"learning rate {lr:g}")
         axis.set_ylabel("validation loss (nats per token)")
     axes[0].legend()
@@ -108,11 +107,11 @@ def best_by_rank(
 ) -> list[tuple[int | None, float, float, float]]:
     """(r, best learning rate, mean best loss, half of its 95 % interval), rate tuned per rank."""
     table = []
-    for r in [*_distinct([row for row in rows if row["rule"] == rule], "r"), None]:
+    for r in [*distinct([row for row in rows if row["rule"] == rule], "r"), None]:
         wanted = FULL if r is None else rule
         mine = [row for row in rows if row["r"] == r and row["rule"] == wanted]
         by_lr = {
-            lr: [row["best"] for row in mine if row["lr"] == lr] for lr in _distinct(mine, "lr")
+            lr: [row["best"] for row in mine if row["lr"] == lr] for lr in distinct(mine, "lr")
         }
         if by_lr:
             lr = min(by_lr, key=lambda rate: mean(by_lr[rate]))
@@ -124,27 +123,3 @@ def winner(rows: Rows, rule: str = "alpha = 2r") -> int:
     """The rank with the lowest mean best loss, each rank at its best learning rate."""
     ranked = [line for line in best_by_rank(rows, rule) if line[0] is not None]
     return min(ranked, key=lambda line: line[2])[0]
-
-
-def _band(
-    axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], i: int, label: str
-) -> None:
-    """Mean over the seeds with its 95 % interval; `runs[j]` holds the seeds' values at x[j]."""
-    middle = [mean(values) for values in runs]
-    half = [half_width95(values) for values in runs]
-    axis.plot(x, middle, marker=MARKERS[i % 5], color=PALETTE[i], label=label)
-    low = [m - h for m, h in zip(middle, half, strict=True)]
-    high = [m + h for m, h in zip(middle, half, strict=True)]
-    axis.fill_between(x, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
-
-
-def _rank_axis(axis: Axes, ranks: Sequence[int]) -> None:
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(ranks, [str(r) for r in ranks])
-    axis.set_xlabel("rank r")
-
-
-def _distinct(rows: Rows, key: str, leave_out: str | None = None) -> list[Any]:
-    """The values of a column in the order they come, None and `leave_out` aside."""
-    seen = dict.fromkeys(row[key] for row in rows)
-    return [value for value in seen if value is not None and value != leave_out]

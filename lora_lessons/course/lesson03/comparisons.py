@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any
 
 from ...experiments.alpha_algebra import exponent
-from ..statistics import Gap, by_seed, gaps_against, half_width95, paired_gaps
+from ..statistics import Gap, by_seed, gaps_against, paired_gaps, plus_minus
 from ..tables import Table
 from .figures import best_by_alpha, broken_share, distinct, exponent_table
 
@@ -77,8 +77,7 @@ def rank_scaling_table(rows: Rows) -> Table:
     cells = []
     for r in (8, 128):
         for rule in SCALINGS:
-            losses = list(tuned(rows, r, rule).values())
-            loss = f"{mean(losses):.3f} ± {half_width95(losses):.3f}"
+            loss = plus_minus(tuned(rows, r, rule).values())
             cells.append([f"r = {r}", rule, f"{chosen_rate(rows, r, rule):g}", loss])
     return Table(["rank", "scaling", "rate, tuned", "best loss ± 95 %"], cells)
 

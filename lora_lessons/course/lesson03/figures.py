@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...experiments.alpha_algebra import PREDICTED, RULES, fitted_exponents
 from ...experiments.lesson03 import STABLE
 from ..plots import PALETTE, new_figure
+from ..series import MARKERS, band, distinct, doubling_axis, legend_below, one_height
 from ..statistics import half_width95
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = list[dict[str, Any]]
-MARKERS = "osD^vP"  # each line has its own marker too, so colour is never the only sign
 MEASURES = ("gradient of B", "fall, SGD", "fall, AdamW")
 
 
@@ -59,13 +59,11 @@ def _law(axis: Axes, rows: Rows, what: str, rule: str, i: int) -> None:
     ranks = distinct(rows, "r")
     first = {row["seed"]: row[what] for row in rows if row["r"] == ranks[0]}
     runs = [[row[what] / first[row["seed"]] for row in rows if row["r"] == r] for r in ranks]
-    _band(axis, ranks, runs, i, rule)
+    band(axis, ranks, runs, i, rule)
     theory = [(r / ranks[0]) ** PREDICTED[what, rule] for r in ranks]
     label = "theory" if i == 0 else None
     axis.plot(ranks, theory, "--", color=PALETTE[-1], linewidth=1, zorder=1, label=label)
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(ranks, [str(r) for r in ranks])
-    axis.set_xlabel("rank r")
+    doubling_axis(axis, ranks)
 
 
 # --- loss against alpha -------------------------------------------------------------------------
@@ -81,20 +79,18 @@ def alpha_sweep(rows: Rows, title: str, top: float | None = None) -> Figure:
     for i, lr in enumerate(distinct(rows, "lr")):
         at = [[row for row in rows if row["alpha"] == a and row["lr"] == lr] for a in alphas]
         label = f"learning rate {lr:g}"
-        _band(axes[0], alphas, [[row["best"] for row in some] for some in at], i, label)
-        _line(axes[2], alphas, [mean(row["update"] for row in some) for some in at], i)
+        band(axes[0], alphas, [[row["best"] for row in some] for some in at], i, label)
+        updates = [mean(row["update"] for row in some) for some in at]
+        axes[2].plot(alphas, updates, marker=MARKERS[i], color=PALETTE[i])
     axes[0].set_ylim(top=top)
     axes[0].set_ylabel("best validation loss (nats per token)")
     _broken(axes[1], rows, alphas)
     axes[2].set_yscale("log")
     axes[2].set_ylabel("length of the update / length of W")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)  # lines fill the panels
+    legend_below(figure, columns=3, of=axes[:1])
     for axis, what in zip(axes, ("best loss", "broken runs", "update"), strict=True):
         axis.set_title(f"{title}: {what}")
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(alphas, [f"{a:g}" for a in alphas])
-        axis.set_xlabel("lora_alpha, r = 8")
+        doubling_axis(axis, alphas, "lora_alpha, r = 8")
     return figure
 
 
@@ -174,27 +170,6 @@ def _cell(rows: Rows, alpha: float, lr: float) -> Rows:
     return [row for row in rows if row["alpha"] == alpha and row["lr"] == lr]
 
 
-def _band(
-    axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], i: int, label: str
-) -> None:
-    """Mean over the seeds with its 95 % interval; `runs[j]` holds the seeds' values at x[j]."""
-    middle = [mean(values) for values in runs]
-    half = [half_width95(values) for values in runs]
-    _line(axis, x, middle, i, label)
-    low = [m - h for m, h in zip(middle, half, strict=True)]
-    high = [m + h for m, h in zip(middle, half, strict=True)]
-    axis.fill_between(x, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
-
-
-def _line(axis: Axes, x: Sequence[float], y: Sequence[float], i: int, label: str = "") -> None:
-    axis.plot(x, y, marker=MARKERS[i], color=PALETTE[i], label=label or None)
-
-
-def distinct(rows: Rows, key: str) -> list[Any]:
-    """The values of a column in the order they come."""
-    return list(dict.fromkeys(row[key] for row in rows))
-
-
 # --- alpha / r against alpha / sqrt(r) ----------------------------------------------------------
 
 
@@ -208,14 +183,12 @@ def rank_scaling(rows: Rows) -> Figure:
             mine = [row for row in rows if row["r"] == r and row["use_rslora"] is rs]
             rates = distinct(mine, "lr")
             runs = [[row["best"] for row in mine if row["lr"] == lr] for lr in rates]
-            _band(axis, rates, runs, i, label)
+            band(axis, rates, runs, i, label)
         axis.set_xscale("log")
         axis.set_xticks(rates, [f"{lr:g}" for lr in rates])
         axis.set_xlabel("learning rate")
         axis.set_ylabel("best validation loss (nats per token)")
         axis.set_title(f"r = {r}, alpha = 16")
         axis.legend()
-    low, high = (f(axis.get_ylim()[k] for axis in axes) for k, f in ((0, min), (1, max)))
-    for axis in axes:
-        axis.set_ylim(low, high)
+    one_height(axes)
     return figure

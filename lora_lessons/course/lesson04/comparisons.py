@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from ..statistics import Gap, by_seed, gaps_against, half_width95
+from ..statistics import Gap, by_seed, gaps_against, plus_minus
 from ..tables import Table
 from .figures import arms, in_steps, steps_to, target_loss
 
@@ -108,7 +108,7 @@ def flattery_table(result: Result) -> Table:
         means = [mean(losses) for losses in zip(*(row["valid"] for row in rows), strict=True)]
         at = means.index(min(means))
         picks = [row["valid"][at] - row["best"] for row in rows]
-        said = f"{mean(picks):.4f} ± {half_width95(picks):.4f}"
-        cells.append([arm.name, f"{at * result['eval_every']}", f"{means[at]:.3f}", said])
+        step = f"{at * result['eval_every']}"
+        cells.append([arm.name, step, f"{means[at]:.3f}", plus_minus(picks, 4)])
     head = ["arm", "best step for all", "loss there", "gained by picking each seed's own step"]
     return Table(head, cells)

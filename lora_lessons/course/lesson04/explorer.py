@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from ...seeding import generator
 from ..explorers.base import Explorer
 from ..explorers.controls import Steps, Whole
 from ..plots import PALETTE, new_figure
+from ..series import legend_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,11 +63,7 @@ def draw(p: float, number: int, width: int) -> Figure:
     figure, axes = new_figure(1, 2)
     _input(axes[0], p, number, width)
     _outputs(axes[1], p, number, width)
-    handles, labels = (
-        list(chain(*entries))
-        for entries in zip(*(axis.get_legend_handles_labels() for axis in axes), strict=True)
-    )
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    legend_below(figure, columns=3, frameon=False)
     return figure
 
 

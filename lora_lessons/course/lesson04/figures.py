@@ -7,14 +7,13 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..plots import PALETTE, new_figure
+from ..series import MARKERS, at_each, band, distinct, legend_below, one_height
 from ..statistics import half_width95
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Row = dict[str, Any]
-MARKERS = "osD^vP"  # each line has its own marker too, so colour is never the only sign
 
 
 class Arm(NamedTuple):
@@ -31,6 +30,7 @@ class Arm(NamedTuple):
 
     @property
     def name(self) -> str:
+        """What the figures call it: "p = 0.1", "decay 1"."""
         return f"decay {self.decay:g}" if self.decay else f"p = {self.p:g}"
 
 
@@ -41,7 +41,7 @@ def arms(result: dict[str, Any], measure: str = "best") -> list[Arm]:
     chosen = []
     for key in sorted(keys, key=lambda key: (key[1], key[0])):  # weight decays last
         mine = [row for row in rows if (row["p"], row["decay"]) == key]
-        every = [_arm([row for row in mine if row["lr"] == lr]) for lr in _distinct(mine, "lr")]
+        every = [_arm([row for row in mine if row["lr"] == lr]) for lr in distinct(mine, "lr")]
         chosen.append(min(every, key=lambda arm: getattr(arm, measure)))
     return chosen
 
@@ -73,7 +73,7 @@ def penalty(rows: list[dict[str, float]]) -> Figure:
     )
     axes[0].set_xlabel("p")
     axes[0].set_ylabel("rise of the squared loss")
-    legend_below(figure, columns=2)
+    legend_below(figure, columns=2, frameon=False)
     return figure
 
 
@@ -85,7 +85,7 @@ def stopping(run: dict[str, Any], at: int) -> Figure:
     axes[0].axvline(run["steps"][at], color=PALETTE[-1], linestyle="--", label="stop here")
     axes[0].set_xlabel("step")
     axes[0].set_ylabel("loss without dropout (nats per token)")
-    legend_below(figure, columns=4)
+    legend_below(figure, columns=4, frameon=False)
     return figure
 
 
@@ -95,7 +95,7 @@ def best_and_last(result: dict[str, Any], title: str) -> Figure:
     With several learning rates there are two panels: each arm at the rate that gives it the lowest
     best loss, and at the rate that gives it the lowest last loss.
     """
-    tuned = len(_distinct(result["rows"], "lr")) > 1
+    tuned = len(distinct(result["rows"], "lr")) > 1
     measures = ("best", "last") if tuned else ("best",)
     figure, axes = new_figure(1, len(measures), about="Best and last loss of each arm")
     for axis, measure in zip(axes, measures, strict=True):
@@ -114,10 +114,8 @@ def best_and_last(result: dict[str, Any], title: str) -> Figure:
         axis.set_xlabel(f"arm (loss before training: {start(result):.3f})")
         axis.set_ylabel("validation loss (nats per token)")
         axis.set_title(f"{title}: rate tuned for the {measure}" if tuned else title)
-    low, high = (pick(a.get_ylim()[k] for a in axes) for k, pick in ((0, min), (1, max)))
-    for axis in axes:
-        axis.set_ylim(low, high)
-    legend_below(figure, columns=2)
+    one_height(axes)
+    legend_below(figure, columns=2, frameon=False)
     return figure
 
 
@@ -132,16 +130,18 @@ def curves(result: dict[str, Any], lr: float) -> Figure:
     every = result["eval_every"]
     figure, axes = new_figure(1, 2, about="Training and validation loss against steps, a line a p")
     for axis, key in zip(axes, ("train", "valid"), strict=True):
-        for i, p in enumerate(_distinct(rows, "p")):
-            runs = list(zip(*(row[key] for row in rows if row["p"] == p), strict=True))
+        for i, p in enumerate(distinct(rows, "p")):
+            runs = at_each(row[key] for row in rows if row["p"] == p)
             first = 1 if key == "train" else 0  # a window of training ends at its last step
             steps = [every * (n + first) for n in range(len(runs))]
-            _band(axis, steps, runs, i, f"p = {p:g}")
+            every_few = max(1, len(steps) // 6)  # so that the lines' markers do not hide each other
+            look = {"markersize": 5, "markevery": (i % every_few, every_few)}
+            band(axis, steps, runs, i, f"p = {p:g}", **look)
         axis.set_xlabel("step")
         axis.set_ylabel(f"{key} loss (nats per token)")
         masks = "with the masks" if key == "train" else "without masks"
         axis.set_title(f"{key}, {masks}, learning rate {lr:g}")
-    legend_below(figure, columns=6)
+    legend_below(figure, columns=6, frameon=False)
     return figure
 
 
@@ -165,7 +165,7 @@ def costs_of_going_on(result: dict[str, Any], lr: float) -> list[tuple[float, fl
     """(p, mean of last minus best validation loss over the seeds, half of its 95 % interval)."""
     rows = [row for row in result["rows"] if row["lr"] == lr and not row["decay"]]
     table = []
-    for p in _distinct(rows, "p"):
+    for p in distinct(rows, "p"):
         costs = [row["last"] - row["best"] for row in rows if row["p"] == p]
         table.append((p, mean(costs), half_width95(costs)))
     return table
@@ -203,25 +203,3 @@ def print_table(result: dict[str, Any], show: Callable[[str], None] = print) -> 
             f"{arm.name:>11s}, rate {arm.lr:g}: best {arm.best:.3f} +- {arm.best_half:.3f}, "
             f"last {arm.last:.3f} +- {arm.last_half:.3f}, train {arm.train:.3f}"
         )
-
-
-def _band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], i: int, label: str):
-    """Mean over the seeds with its 95 % interval; `runs[j]` holds the seeds' values at x[j]."""
-    middle, half = [mean(values) for values in runs], [half_width95(values) for values in runs]
-    every = max(1, len(x) // 6)  # so that the lines' markers do not hide each other
-    style = {"marker": MARKERS[i], "markersize": 5, "markevery": (i % every, every)}
-    axis.plot(x, middle, color=PALETTE[i], label=label, **style)
-    low = [m - h for m, h in zip(middle, half, strict=True)]
-    high = [m + h for m, h in zip(middle, half, strict=True)]
-    axis.fill_between(x, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
-
-
-def legend_below(figure: Figure, columns: int) -> None:
-    """One legend for all panels, under them: inside it would cover what is drawn."""
-    entries = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*entries, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def _distinct(rows: list[Row], key: str) -> list[Any]:
-    """The values of a column in the order they come."""
-    return list(dict.fromkeys(row[key] for row in rows))

@@ -12,6 +12,7 @@ from torch import nn
 from ...experiments.lesson05 import DECODER_ARMS, RANKS
 from ...experiments.target_gradients import Squared, reach, share
 from ..plots import PALETTE, new_figure
+from ..series import arm_rows, legend_below
 from ..statistics import Gap, by_seed, half_width95, paired_gaps
 from ..tables import Table
 
@@ -169,14 +170,7 @@ def _budget(result: Run) -> str:
 
 def _arms(axis: Axes, result: Run, arms: Sequence[str]) -> None:
     """One line of the picture for each arm: the seeds, their mean and its 95 % interval."""
-    for row, arm in enumerate(arms):
-        seeds = losses(result, arm)
-        axis.plot(seeds, [row - 0.18] * len(seeds), "o", color=PALETTE[1], markersize=4)
-        half = half_width95(seeds)
-        axis.errorbar(mean(seeds), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5)
-    axis.set_yticks(range(len(arms)), arms)
-    axis.margins(y=0.12)
-    axis.invert_yaxis()
+    arm_rows(axis, {arm: losses(result, arm) for arm in arms}, below=0.18)
     axis.set_xlabel(
         "best validation loss (nats per token), left is better\n"
         "dots: seeds; bar: 95 % interval of the mean"
@@ -217,7 +211,7 @@ def table_6(recorded: Run) -> Figure:
     for axis in axes:
         axis.set_xticks(places, [str(r) for r in RANKS])
         axis.set_xlabel("rank r")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, columns=3)
     axes[0].set_ylabel("accuracy on WikiSQL (%), up is better\nbar: a standard deviation, 0.5 %")
     axes[0].set_title("the paper: GPT-3 175B")
     axes[1].set_ylabel("loss (nats per token), down is better\nbar: 95 % interval of the mean")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..drawing import FROZEN, PLAIN, TRAINS, Drawing
 from ..plots import PALETTE, new_figure
+from ..series import arm_rows, legend_below
 from ..statistics import by_seed, half_width95
 from ..tables import Table
 
@@ -61,7 +62,7 @@ def gradients(by_model: Mapping[str, Mapping[str, float]]) -> Figure:
         _names(axis, sizes)
         axis.set_xlabel("root mean square of the gradient (float64)")
         axis.set_title(title)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_below(figure, columns=2)
     return figure
 
 
@@ -136,7 +137,8 @@ def gaps(results: Mapping[str, Run], other: str = "none", apart: str = "biases a
     figure, axes = new_figure(1, len(results), about=f'Each arm against "{other}", seed by seed')
     for axis, (title, result) in zip(axes, results.items(), strict=True):
         arms = [arm for arm in result["arms"] if arm not in (other, apart)]
-        _rows(axis, {arm: pairs(result, arm, other) for arm in arms})
+        arm_rows(axis, {arm: pairs(result, arm, other) for arm in arms}, below=0.16)
+        axis.locator_params(axis="x", nbins=5)
         axis.axvline(0, color=PALETTE[-1], linestyle="--")
         axis.set_xlabel(
             f'loss less that of "{other}", left is better\n'
@@ -144,19 +146,6 @@ def gaps(results: Mapping[str, Run], other: str = "none", apart: str = "biases a
         )
         axis.set_title(title)
     return figure
-
-
-def _rows(axis: Axes, values: Mapping[str, Sequence[float]]) -> None:
-    """One line of the picture for each arm: the seeds, their mean and its 95 % interval."""
-    for row, seeds in enumerate(values.values()):
-        axis.plot(seeds, [row - 0.16] * len(seeds), "o", color=PALETTE[1], markersize=4)
-        axis.errorbar(
-            mean(seeds), row, xerr=half_width95(seeds), fmt="D", color=PALETTE[0], capsize=5
-        )
-    axis.set_yticks(range(len(values)), list(values))
-    axis.margins(y=0.12)
-    axis.invert_yaxis()
-    axis.locator_params(axis="x", nbins=5)
 
 
 def kinds(result: Run) -> Figure:

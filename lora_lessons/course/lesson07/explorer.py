@@ -6,9 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import Tensor
 
 from ...base.load import load_base
-from ...experiments.lesson07 import ENTRIES, logits_of, prompted
+from ...experiments.lesson07 import ENTRIES, Prompted, logits_of, prompted
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice
 from ..plots import PALETTE, new_figure
@@ -36,11 +37,12 @@ class Row(NamedTuple):
 
     @property
     def number(self) -> int:
+        """How many places count."""
         return sum(self.counts)
 
 
 @cache
-def _batch():
+def _batch() -> tuple[Prompted, Tensor]:
     """The four rows, their words, and log p of every token at every place, (B, T, V)."""
     model, tokenizer = load_base("decoder")
     batch = prompted(tokenizer)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...experiments.gaps import Gap, by_seed, gaps_against, paired_gaps
 from ..drawing import FROZEN, TRAINS, Drawing
 from ..plots import PALETTE, new_figure
+from ..series import MARKERS, at_each, band, distinct
 from ..statistics import half_width95
 from ..tables import Table
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = (0.1, 0.2, 0.5, 1, 2, 5)  # ticks
-MARKERS = "osD^v"  # each group has its own, so colour is never the only sign
 
 
 def perplexities(result: dict[str, Any]) -> tuple[float, float, float]:
@@ -45,7 +45,7 @@ def style(results: dict[str, dict[str, Any]]) -> Figure:
 
 def arms(result: dict[str, Any]) -> list[str]:
     """The arms of the spelling runs in their order."""
-    return list(dict.fromkeys(run["arm"] for run in result["runs"]))
+    return distinct(result["runs"], "arm")
 
 
 def measured(result: dict[str, Any], arm: str, key: str) -> tuple[float, float]:
@@ -68,7 +68,7 @@ def spelling(result: dict[str, Any]) -> Figure:
     )
     for i, arm in enumerate(arms(result)):
         runs = [run for run in result["runs"] if run["arm"] == arm]
-        _band(axes[0], runs[0]["steps"], [run["losses"] for run in runs], i, arm)
+        band(axes[0], runs[0]["steps"], at_each(run["losses"] for run in runs), i, arm)
     axes[0].set_xlabel("step")
     axes[0].set_ylabel("loss on unseen words (nats per byte)")
     axes[0].set_yscale("log")  # from 8 to 0.1: on a linear scale the arms are one line
@@ -97,15 +97,6 @@ def _spelling_in_words(result: dict[str, Any]) -> str:
         f"match and sound error rate. {'; '.join(words)}. The base: exact match "
         f"{before['exact match']:.1%}, error rate {before['sound error rate']:.1%}."
     )
-
-
-def _band(axis: Axes, steps: list[int], curves: list[list[float]], i: int, label: str) -> None:
-    at_each = list(zip(*curves, strict=True))
-    middle, half = [mean(v) for v in at_each], [half_width95(v) for v in at_each]
-    axis.plot(steps, middle, marker=MARKERS[i], color=PALETTE[i], label=label)
-    low = [m - h for m, h in zip(middle, half, strict=True)]
-    high = [m + h for m, h in zip(middle, half, strict=True)]
-    axis.fill_between(steps, low, high, color=PALETTE[i], alpha=0.2, linewidth=0)
 
 
 def _scores(axis: Axes, result: dict[str, Any]) -> None:
@@ -186,7 +177,7 @@ def heads(rows: list[dict[str, Any]]) -> Figure:
     figure, (axis,) = new_figure(
         about="Accuracy of the recorded classifiers after training and after loading, by config."
     )
-    names = list(dict.fromkeys(row["arm"] for row in rows))
+    names = distinct(rows, "arm")
     for i, key in enumerate(("trained", "loaded")):
         at = [names.index(row["arm"]) + 0.25 * (i - 0.5) for row in rows]
         label = "after training" if key == "trained" else "saved and loaded again"
@@ -210,7 +201,7 @@ def heads(rows: list[dict[str, Any]]) -> Figure:
 def _heads_in_words(rows: list[dict[str, Any]]) -> str:
     """The alt text of `heads`: the range of each arm, after training and after loading."""
     words = []
-    for arm in dict.fromkeys(row["arm"] for row in rows):
+    for arm in distinct(rows, "arm"):
         mine = [row for row in rows if row["arm"] == arm]
         ends = [
             f"{min(row[key] for row in mine):.2f} to {max(row[key] for row in mine):.2f}"
@@ -237,7 +228,7 @@ def trained(rows: list[dict[str, Any]], arm: str) -> float:
 def lost_table(rows: list[dict[str, Any]]) -> Table:
     """What saving and loading cost each arm: points, with the 95 % interval, and each seed's."""
     body = []
-    for arm in dict.fromkeys(row["arm"] for row in rows):
+    for arm in distinct(rows, "arm"):
         losses = sorted(100 * (r["trained"] - r["loaded"]) for r in rows if r["arm"] == arm)
         middle, half = lost(rows, arm)
         each = ", ".join(f"{abs(loss) if abs(loss) < 0.05 else loss:.1f}" for loss in losses)
@@ -248,7 +239,7 @@ def lost_table(rows: list[dict[str, Any]]) -> Table:
 def heads_table(rows: list[dict[str, Any]]) -> Table:
     """A row for each arm: the wrapper, what is saved of the head, the accuracies."""
     body = []
-    for arm in dict.fromkeys(row["arm"] for row in rows):
+    for arm in distinct(rows, "arm"):
         mine = [row for row in rows if row["arm"] == arm]
         after = mean(row["loaded"] for row in mine)
         saved = "saved" if mine[0]["saved"] else "not saved"

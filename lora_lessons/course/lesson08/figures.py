@@ -10,7 +10,8 @@ from ...base.tasks import punctuation
 from ...experiments.heads import TASKS
 from ..drawing import TRAINS, Drawing
 from ..plots import PALETTE, new_figure
-from ..statistics import half_width95
+from ..series import arm_rows, distinct
+from ..statistics import half_width95, plus_minus
 from ..tables import Table
 
 if TYPE_CHECKING:
@@ -78,16 +79,12 @@ def print_rates(result: Result, metric: str) -> None:
 def scores_table(result: Result, metrics: Sequence[str]) -> Table:
     """A row for each arm: the mean of each score, with half of its 95 % interval."""
     body = [
-        (arm, *(_with_half(scores(result, arm, metric)) for metric in metrics))
+        (arm, *(plus_minus(scores(result, arm, metric)) for metric in metrics))
         for arm in result["arms"]
     ]
     if all(metric in result["baseline"] for metric in metrics):
         body.append(("without a model", *(f"{result['baseline'][m]:.3f}" for m in metrics)))
     return Table(("arm", *metrics), body)
-
-
-def _with_half(values: Sequence[float]) -> str:
-    return f"{mean(values):.3f} ± {half_width95(values):.3f}"
 
 
 def marks_table(result: Result) -> Table:
@@ -106,7 +103,7 @@ def reloads_table(rows: Sequence[Result]) -> Table:
 
 def reloads(rows: Sequence[Result]) -> dict[str, tuple[float, float]]:
     """Each choice's mean score before saving and after a reload."""
-    choices = dict.fromkeys(row["choice"] for row in rows)
+    choices = distinct(rows, "choice")
     return {
         choice: tuple(
             mean(row[when] for row in rows if row["choice"] == choice)
@@ -136,21 +133,12 @@ def heads(results: Mapping[str, Result]) -> Figure:
 
 def _arms(axis: Axes, result: Result, metric: str) -> None:
     arms = list(result["arms"])
-    for row, arm in enumerate(arms):
-        values = scores(result, arm, metric)
-        seen = "_nolegend_" if row else "a seed"
-        axis.plot(values, [row] * len(values), "o", color=PALETTE[1], markersize=4, label=seen)
-        half = half_width95(values)
-        seen = "_nolegend_" if row else "mean, 95 %"
-        axis.errorbar(
-            mean(values), row, xerr=half, fmt="D", color=PALETTE[0], capsize=5, label=seen
-        )
+    room = 0.3 if len(arms) > 2 else 0.7  # for the legend above the first arm
+    by_arm = {arm: scores(result, arm, metric) for arm in arms}
+    arm_rows(axis, by_arm, room=room, labels=("a seed", "mean, 95 %"))
     axis.axvline(
         result["baseline"][metric], color=PALETTE[-1], linestyle="--", label="without a model"
     )
-    axis.set_yticks(range(len(arms)), arms)
-    axis.margins(y=0.3 if len(arms) > 2 else 0.7)  # room for the legend above the first arm
-    axis.invert_yaxis()
     axis.set_xlabel({"mean": "mean F1 of marks and capitals"}.get(metric, metric))
     axis.legend()
 
@@ -159,7 +147,7 @@ def reload(rows: Sequence[Result]) -> Figure:
     """Each choice's score before saving and after a reload; a line joins the two of one seed."""
     figure, (axis,) = new_figure(about="Macro F1 of each config as trained and after a reload.")
     figure.set_size_inches(7.4, 4.0)
-    choices = list(dict.fromkeys(row["choice"] for row in rows))
+    choices = distinct(rows, "choice")
     for row in rows:
         y = choices.index(row["choice"])
         axis.plot([row["before"], row["after"]], [y, y], "-", color=PALETTE[4], zorder=1)

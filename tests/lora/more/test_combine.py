@@ -44,6 +44,15 @@ def test_a_sum_is_exact(kind, use_rslora, weights, how):
     assert max(errors.values()) < 1e-6
 
 
+def test_biases_that_a_sum_leaves_out_are_named():
+    model = two_adapters()
+    config = {"r": 2, "target_modules": ["layer"], "bias": "lora_only"}
+    model.add_adapter("biased", ll.LoraConfig(**config))
+    with pytest.warns(ll.PeftWarning, match="biases of the base that 'biased' trained are not"):
+        model.add_weighted_adapter(["a", "biased"], [1, 1], "sum")
+    model.add_weighted_adapter(["a", "b"], [1, 1], "plain")  # and no warning here
+
+
 def test_a_smaller_svd_is_the_best_of_its_rank_and_says_its_error():
     model = two_adapters()
     errors = model.add_weighted_adapter(["a", "b"], [1, 1], "sum", svd_rank=2)

@@ -54,6 +54,20 @@ def test_it_is_separate_adapters_on_the_parts(kind):
     assert not update[..., ROWS["k"]].any()
 
 
+def test_it_starts_as_every_adapter_does():
+    model, x = fused(init_lora_weights=True)
+    layer = layer_of(model)
+    assert torch.equal(layer(x), layer.base_layer(x))  # B is zero
+    assert layer.lora_A["default"].weight.all()
+
+
+def test_a_part_of_rank_0_is_one_that_is_left_out():
+    (named, x), (left_out, _) = fused(ranks={**RANKS, "k": 0}), fused()
+    assert torch.equal(layer_of(named)(x), layer_of(left_out)(x))
+    with pytest.raises(ll.ConfigError, match="must be 0 or more"):
+        fused(ranks={"q": 5, "v": -1})
+
+
 def test_only_the_blocks_train():
     model, x = fused()
     layer = layer_of(model)
