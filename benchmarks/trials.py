@@ -3,7 +3,6 @@
     python benchmarks/trials.py                      # 8 B and 1 B, results/trials.json
     python benchmarks/trials.py --shapes 1B --turns 3
 
-    python benchmarks/trials.py --decoding           # NF4's decoding alone
 
 A trial is the compiled and captured step with one part of `train/fast/` replaced. As it is and as
 tried take turns, twice by default; a ratio below 1 says that the trial is faster. What pays
@@ -14,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,12 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.common import RESULTS, SHAPES, load, provenance, save, summary
 from benchmarks.gpu import is_meant, measure
-from lora_lessons.base.quantize import levels
 from lora_lessons.train import step as step_module
-from lora_lessons.train.fast import coded, cross_entropy, fused
-from lora_lessons.train.fast.blocks import compiler_settings
-from lora_lessons.train.fast.coded import Coding
-from lora_lessons.train.fast.fused import add_product, fused_layers, scaled
+from lora_lessons.train.fast import fused
+from lora_lessons.train.fast.fused import add_product, scaled
 
 AS_WRITTEN = fused.LoraProduct  # the name is replaced while a trial runs
 OURS, AS_IT_IS = "ours, compiled and captured", "as it is"
@@ -81,86 +75,25 @@ class ThinLast(AS_WRITTEN):
         return dx, None, g.sum(0) if for_b else None, dA, dB, None, None, None
 
 
-@contextlib.contextmanager
-def layers_on_codes(model: torch.nn.Module) -> Iterator[int]:
-    """`fused_layers`, and LoRA layers on 4 bits fused too."""
-    with fused_layers(model) as floats, coded.fused_coded_layers(model) as codes:
-        yield floats + codes
-
-
-def decode_by_formula(parts: Sequence[Tensor], coding: Coding, dtype: torch.dtype) -> Tensor:
-    """`coded.decode` in PyTorch's own operations, for the compiler: two levels for each byte."""
-    codes, absmax, scales, table, mean, pairs = parts
-    absmax = table[absmax.int()].view(-1, coding.second) * scales[:, None] + mean
-    values = F.embedding(codes.flatten().int(), pairs)  # (n/2, 2)
-    values = values.view(-1, coding.block) * absmax.view(-1, 1)
-    return values.view(coding.out, coding.in_).to(dtype)
-
-
-@functools.cache
-def pairs_of(kind: str, device: torch.device) -> Tensor:
-    """The two levels of each byte, (256, 2)."""
-    table = levels(kind, device)
-    return torch.stack([table.repeat_interleave(16), table.repeat(16)], 1)
-
-
-compiled_formula = torch.compile(decode_by_formula, dynamic=False)
-
-
-def decode_compiled(parts: Sequence[Tensor], coding: Coding, dtype: torch.dtype) -> Tensor:
-    """The compiled formula, its table made outside of it."""
-    pairs = pairs_of(coding.kind, parts[0].device)
-    with compiler_settings():
-        return compiled_formula([*parts, pairs], coding, dtype)
-
-
-ON_CODES = mock.patch.object(step_module, "fused_layers", layers_on_codes)
-TRIALS: dict[str, list[Any]] = {  # what each replaces
-    "thin product last": [mock.patch.object(fused, "LoraProduct", ThinLast)],
-    "NF4 layers fused": [ON_CODES],
-    "NF4 layers fused, decoded by compiled code": [
-        ON_CODES,
-        mock.patch.object(coded, "decode", decode_compiled),
-    ],
-    "a quarter of the logits at once": [
-        mock.patch.dict(cross_entropy.CHUNK_ELEMENTS, {"cuda": 2**25})
-    ],
+TRIALS: dict[str, tuple[Any, str, Any]] = {  # what each puts in place of which name
+    "thin product last": (fused, "LoraProduct", ThinLast),
+    "NF4 layers as written": (step_module, "fused_layers_on_codes", contextlib.nullcontext),
 }
 
 
 def is_about(trial: str, shape: Any) -> bool:
     """Whether a shape has what the trial changes."""
-    if "logits" in trial:
-        return bool(shape.recompute)
     return ("NF4" in trial) == shape.four_bits
 
 
 @contextlib.contextmanager
 def tried(name: str) -> Iterator[None]:
     """Inside, the step computes as the trial says."""
-    with contextlib.ExitStack() as stack:
-        for replaced in [] if name == AS_IT_IS else TRIALS[name]:
-            stack.enter_context(replaced)
+    if name == AS_IT_IS:
         yield
-
-
-def decoding(shape: Any, rounds: int = 20) -> dict[str, float]:
-    """Milliseconds to decode the weights of one block once, by bitsandbytes and by the formula."""
-    small = dataclasses.replace(shape, layers=1)
-    model = small.build("cuda", torch.bfloat16)
-    weights = [m.weight for m in model.model.layers.modules() if hasattr(m, "quant_state")]
-    coded_weights = [coded.coding_of(weight) for weight in weights]
-    found = {"GB written": sum(how.out * how.in_ for how, _ in coded_weights) * 2 / 1e9}
-    for name, decode in (("bitsandbytes", coded.decode), ("compiled code", decode_compiled)):
-        for measured in (False, True):
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            for _ in range(rounds if measured else 2):
-                results = [decode(parts, how, torch.bfloat16) for how, parts in coded_weights]
-            torch.cuda.synchronize()
-            found[name] = (time.perf_counter() - started) / rounds * 1e3
-        found[f"{name}, sum"] = float(sum(one.double().abs().sum() for one in results))
-    return found
+        return
+    with mock.patch.object(*TRIALS[name]):
+        yield
 
 
 def compare(
@@ -191,14 +124,10 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=["8B 4x2048", "1B"])
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[""], help="parts of trials' names")
-    parser.add_argument("--decoding", action="store_true", help="decoding NF4 alone, in two ways")
     parser.add_argument("--commit", help="the commit, where there is no git")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     results = load("trials", arguments.out)
-    if arguments.decoding:
-        print(decoding(SHAPES["8B 4x2048, NF4"]), flush=True)
-        return
     for name, shape in SHAPES.items():
         if not any(is_meant(name, one) for one in arguments.shapes):
             continue

@@ -43,7 +43,7 @@ def runs(nightly: bool) -> dict[str, tuple[str, list[str]]]:
         "package and tools": ("quick", [*PARALLEL, *marked, "--durations=10", "tests"]),
         "quantized bases": (
             "quick",
-            [*PARALLEL, "-m", "quantized", "tests/lora/more", "tests/parity"],
+            [*PARALLEL, "-m", "quantized", "tests/lora/more", "tests/parity", "tests/train"],
         ),
         "executed solutions": (STORED_PRESET, [*PARALLEL, *NBVAL, "solutions"]),
         "learner's copies": ("quick", [*PARALLEL, *NBVAL, "notebooks"]),

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .distributed import ALONE, Processes, across, exchanges_at_once
 from .fast.blocks import compiled_blocks
 from .fast.capture import CapturedStep, prepare
+from .fast.coded import fused_layers_on_codes
 from .fast.fused import fused_layers
 from .fast.masters import MasterWeights, master_weights
 from .fast.packed import PackedAdapters
@@ -212,7 +213,11 @@ def faster_layers(
     # DistributedDataParallel lays out its messages for the parameters as they are: float32
     in_parts = processes.count == 1 or exchanges_at_once(processes, model)
     split = settings.precision if in_parts else "fp32"
-    with master_weights(model, parameters, split) as masters, fused_layers(model):
+    with (
+        master_weights(model, parameters, split) as masters,
+        fused_layers(model),
+        fused_layers_on_codes(model),
+    ):
         yield masters
 
 

@@ -62,7 +62,7 @@ def test_value_and_gradients_are_those_of_the_plain_layer(kind, double):
     model = copy.deepcopy(plain)
     wanted = result_and_gradients(plain)
     with (
-        coded.fused_coded_layers(model) as count,
+        coded.fused_layers_on_codes(model) as count,
         mock.patch.object(
             coded.CodedLoraProduct, "apply", wraps=coded.CodedLoraProduct.apply
         ) as product,
@@ -80,7 +80,7 @@ def test_value_and_gradients_are_those_of_the_plain_layer(kind, double):
 @DOUBLE
 def test_codes_are_decoded_as_bitsandbytes_decodes_them(kind, double):
     for layer in (Two(kind, double).up, Two(kind, double).down):
-        how, parts = coded.coding_of(layer.weight)
+        how, parts = coded.coding_of(layer)
         mine = coded.decode(parts, how, torch.bfloat16)
         assert torch.equal(mine, coded.Linear4bit.decoded(layer).bfloat16())
         assert mine.std() > 0
@@ -105,7 +105,7 @@ def test_the_compiler_sees_no_weight_in_floats():
     model = adapted()
     inner = model.base_model.model
     wanted = result_and_gradients(copy.deepcopy(model))
-    with coded.fused_coded_layers(model), compiler_settings():
+    with coded.fused_layers_on_codes(model), compiler_settings():
         torch._dynamo.reset()
         compiled = torch.compile(inner, backend=aot_autograd(fw_compiler=compiler))
         got = result_and_gradients(compiled)
@@ -120,7 +120,7 @@ def test_what_asks_for_the_plain_layer_gets_it():
     x = torch.randn(3, 64, dtype=torch.bfloat16)
     with torch.no_grad(), model.disable_adapter():
         off = model(x)
-    with torch.no_grad(), coded.fused_coded_layers(model):
+    with torch.no_grad(), coded.fused_layers_on_codes(model):
         with model.disable_adapter():
             assert torch.equal(model(x), off)
         assert not torch.equal(model(x), off)
@@ -130,11 +130,11 @@ def test_what_asks_for_the_plain_layer_gets_it():
     "changes", [{"use_dora": True}, {"lora_bias": True}], ids=["DoRA", "a bias of B"]
 )
 def test_layers_that_are_more_than_lora_stay(changes):
-    with coded.fused_coded_layers(adapted(targets=["up"], **changes)) as count:
+    with coded.fused_layers_on_codes(adapted(targets=["up"], **changes)) as count:
         assert count == 0
 
 
 def test_a_copy_of_a_fused_layer_is_a_plain_one():
     model = adapted()
-    with coded.fused_coded_layers(model):
+    with coded.fused_layers_on_codes(model):
         assert type(copy.deepcopy(model).base_model.model.up) is coded.Linear4bit

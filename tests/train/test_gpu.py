@@ -274,11 +274,13 @@ def test_after_a_failed_capture_training_goes_on_as_if_it_had_not_been_tried():
         run(model_of("ours"), loss_fn=asks_the_default_stream, capture=True)
 
 
-def test_any_error_while_capturing_leaves_a_generator_that_draws():
+@pytest.mark.parametrize("at_once", [True, False])
+def test_any_error_while_capturing_leaves_a_generator_that_draws(at_once):
     def refuses(model, batch):
+        loss = 0 if at_once else model(**batch).loss
         if torch.cuda.is_current_stream_capturing():
             raise LookupError("not now")
-        return model(**batch).loss
+        return model(**batch).loss + 0 * loss
 
     with pytest.raises((LookupError, RuntimeError), match="not now"):  # CUDA's comes last, if any
         run(model_of("ours", dropout=0.2), loss_fn=refuses, capture=True)

@@ -144,10 +144,13 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         try:
             with (
+                warnings.catch_warnings(),
                 torch.cuda.stream(torch.cuda.current_stream(self.device)),  # to come back to
                 # thread_local: another thread of the notebook may use CUDA meanwhile
                 torch.cuda.graph(graph, capture_error_mode="thread_local"),
             ):
+                # after an error in the first lines PyTorch would warn of it, instead of raising it
+                warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
                 self._losses = self.step(self._batches)
         except BaseException:  # an interrupt too
             leave_capture(self.device)

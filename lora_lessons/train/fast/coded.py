@@ -20,8 +20,6 @@ from torch.nn import functional as F
 from ...lora.more.layers.quantized import Linear4bit
 from .fused import FusedLinear, is_watched, parts_of, scaled
 
-BITSANDBYTES = "bitsandbytes.nn.modules"
-
 
 class Coding(NamedTuple):
     """What is to be known of codes beside their tensors, as bitsandbytes' QuantState has it."""
@@ -126,17 +124,22 @@ class FusedLinear4bit(FusedLinear, Linear4bit):
         dtypes |= set() if b is None else {b.dtype}
         if as_written or drops or len(dtypes) > 1 or torch.is_autocast_enabled(x.device.type):
             return Linear4bit.forward(self, x, *args, **kwargs)
-        how, parts = coding_of(base.weight)
+        how, parts = coding_of(base)
         rows = x.reshape(-1, x.shape[-1])
         result = CodedLoraProduct.apply(rows, b, A, B, adapter.scaling, how, *parts)  # (N, out)
         return result.view(*x.shape[:-1], how.out)
 
 
-def coding_of(weight: Any) -> tuple[Coding, list[Tensor]]:
-    """How bitsandbytes has coded a weight, and its tensors; see `decode`."""
-    state = weight.quant_state
+def state_of(base: Any) -> Any:
+    """bitsandbytes' QuantState of a layer; None until it is quantized, by moving it."""
+    return getattr(base.weight, "quant_state", None) or getattr(base, "quant_state", None)
+
+
+def coding_of(base: Any) -> tuple[Coding, list[Tensor]]:
+    """How a layer's weight is coded, and its tensors; see `decode`."""
+    state = state_of(base)
     out, in_ = state.shape
-    parts = [weight.data.view(-1, 1), state.absmax]
+    parts = [base.weight.data.view(-1, 1), state.absmax]
     second = 0
     if state.nested:
         second = state.state2.blocksize
@@ -146,9 +149,9 @@ def coding_of(weight: Any) -> tuple[Coding, list[Tensor]]:
 
 def can_be_fused(module: nn.Module) -> TypeGuard[Linear4bit]:
     """Whether a layer is plain LoRA, one adapter in use, on a quantized `Linear4bit`."""
-    if type(module) is not Linear4bit or type(module.base_layer).__module__ != BITSANDBYTES:
+    if type(module) is not Linear4bit:
         return False
-    state = getattr(module.base_layer.weight, "quant_state", None)
+    state = state_of(module.base_layer)
     if state is None or getattr(state, "packing_format_for_cpu", False):
         return False
     if len(module.active_adapters) != 1 or not module.has_adapter(module.active_adapters[0]):
@@ -159,7 +162,7 @@ def can_be_fused(module: nn.Module) -> TypeGuard[Linear4bit]:
 
 
 @contextlib.contextmanager
-def fused_coded_layers(model: nn.Module) -> Iterator[int]:
+def fused_layers_on_codes(model: nn.Module) -> Iterator[int]:
     """Inside, the model's LoRA layers on 4 bits that can be fused are. Yields how many."""
     layers = [module for module in model.modules() if can_be_fused(module)]
     try:

@@ -9,13 +9,36 @@ W is made again in bf16, and thrown away after. It is bitsandbytes' layer whose 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...lora.layer import Linear
+from ...lora.more.layers.quantized import Linear4bit
+
 BLOCK, SCALES = 64, 256
+
+
+class Scales(NamedTuple):
+    """The scales of the scales, by the names that bitsandbytes gives them."""
+
+    absmax: Tensor
+    code: Tensor
+    blocksize: int
+
+
+class State(NamedTuple):
+    """What bitsandbytes' QuantState says of a weight in NF4 with double quantization."""
+
+    shape: tuple[int, int]
+    absmax: Tensor
+    state2: Scales
+    offset: Tensor
+    quant_type: str = "nf4"
+    blocksize: int = BLOCK
+    nested: bool = True
 
 
 class DequantizedProduct(torch.autograd.Function):
@@ -37,6 +60,19 @@ class DequantizedProduct(torch.autograd.Function):
 class FourBitLinear(nn.Linear):
     """An `nn.Linear` whose weight is n/2 bytes, with what it takes to read them."""
 
+    compute_dtype = torch.bfloat16
+
+    @property
+    def quant_state(self) -> State:
+        """Its parts as bitsandbytes has them."""
+        scales = Scales(self.absmax_of_absmax[:-1], self.codes[16:], SCALES)
+        return State(
+            (self.out_features, self.in_features),
+            self.absmax,
+            scales,
+            self.absmax_of_absmax[-1],
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """The product, and the bias."""
         result = DequantizedProduct.apply(x, self.weight, (self.out_features, self.in_features))
@@ -57,7 +93,13 @@ class FourBitLinear(nn.Linear):
 
 
 def quantize(model: nn.Module, keep: nn.Module | None) -> None:
-    """Turn the frozen linear layers of a model to 4 bits, in place; `keep` (the head) stays."""
+    """Turn the frozen linear layers of a model to 4 bits, in place; `keep` (the head) stays.
+
+    LoRA beside them is then what it is beside bitsandbytes' layers.
+    """
     for module in list(model.modules()):
         if type(module) is nn.Linear and module is not keep and not module.weight.requires_grad:
             FourBitLinear.take_over(module)
+    for module in model.modules():
+        if type(module) is Linear and type(module.base_layer) is FourBitLinear:
+            module.__class__ = Linear4bit
