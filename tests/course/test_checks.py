@@ -194,11 +194,11 @@ def test_an_exercise_can_allow_a_package_function():
 
 def test_wrong_is_raised_with_the_learners_words():
     def check(answer, rng):
-        raise Wrong("Too long.")
+        raise Wrong("Too long: `a < b`.")
 
     exercise = Exercise("e", "E", 1, 1, ("a", "b", "c"), check)
     html = run_check(exercise, double)._repr_html_()
-    assert "Too long." in html
+    assert "Too long: <code>a &lt; b</code>." in html
     assert 'role="status"' in html
     assert "<b>" not in run_check(exercise, double)._repr_html_()
 

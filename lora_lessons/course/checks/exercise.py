@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -97,5 +98,10 @@ class Verdict:
         colour = {RIGHT: "#009E73", WRONG: "#D55E00", NOT_ATTEMPTED: "#767676"}[self.outcome]
         return (
             f'<div role="status" style="border-left: 6px solid {colour}; padding: 4px 10px">'
-            f"{escape(str(self))}</div>"
+            f"{_code(escape(str(self)))}</div>"
         )
+
+
+def _code(html: str) -> str:
+    """What stands between backticks, as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
