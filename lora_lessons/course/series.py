@@ -63,7 +63,7 @@ def arm_rows(
         dot, bar = ("_nolegend_" if row and label else label for label in labels)
         places = [row - below] * len(seeds)
         axis.plot(seeds, places, "o", color=PALETTE[1], markersize=4, label=dot)
-        look = {"fmt": "D", "color": PALETTE[0], "capsize": 5, "label": bar}
+        look: dict[str, Any] = {"fmt": "D", "color": PALETTE[0], "capsize": 5, "label": bar}
         axis.errorbar(mean(seeds), row, xerr=half_width95(seeds), **look)
     axis.set_yticks(range(len(arms)), list(arms))
     axis.margins(y=room)
@@ -96,5 +96,5 @@ def legend_below(
         for axis in of or figure.axes
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
-    place = {"loc": "outside lower center", "ncols": columns}
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
     figure.legend(entries.values(), entries, **place, **look)

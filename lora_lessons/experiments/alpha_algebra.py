@@ -111,7 +111,12 @@ def compare_runs(
     """
     model, ids = exact_base(base)
     sizes = {"batch_size": 4, "length": 32} | batches
-    how = {"optimizer": optimizer, "lr": lr, "weight_decay": weight_decay, "clip": clip}
+    how: dict[str, Any] = {
+        "optimizer": optimizer,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "clip": clip,
+    }
 
     def train(change: Change) -> tuple[Tensor, float]:
         text = iter(TokenBatches(ids, **sizes, seed=seed))

@@ -96,7 +96,7 @@ def measure_steps(
     ids = torch.randint(config.vocab_size, (batch_size, length), generator=generator(1)).to(device)
     batch = {"input_ids": ids, "labels": ids}
     times = []
-    how = {"steps": 10**6, "lr": RATE, "capture": False, "compile": False}
+    how: dict[str, Any] = {"steps": 10**6, "lr": RATE, "capture": False, "compile": False}
     with training_step(adapted, precision="bf16" if on_cuda else "fp32", **how) as step:
         for turn in range(WARM_UP + rounds):
             if on_cuda and turn == WARM_UP:  # making the base took more than a step does

@@ -16,7 +16,6 @@ from ..base.tasks.spelling import spread_out
 from ..base.text import load_text
 from ..base.tokens import blocks, encode_lines
 from ..errors import PeftWarning
-from ..lora.config import LoraConfig
 from ..lora.files import get_peft_model_state_dict
 from ..lora.model import PeftModel, get_peft_model
 from ..seeding import seed_everything
@@ -25,6 +24,7 @@ from ..train.loop import fit
 from ..train.loss import unwrap
 from ..train.modes import evaluation_mode
 from ..train.optim import device_of
+from .task import all_linear
 
 WRITERS = ("a president", "Melville")
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -43,7 +43,7 @@ AT_ONCE = 128  # rows in one pass without gradients
 def classifier(base: str, seed: int, device: str = "cpu", dtype: str = "float32") -> nn.Module:
     """The base's body with a new head of two classes, whose weights are random: by this seed."""
     seed_everything(seed)
-    head = {"head": "sequence_classification", "num_labels": len(WRITERS)}
+    head: dict[str, Any] = {"head": "sequence_classification", "num_labels": len(WRITERS)}
     return load_base(base, dtype=getattr(torch, dtype), device=device, **head)[0]
 
 
@@ -113,7 +113,7 @@ def head_after_a_save(
     """
     rows, unseen = writer_rows(base, length, train, valid)
     where = {"device": device, "dtype": dtype}
-    how = {"steps": steps, "lr": lr, "capture": capture}
+    how: dict[str, Any] = {"steps": steps, "lr": lr, "capture": capture}
     table = []
     for arm in arms:
         for seed in seeds:
@@ -143,7 +143,7 @@ def _saved_whole(model: PeftModel) -> list[str]:
 
 
 def _adapted(model: nn.Module, arm: str, r: int) -> PeftModel:
-    config = LoraConfig(**{"r": r, "lora_alpha": 2 * r, "target_modules": TARGETS} | ARMS[arm])
+    config = all_linear(r, **{"target_modules": TARGETS, "task_type": None} | ARMS[arm])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PeftWarning)  # of the forgotten task: it is shown
         return get_peft_model(model, config)

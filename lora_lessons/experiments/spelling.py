@@ -235,7 +235,13 @@ def spelling_runs(
     model, tokenizer = fresh_base(base, order, device, dtype)
     rows, valid, entries = spelling_rows(tokenizer, train_words, valid_words)
     before, heard, words = _before(model, tokenizer, valid, entries, shown)
-    how = {"rows": rows, "valid": valid, "batch_size": batch_size, "capture": capture, "r": r}
+    how: dict[str, Any] = {
+        "rows": rows,
+        "valid": valid,
+        "batch_size": batch_size,
+        "capture": capture,
+        "r": r,
+    }
     how |= {"order": order, "device": device, "dtype": dtype, "progress": progress}
     trained = partial(train_spelling, base, **how)
     plan = [(arm, lr) for arm, lrs in arms.items() for lr in lrs]

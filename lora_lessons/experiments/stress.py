@@ -75,7 +75,7 @@ def stress_model(
             raise ValueError(f"no arm {arm!r}{nearest_and_known(arm, ARMS)}")
         arm = ARMS[arm]
     seed_everything(seed)
-    head = {"head": "sequence_classification", "num_labels": len(stress.CLASSES)}
+    head: dict[str, Any] = {"head": "sequence_classification", "num_labels": len(stress.CLASSES)}
     model, tokenizer = load_base(base, dtype=getattr(torch, dtype), **head)
     draw_head(model, NEW, seed)
     seed_everything(seed)
@@ -156,7 +156,7 @@ def choices(
     parts = stress.study_words(*words)
     _, tokenizer = load_base(base)
     train, valid, test = (stress.encode(tokenizer, part) for part in parts)
-    how = {"steps": steps, "batch_size": batch_size, "base": base, "dtype": dtype}
+    how: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "base": base, "dtype": dtype}
 
     def run(arm: str, lr: float, seed: int, asked: Rows, **more: Any) -> dict[str, Any]:
         found = train_stress(arm, lr, seed, train, asked, **how, **more)
@@ -197,7 +197,7 @@ def leak(
     """
     examples = stress.some_families(families)
     _, tokenizer = load_base(base)
-    how = {"steps": steps, "batch_size": batch_size, "eval_every": eval_every}
+    how: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "eval_every": eval_every}
     how |= {"base": base, "dtype": dtype}
     wanted = [(split, seed) for split in SPLITS for seed in seeds]
     rows = []

@@ -81,7 +81,7 @@ def _step_seconds(
     """The median step (None where it should be captured and was not), and the last loss."""
     on_cuda = ids.device.type == "cuda"
     batch = {"input_ids": ids, "labels": ids}
-    how = {"steps": MEANT_FOR_TIMING, "lr": 1e-4, "lr_ratio": ARMS[arm].ratio}
+    how: dict[str, Any] = {"steps": MEANT_FOR_TIMING, "lr": 1e-4, "lr_ratio": ARMS[arm].ratio}
     how |= {"capture": capture, "compile": False, "precision": "bf16" if on_cuda else "fp32"}
     times = []
     with training_step(model.train(), **how) as step:

@@ -60,7 +60,7 @@ def _predict(
     """`predict_memory` for a model of the given sizes with fewer layers."""
     base, targets = METHODS[method]
     adapters = None if targets is None else LoraConfig(r=rank, target_modules=targets)
-    how = {"batch_size": rows, "length": length, "base": base}
+    how: dict[str, Any] = {"batch_size": rows, "length": length, "base": base}
     return predict_memory(
         SIZES[model]._replace(layers=layers).config(),
         adapters,
