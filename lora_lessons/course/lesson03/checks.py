@@ -358,7 +358,7 @@ def _check_rate(factor: float, k: float, power: float, optimizer: str) -> None:
     if optimizer == "sgd" and _is(factor, math.sqrt(k)):
         raise Wrong(
             "sgd: the gradients shrink by sqrt(k) as A and B grow by it, so the rate must make up "
-            "for both: k."
+            "for both."
         )
     if optimizer == "sgd" and _is(factor, k * k):
         raise Wrong("sgd: k squared is right for the first update only. The rate takes k.")

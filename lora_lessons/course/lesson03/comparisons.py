@@ -146,7 +146,7 @@ def breaking_table(rows: Rows) -> Table:
         low, high = (mean(row["update"] for row in at[a]) for a in (alphas[0], alphas[-1]))
         losses = [mean(row["best"] for row in at[a]) for a in (1, 16)]
         cells.append(
-            [f"{lr:g}", broke[0] if broke else "none", f"{low:.2%} to {high:.3g}"]
+            [f"{lr:g}", broke[0] if broke else "none", f"{low:.3g} to {high:.3g}"]
             + [f"{loss:.3f}" for loss in losses]
         )
     head = ["rate", "breaks from alpha", "update / weights, lowest to highest alpha"]
