@@ -22,7 +22,8 @@
 # 2. say which share of the weights was trained and what the adapter weighs on disk;
 # 3. tell a difference from noise: what two runs differ by when only the seed differs.
 #
-# **Time:** 33 minutes for the core path; what is marked *extra* takes 4 more.
+# **Time:** 34 minutes for the core path; what is marked *extra* takes 4 more.
+# (In all lessons: what has no mark belongs to the core.)
 #
 # **You need:** Python, and PyTorch as far as a training loop. Section 2 finds out what to read up on.
 #
@@ -43,12 +44,12 @@ from lora_lessons.course.statistics import interval95, t_quantile
 from lora_lessons.experiments import lesson00 as experiment
 
 lesson = ll.lesson("00")
-SIZE = experiment.SIZES[ll.preset()]
+SIZE = experiment.SIZES[ll.preset()]  # quick, small or full: how long the live runs are
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
-_ = ll.seed_everything(0)
+_ = ll.seed_everything(0)  # the same random numbers in each run of this page
 
 # %% [markdown]
-# ## The card
+# ## The card (*core*)
 #
 # Here is the card: a page as one finds many of them. The course takes each of its sentences, says what would
 # make it false, and measures it. "The card" means this page in all lessons.
@@ -92,7 +93,8 @@ adapted = ll.get_peft_model(model, config)
 
 # %% [markdown]
 # `ll.fit` is an ordinary training loop. It trains whatever requires a gradient, here the adapter. The same
-# call runs on a CPU and on a GPU. The drawing has one of its steps, with the prompt for a text: what comes in,
+# call runs on a CPU and on a GPU. Off a GPU it takes some ten seconds. It prints losses in **nats**: the loss with the
+# natural logarithm, as PyTorch's cross-entropy gives it. The drawing has one of its steps, with the prompt for a text: what comes in,
 # what the loss is made from, and what the step changes.
 
 # %%
@@ -127,8 +129,9 @@ print("\nafter, here:", sep="\n")
 print(ll.generate(adapted, tokenizer, experiment.PROMPT, max_new_tokens=40))
 
 # %% [markdown]
-# Off a GPU your run is scored on fewer blocks of the held-out chapters than the recorded one, so the two
-# curves start apart. And the text of the recorded run, after 400 steps:
+# On a CPU your run is scored on less text than the recorded one, so the two curves do not start at the same loss.
+# And few steps do not make a novelist: the loss says more than one sample of text does. This is the text of the
+# recorded run, after 400 steps:
 
 # %%
 recorded
@@ -186,11 +189,9 @@ adapted.print_trainable_parameters()
 # %% [markdown]
 # A layer with a matrix $W$ of (out, in) numbers gets two thin ones beside it, $A$ (r, in) and $B$ (out, r). So the
 # share falls with the width of the model: $r(\text{in}+\text{out})$ grows with the width and
-# $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds. By
-# keyboard: Tab goes to a slider, the arrow keys move it; in a list of choices, press Space, an arrow key,
-# then Enter.
-# The picture counts the blocks alone, so it says 1.03 % at the decoder's width of 256: with the
-# embedding in the count it is the 0.78 % above.
+# $\text{in}\cdot\text{out}$ with its square. Move the sliders to see where "less than 1 %" holds. (The panel leaves
+# the embedding out: 1.03 % there at the decoder's width of 256, 0.78 % with it. By keyboard: Tab goes to a slider, the
+# arrow keys move it; in a list of choices, press Space, an arrow key, then Enter.)
 
 # %% tags=["nbval-ignore-output"]
 lesson.explore.share()
@@ -200,8 +201,8 @@ lesson.explore.share()
 #
 # ### Exercise 0.1: perplexity (*core*, 6 minutes)
 #
-# Those losses say how well the next token is guessed. A language model is scored by its mean loss per token in nats, or by the **perplexity**, e to the
-# power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
+# Those losses say how well the next token is guessed. A language model is scored by its mean loss per token in
+# nats, or by the **perplexity**, e to the power of that mean. Batches differ in size, so the mean must be taken over *tokens*, not over batches.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "perplexity", "locked": false, "solution": true, "task": false}
@@ -223,9 +224,9 @@ verdict.require()
 # %% [markdown]
 # ## 5. What the adapter weighs (*core*)
 #
-# Only the trained matrices are saved. The file is in the format of PEFT.
+# Only the trained matrices are saved. The file is in the format of PEFT, Hugging Face's library for adapters.
 #
-# ### Exercise 0.3: the bytes of the adapter (6 minutes)
+# ### Exercise 0.3: the bytes of the adapter (*core*, 6 minutes)
 #
 # Each targeted layer (out, in) holds $A$ (r, in) and $B$ (out, r). Return the bytes of all of them,
 # without the file's header. `shapes` lists the (out, in) of each targeted layer.
@@ -259,7 +260,7 @@ assert 4 * trained < size < 4 * trained + 8_000, (
 )
 
 # %% [markdown]
-# ## 6. The noise floor
+# ## 6. The noise floor (*core*)
 #
 # Run the same job again with another seed and you get another loss. Any claim of the form "setting X
 # is better" must beat that difference. So measure it once: five seeds, everything else equal.
@@ -276,7 +277,7 @@ losses = experiment.noise_floor(
 print("five seeds:", ", ".join(f"{loss:.3f}" for loss in losses))
 
 # %% [markdown]
-# ### Exercise 0.4: an interval from five runs (8 minutes)
+# ### Exercise 0.4: an interval from five runs (*core*, 8 minutes)
 #
 # Return the 95 % confidence interval of the mean, from few runs. The half-width is
 # $t \, s / \sqrt{n}$: $s$ is the sample standard deviation (divide by $n - 1$), and $t$ is Student's
@@ -311,21 +312,51 @@ noise
 low, high = interval95(noise.data)
 spread = stdev(noise.data)
 apart = t_quantile(0.975, len(noise.data) - 1) * math.sqrt(2) * spread
-print("recorded on the decoder, five seeds, nats per token:")
-print(f"the runs:             {min(noise.data):.4f} to {max(noise.data):.4f}, s = {spread:.4f}")
-print(f"their mean:           {low:.4f} to {high:.4f} (95 %)")
-print(f"two single runs:      may differ by {apart:.4f} (95 %)")
+ll.Table(
+    ("recorded on the decoder, five seeds", "nats per token"),
+    [
+        ("the lowest and the highest run", f"{min(noise.data):.4f} to {max(noise.data):.4f}"),
+        ("their standard deviation s", f"{spread:.4f}"),
+        ("their mean, 95 % interval", f"{low:.4f} to {high:.4f}"),
+        ("two single runs may differ by (95 %)", f"{apart:.4f}"),
+    ],
+)
 
 # %% [markdown]
 # Two questions, two widths. The interval says where the **mean** of many runs lies. It narrows with the root
-# of n. What **two single runs** differ by does not narrow: their difference has the deviation
-# $\sqrt 2 \, s$, so they may be $t \sqrt 2 \, s = 0.012$ apart with nothing changed but the seed. That is
-# $\sqrt{2 n}$, about three times, the half-width of the mean's interval. One run against one run proves a
+# of n. What **two single runs** differ by does not narrow: variances add, so their difference has the deviation
+# $\sqrt 2 \, s$, and they may be $t \sqrt 2 \, s = 0.012$ apart with nothing changed but the seed. That is
+# $\sqrt{2 n}$ times the half-width of the mean's interval, with five runs about three times. One run against one run proves a
 # gain of 0.01 no more than two throws of a die prove it loaded.
 #
 # The way out is to give both settings the *same* seeds, so that they share batches and random starts, and to
 # take the difference **seed by seed**. What the seed does to both then cancels. The lessons compare so, with
-# the interval of the mean difference; where many pairs are compared, the p-values are corrected (Holm).
+# the interval of the mean difference. Under each such sentence stands a table like this one, of four *invented*
+# settings with five seeds each:
+
+# %%
+seed_effect = (4.2611, 4.2692, 4.2634, 4.2683, 4.2641)
+gains = {
+    "A": (0, 0, 0, 0, 0),
+    "B": (0.0060, 0.0031, 0.0082, 0.0053, 0.0049),
+    "C": (0.0050, 0.0011, 0.0040, 0.0006, 0.0045),
+    "D": (0.0031, -0.0010, 0.0024, 0.0035, -0.0004),
+}
+settings = {
+    name: {
+        seed: loss - gain for seed, (loss, gain) in enumerate(zip(seed_effect, gain, strict=True))
+    }
+    for name, gain in gains.items()
+}
+ll.gap_table(ll.gaps_against(settings, "A", family="B, C and D against A"), unit="nats per token")
+
+# %% [markdown]
+# - **p** is the chance of a gap at least as large if the two settings did the same.
+# - Who compares three pairs finds a small p by luck sooner than who compares one. **Holm's correction** makes up for
+#   it: the smallest p is multiplied by 3, the next by 2, the last by 1, and none may be smaller than the one before.
+# - A gap is **settled** where the corrected p is below 0.05. B's is. C's would be if it were the only question; among
+#   three it is not. **Not settled** means: these seeds do not say. It does not mean that the two are equal.
+#
 # (Bouthillier and others 2021 measure the noise of seeds, data and settings; Miller 2024 says why to pair.)
 
 # %% [markdown]
@@ -336,7 +367,8 @@ print(f"two single runs:      may differ by {apart:.4f} (95 %)")
 #
 # A model has `blocks` blocks, and in each a `q_proj` and a `v_proj` of the shapes (out, in) below. How
 # many bytes do $A$ and $B$ of all of them take, at your rank and with so many bytes for each number?
-# Use your function of exercise 0.3, and return the number that came out: `return 1_234`.
+# Call your function of exercise 0.3 in a cell of its own. Here return the plain number that came out, as in
+# `return 1_234`: only numbers are read.
 
 # %%
 STUDENT = ""
@@ -385,7 +417,7 @@ print("before:  ", smollm2.data["before"])
 print("after:   ", smollm2.data["after"])
 
 # %% [markdown]
-# ## 8. The same in PEFT
+# ## 8. The same in PEFT (*core*)
 #
 # The production library takes the same config. With the same starting values it computes the same
 # numbers, so what you learn here carries over.
