@@ -183,12 +183,19 @@ verdict
 verdict.require()
 ### END HIDDEN TESTS
 
+# %% tags=["nbval-ignore-output"]
+own_decode = lesson.use("dequantize", dequantize, experiment.package_dequantize)
+sample = torch.randn(8, 64, generator=ll.generator(2))
+halves, scales = experiment.package_quantize(sample, shipped, 64)
+there_and_back = own_decode(halves, scales, shipped, 64, (8, 64), torch.float32)
+assert torch.equal(there_and_back, quantizer.fake_quantize(sample))
+
 # %% [markdown]
-# A real weight of the base model, there and back:
+# ### A real weight, there and back
 
 # %%
 encode = lesson.use("quantize", quantize, experiment.package_quantize)
-decode = lesson.use("dequantize", dequantize, experiment.package_dequantize)
+decode = experiment.package_dequantize
 base, tokenizer = ll.load_base("nano")
 W = base.model.layers[0].mlp.up_proj.weight.detach()
 packed, absmax = encode(W, shipped, 64)
