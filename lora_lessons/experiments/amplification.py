@@ -6,16 +6,18 @@ does between them is Uᵀ W V. The paper's amplification factor is ‖ΔW‖ / �
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import product
 from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..train.fast.sweep import Job, JobResult, train_many
+from ..train.fast.sweep import Job, JobResult
 from .first_step import TARGETS, config
-from .task import as_loss, linear_weights, load_task
+from .sweeps import Sweep, open_sweep
+from .task import as_loss, linear_weights
 
 SCALING = 2.0  # alpha / r, the same for every rank
 
@@ -61,58 +63,43 @@ def layer_norms(W: Tensor, update: Tensor, r: int, gen: torch.Generator) -> dict
 
 
 def amplification(
-    base: str = "nano",
-    ranks: tuple[int, ...] | list[int] = (4, 16),
-    lrs: tuple[float, ...] | list[float] = (3e-3,),
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
-    steps: int = 100,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    ranks: Sequence[int] = (4, 16),
+    lrs: Sequence[float] = (3e-3,),
+    seeds: Sequence[int] = (0, 1, 2),
+    **run: Any,
 ) -> dict[str, Any]:
     """Train each rank on q and v, and compare its update with W in the update's own directions.
 
     Each rank takes the learning rate with the lowest validation loss of its first seed. No two
-    runs share a seed.
+    runs share a seed. `run`: see `RunSettings`.
 
     One row for each rank and kind of layer. Each number is a list over seeds, the root mean
     square over the layers of that kind; `factor` is `update` / `in_update`, the paper's
     amplification.
     """
-    task = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": steps}
-
-    def train(jobs: list[Job]) -> list[JobResult]:
-        return train_many(task[0], jobs, task[1], valid=task[2], progress=progress, **how)
-
-    jobs = {r: [1000 * r + seed for seed in seeds] for r in ranks}
-    tried = train([Job(config(r, SCALING), lr, jobs[r][0]) for r in ranks for lr in lrs])
-    first = {r: [one for one in tried if one.job.config.r == r] for r in ranks}
-    best = {r: min(first[r], key=lambda one: as_loss(one.history.last)) for r in ranks}
-    rest = _train_rest(train, jobs, {r: best[r].job.lr for r in ranks})
-    runs = {r: [best[r], *(one for one in rest if one.job.config.r == r)] for r in ranks}
-    weights = linear_weights(task[0])
+    sweep = open_sweep(run, steps=100)
+    own = {r: [1000 * r + seed for seed in seeds] for r in ranks}
+    tried = _trained(sweep, [(r, lr, own[r][0]) for r, lr in product(ranks, lrs)])
+    best = {r: min(tried[r], key=lambda one: as_loss(one.history.last)) for r in ranks}
+    rest = _trained(sweep, [(r, best[r].job.lr, seed) for r in ranks for seed in own[r][1:]])
+    runs = {r: [best[r], *rest.get(r, [])] for r in ranks}
+    weights = linear_weights(sweep.model)
     return {
         "ranks": list(ranks),
         "lr": {str(r): best[r].job.lr for r in ranks},
-        "tried": {str(r): [one.history.last for one in first[r]] for r in ranks},
-        "start": tried[0].history.eval_losses[0],
+        "tried": {str(r): [one.history.last for one in tried[r]] for r in ranks},
+        "start": best[ranks[0]].history.eval_losses[0],
         "loss": {str(r): [one.history.last for one in runs[r]] for r in ranks},
         "rows": [_row(runs[r], weights, r, module) for r in ranks for module in TARGETS],
     }
 
 
-def _train_rest(
-    train: Callable[[list[Job]], list[JobResult]],
-    seeds: dict[int, list[int]],
-    lrs: dict[int, float],
-) -> list[JobResult]:
-    """The runs of every seed but the first, which was trained to choose the learning rate."""
-    jobs = [Job(config(r, SCALING), lrs[r], seed) for r in seeds for seed in seeds[r][1:]]
-    return train(jobs) if jobs else []
+def _trained(sweep: Sweep, plan: Sequence[tuple[int, float, int]]) -> dict[int, list[JobResult]]:
+    """Rank -> its results, for a plan of (rank, learning rate, seed)."""
+    found: dict[int, list[JobResult]] = {}
+    for result in sweep.train(Job(config(r, SCALING), lr, seed) for r, lr, seed in plan):
+        found.setdefault(result.job.config.r, []).append(result)
+    return found
 
 
 def _row(runs: list[JobResult], weights: dict[str, Tensor], r: int, module: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ in `amplification`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import mean
 from typing import Any
 
@@ -18,13 +18,14 @@ from ..base.load import load_base
 from ..base.text import load_text
 from ..base.tokens import TokenBatches, encode
 from ..lora.layer import LoraLinear
-from ..lora.model import get_peft_model, inject_adapter_in_model
+from ..lora.model import PeftModel, get_peft_model, inject_adapter_in_model
 from ..seeding import seed_everything
-from ..train.fast.sweep import Job, JobResult, initial_adapter, train_many
+from ..train.fast.sweep import Job, JobResult, initial_adapter
 from ..train.loop import fit
 from .amplification import amplification
 from .first_step import TARGETS, config, lora_layers
-from .task import as_loss, load_task
+from .sweeps import Sweep, open_sweep
+from .task import as_loss
 
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"steps": 5, "fit": 10, "batch": 2, "length": 32, "blocks": 4, "seeds": (0, 1)},
@@ -84,22 +85,27 @@ def what_trains(
     ids = encode(tokenizer, load_text("moby_dick").train)
     batches = TokenBatches(ids, batch_size, length, seed=seed, device=device)
     history = fit(adapted, batches, steps=steps, lr=lr, seed=seed, progress=False)
-    layers = lora_layers(adapted)
-    trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
-    ranks = [_rank(layer.get_delta_weight("default")) for layer in layers.values()]
-    shares = [_share(layer) for layer in layers.values()]
+    found = _counts(adapted)
     after = adapted.unload().state_dict()
-    return {
+    return found | {
         "named": sum(name.rpartition(".")[2] in TARGETS for name in linear),
-        "injected": len(layers),
-        "trained_tensors": len(trained),
-        "trained_outside": sum("lora_" not in name for name in trained),
-        "largest_share": max(shares),
         "changed": sum(not torch.equal(after[name], before[name]) for name in before),
-        "rank": max(ranks),
         "r": r,
         "first_loss": history.losses[0],
         "last_loss": history.losses[-1],
+    }
+
+
+def _counts(adapted: PeftModel) -> dict[str, Any]:
+    """What a trained adapter's model shows: layers, trained tensors, shares and ranks."""
+    layers = lora_layers(adapted).values()
+    trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
+    return {
+        "injected": len(layers),
+        "trained_tensors": len(trained),
+        "trained_outside": sum("lora_" not in name for name in trained),
+        "largest_share": max(map(_share, layers)),
+        "rank": max(_rank(layer.get_delta_weight("default")) for layer in layers),
     }
 
 
@@ -143,68 +149,60 @@ def chance(i: int, j: int, width: int) -> float:
 
 
 def subspace_overlap(
-    base: str = "nano",
     small: int = 4,
     large: int = 16,
-    lrs: tuple[float, ...] | list[float] = (2e-3,),
-    seeds: tuple[int, ...] | list[int] = (0, 1, 2),
-    steps: int = 120,
-    batch_size: int = 4,
-    length: int = 64,
-    valid_blocks: int | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
-    progress: bool = False,
+    lrs: Sequence[float] = (2e-3,),
+    seeds: Sequence[int] = (0, 1, 2),
+    **run: Any,
 ) -> dict[str, Any]:
     """Train rank `small` once and rank `large` twice a seed, and compare what they learnt.
 
     No two of the runs share a seed, so none share A's first values or the order of the text.
-    Each rank takes the learning rate with its lowest validation loss.
+    Each rank takes the learning rate with its lowest validation loss. `run`: see `RunSettings`.
 
     One row for each pair of runs, kind of layer ("q_proj", "v_proj") and matrix: "A", as in the
     paper, or the update "BA". `phi` (small, large) is the mean over layers and seeds; `equal` has
     φ(i, i) for each seed, the mean over layers.
     """
-    task = load_task(base, length, device, getattr(torch, dtype), valid_blocks)
-    how = {"steps": steps, "batch_size": batch_size, "length": length, "eval_every": steps}
+    sweep = open_sweep(run, steps=120)
     plan = {"small": (small, 0), "large": (large, 1000), "again": (large, 2000)}
-    trained = {lr: _train_plan(task, plan, lr, seeds, progress, how) for lr in lrs}
+    trained = {lr: _train_plan(sweep, plan, lr, seeds) for lr in lrs}
     chosen = {rank: _best_rate(trained, run) for run, rank in (("small", small), ("large", large))}
     runs = {run: trained[chosen[rank]][run] for run, (rank, _) in plan.items()}
-    start = {run: [_start(task[0], result) for result in results] for run, results in runs.items()}
-    end = {run: [_doubles(result.factors) for result in results] for run, results in runs.items()}
+    first = runs["small"][0]
     return {
         "small": small,
         "large": large,
-        "width": next(iter(runs["small"][0].factors.values()))[0].shape[1],
+        "width": next(iter(first.factors.values()))[0].shape[1],
         "lr": {str(rank): lr for rank, lr in chosen.items()},
         "loss": {run: [result.history.last for result in runs[run]] for run in runs},
-        "start": runs["small"][0].history.eval_losses[0],
-        "moved": {
-            run: [_moved(*two) for two in zip(start[run], end[run], strict=True)] for run in runs
-        },
+        "start": first.history.eval_losses[0],
+        **_compared(sweep.model, runs),
+    }
+
+
+def _train_plan(
+    sweep: Sweep, plan: dict[str, tuple[int, int]], lr: float, seeds: Sequence[int]
+) -> dict[str, list[JobResult]]:
+    """Run -> its results, one a seed; all jobs share the steps."""
+    jobs = {run: [Job(config(r), lr, first + s) for s in seeds] for run, (r, first) in plan.items()}
+    results = iter(sweep.train(job for of_run in jobs.values() for job in of_run))
+    return {run: [next(results) for _ in of_run] for run, of_run in jobs.items()}
+
+
+def _compared(model: nn.Module, runs: dict[str, list[JobResult]]) -> dict[str, Any]:
+    """`moved`, how far each run took A from its start, and the `rows` of overlaps."""
+    start = {run: [_start(model, result) for result in results] for run, results in runs.items()}
+    end = {run: [_doubles(result.factors) for result in results] for run, results in runs.items()}
+    pairs = {run: zip(start[run], end[run], strict=True) for run in runs}
+    return {
+        "moved": {run: [_moved(*two) for two in of_run] for run, of_run in pairs.items()},
         "rows": [
             row
             for pair, (one, two) in PAIRS.items()
             for row in _overlap_rows(pair, (start if pair == UNTRAINED else end), one, two)
         ],
     }
-
-
-def _train_plan(
-    task: tuple[nn.Module, Tensor, Tensor],
-    plan: dict[str, tuple[int, int]],
-    lr: float,
-    seeds: tuple[int, ...] | list[int],
-    progress: bool,
-    how: dict[str, int],
-) -> dict[str, list[JobResult]]:
-    """Run -> its results, one a seed; all jobs share the steps."""
-    model, train, valid = task
-    jobs = {run: [Job(config(r), lr, first + s) for s in seeds] for run, (r, first) in plan.items()}
-    every = [job for of_run in jobs.values() for job in of_run]
-    results = iter(train_many(model, every, train, valid=valid, progress=progress, **how))
-    return {run: [next(results) for _ in of_run] for run, of_run in jobs.items()}
 
 
 def _best_rate(trained: dict[float, dict[str, list[JobResult]]], run: str) -> float:

@@ -13,9 +13,10 @@ from lora_lessons.course import recorded
 from lora_lessons.course.checks.core import RIGHT
 from lora_lessons.course.lesson02 import explorer, figures, tables
 from lora_lessons.course.statistics import half_width95
-from lora_lessons.experiments import amplification, first_step
+from lora_lessons.experiments import amplification, first_step, sweeps
 from lora_lessons.experiments import lesson02 as experiment
 from lora_lessons.experiments.lesson02 import chance, right_directions, similarity
+from lora_lessons.experiments.task import load_task
 
 
 def normal(*shape, seed=0):
@@ -177,8 +178,8 @@ def test_no_two_runs_share_a_seed(monkeypatch):
         seen.extend(job.seed for job in jobs)
         return train_many(model, jobs, *args, **kwargs)
 
-    train_many = experiment.train_many
-    monkeypatch.setattr(experiment, "train_many", spy)
+    train_many = sweeps.train_many
+    monkeypatch.setattr(sweeps, "train_many", spy)
     experiment.subspace_overlap(
         small=2, large=4, seeds=(0, 1, 2), steps=1, batch_size=1, length=16, valid_blocks=2
     )
@@ -226,13 +227,13 @@ def test_the_papers_random_columns_are_chance_and_its_factors_follow():
 
 
 def test_every_rank_is_tuned_and_no_two_runs_share_a_seed(monkeypatch):
-    seen, train_many = [], amplification.train_many
+    seen, train_many = [], sweeps.train_many
 
     def spy(model, jobs, *args, **kwargs):
         seen.extend(jobs)
         return train_many(model, jobs, *args, **kwargs)
 
-    monkeypatch.setattr(amplification, "train_many", spy)
+    monkeypatch.setattr(sweeps, "train_many", spy)
     data = amplification.amplification(
         ranks=(2, 4), lrs=(1e-6, 2e-3), seeds=(0, 1), steps=4, batch_size=2, length=16,
         valid_blocks=4,
@@ -258,9 +259,9 @@ def test_the_norms_are_those_of_the_trained_update():
     """By hand, from one run: the update is alpha / r times B A."""
     how = {"steps": 4, "batch_size": 2, "length": 16}
     data = amplification.amplification(ranks=(2,), lrs=(2e-3,), seeds=(0,), **how)
-    model, train, _ = amplification.load_task("nano", 16, "cpu")
+    model, train, _ = load_task("nano", 16, "cpu")
     job = amplification.Job(amplification.config(2), 2e-3, 2000)
-    (run,) = amplification.train_many(model, [job], train, progress=False, **how)
+    (run,) = sweeps.train_many(model, [job], train, progress=False, **how)
     updates = [2 * (B @ A) for name, (A, B) in run.factors.items() if name.endswith("q_proj")]
     squares = [update.double().square().sum().item() for update in updates]
     assert data["rows"][0]["update"] == pytest.approx([mean(squares) ** 0.5], rel=1e-4)

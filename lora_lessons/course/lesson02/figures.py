@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...experiments.lesson02 import PAIRS, UNTRAINED, chance
 from ..plots import PALETTE, new_figure
+from ..series import at_each, band, doubling_axis
 from ..statistics import half_width95
 
 if TYPE_CHECKING:
@@ -37,13 +38,7 @@ def _curves(axis: Axes, result: dict[str, Any], module: str, of: str) -> None:
         row = find(result, pair, module, of)
         if row is None:  # the untrained update is zero and has no directions
             continue
-        by_i = list(zip(*row["equal"], strict=True))
-        middle, half = [mean(values) for values in by_i], [half_width95(values) for values in by_i]
-        label = named(pair, result)
-        axis.plot(i, middle, marker=MARKERS[pair], color=PALETTE[k], label=label)
-        low = [m - h for m, h in zip(middle, half, strict=True)]
-        high = [m + h for m, h in zip(middle, half, strict=True)]
-        axis.fill_between(i, low, high, color=PALETTE[k], alpha=0.2, linewidth=0)
+        band(axis, i, at_each(row["equal"]), k, named(pair, result), marker=MARKERS[pair])
     by_chance = [chance(n, n, result["width"]) for n in i]
     axis.plot(i, by_chance, "--", color=PALETTE[-1], label="chance, i / width")
     axis.set_ylim(0, TOP)
@@ -154,10 +149,8 @@ def held_norms(result: dict[str, Any]) -> Figure:
         axis.plot(r, norms, marker="^", color=PALETTE[3], label="the update")
         by_chance = [row["chance"] for row in rows]
         axis.plot(r, by_chance, "--", color=PALETTE[-1], label="chance")
-        axis.set_xscale("log", base=2)
+        doubling_axis(axis, r, "r")
         axis.set_yscale("log")
-        axis.set_xticks(r, [str(n) for n in r])
-        axis.set_xlabel("r")
         axis.set_title(module)
     axes[0].set_ylabel("Frobenius norm")
     axes[0].legend(fontsize="small")

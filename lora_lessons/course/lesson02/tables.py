@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from statistics import mean
 from typing import Any
 
 from ...experiments.lesson02 import PAIRS, UNTRAINED, chance
-from ..statistics import gap_table, half_width95, paired_gaps
+from ..statistics import gap_table, paired_gaps, plus_minus
 from ..tables import Table
 from .figures import named
 
@@ -32,7 +31,7 @@ def overlaps(result: dict[str, Any]) -> Table:
         [
             named(pair, result),
             f"{module}, {of}",
-            *(_size([*values[pair, module, of].values()]) for values in (first, all_of_them)),
+            *(plus_minus(values[pair, module, of].values()) for values in (first, all_of_them)),
         ]
         for pair, module, of in first
     ]
@@ -40,10 +39,6 @@ def overlaps(result: dict[str, Any]) -> Table:
     rows.append(["chance", "", *(f"{value:.3f}" for value in by_chance)])
     head = ["runs", "layer, matrix", "first direction", f"first {last} directions"]
     return Table(head, rows, "Overlap, mean ± 95 % of the mean, five seeds")
-
-
-def _size(values: list[float]) -> str:
-    return f"{mean(values):.3f} ± {half_width95(values):.3f}"
 
 
 def ranks_apart(result: dict[str, Any], i: int) -> Table:
