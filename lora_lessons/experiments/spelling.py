@@ -235,15 +235,9 @@ def spelling_runs(
     model, tokenizer = fresh_base(base, order, device, dtype)
     rows, valid, entries = spelling_rows(tokenizer, train_words, valid_words)
     before, heard, words = _before(model, tokenizer, valid, entries, shown)
-    how: dict[str, Any] = {
-        "rows": rows,
-        "valid": valid,
-        "batch_size": batch_size,
-        "capture": capture,
-        "r": r,
-    }
-    how |= {"order": order, "device": device, "dtype": dtype, "progress": progress}
-    trained = partial(train_spelling, base, **how)
+    how: dict[str, Any] = {"rows": rows, "valid": valid, "batch_size": batch_size, "r": r}
+    how |= {"capture": capture, "order": order, "device": device, "dtype": dtype}
+    trained = partial(train_spelling, base, progress=progress, **how)
     plan = [(arm, lr) for arm, lrs in arms.items() for lr in lrs]
     tuning = [_tuning_row(trained, arm, lr, tune_seed, tune_steps) for arm, lr in plan]
     runs: list[dict[str, Any]] = []
