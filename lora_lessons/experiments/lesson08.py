@@ -25,6 +25,7 @@ from ..seeding import generator, seed_everything
 from ..train.history import History
 from ..train.loop import fit
 from .heads import TASKS
+from .progress import each
 from .task import best_rate, last_tenth
 
 _FEW = {"punctuation": 50, "definitions": 25, "spans": 200, "neighbours": 30}
@@ -211,6 +212,7 @@ def reload_table(
     choices: Sequence[str] = tuple(CHOICES),
     seeds: Sequence[int] = (0,),
     lr: float = 3e-3,
+    progress: bool = False,
     **run: Any,
 ) -> list[dict[str, Any]]:
     """Train the definitions with each config, save it, and load it on a base built anew.
@@ -223,7 +225,7 @@ def reload_table(
     _, parts = at.load("definitions")
     return [
         {"choice": choice, "seed": seed, **_reloaded(at, parts, choice, lr, seed)}
-        for choice in choices
+        for choice in each(choices, "configs", progress)
         for seed in seeds
     ]
 

@@ -206,20 +206,26 @@ def result(task, arms=("LoRA", "full fine-tuning")):
     }
 
 
-def test_the_table_has_the_mean_and_its_interval(capsys):
+def test_the_table_has_the_mean_and_its_interval():
     rows = figures.table(result("spans"), "exact match")
     assert [row[0] for row in rows] == ["LoRA", "full fine-tuning"]
     assert rows[0][3] == pytest.approx(0.55) and rows[0][4] == pytest.approx(0.635, abs=1e-3)
-    figures.print_table(result("spans"), "exact match")
-    assert "without a model" in capsys.readouterr().out
+    first, *_, last = figures.results_table({"spans": result("spans")}).rows
+    assert first == ("spans, exact match: LoRA", "1,000", "0.001", "0.550 ± 0.635")
+    assert last[0] == "spans, exact match: without a model" and not last[2]
     arm, *marks = figures.marks_table(result("punctuation")).rows[0]
     assert arm == "LoRA" and marks == ["0.550 ± 0.635"] * 6
 
 
-def test_the_rates_are_printed_with_a_star_at_the_one_taken(capsys):
-    figures.print_rates(result("spans"), "exact match")
-    line = capsys.readouterr().out.splitlines()[0]
-    assert line.split() == ["LoRA", "1e-03:", "0.100*", "1e-02:", "0.200"]
+def test_the_rates_have_a_star_at_the_one_taken_and_say_where_it_lies():
+    made = result("spans")
+    table = figures.rates_table({"spans": made})
+    assert table.head == ("task, score: arm", "0.001", "0.01", "the rate taken")
+    assert table.rows[0] == ("spans, exact match: LoRA", "0.100*", "0.200", "lowest tried")
+    made["tuning"].append({"arm": "LoRA", "lr": 1e-4, "exact match": 0.3})
+    rows = figures.rates_table({"spans": made}).rows
+    assert rows[0][1:] == ("0.300", "0.100*", "0.200", "inside")
+    assert rows[1][1] == "" and rows[1][-1] == "lowest tried"  # a blank where it was not tried
 
 
 def test_every_seed_is_drawn():

@@ -155,8 +155,9 @@ CARDS = [
 WHY = {
     "furthest": "The list sees one word. Names are written large wherever they stand, so it is "
     "good at capitals already; where a sentence ends, only the words around can tell.",
-    "reload": "Only what is in the file comes back. A module that was random, and was not saved "
-    "whole, is drawn again with other numbers, and what learnt to work with it fits no more.",
+    "reload": "Only what is in the file comes back. All-linear has at least its update of the "
+    "pooler there. The other two have nothing of it: the random pooler is drawn again with other "
+    "numbers, and what learnt to work with it fits no more.",
     "exact_match": "What an answer looks like is learnt first. Which entry was asked for takes far "
     "more steps, so the score stays near that of a random pick.",
     "untrained": "The body was trained to guess words from their neighbours, so texts that share "

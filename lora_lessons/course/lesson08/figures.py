@@ -55,25 +55,47 @@ def scores(result: Result, arm: str, metric: str) -> list[float]:
     return [row[metric] for row in result["runs"] if row["arm"] == arm]
 
 
-def print_table(result: Result, metric: str) -> None:
-    """One line for each arm, and what a program without a model scores."""
-    for arm, size, lr, value, half in table(result, metric):
-        print(f"{arm:23s} {size:10,d} numbers, lr {lr:.0e}: {value:.3f} +- {half:.3f}")
-    print(f"{'without a model':23s} {'0':>10s} numbers          : {result['baseline'][metric]:.3f}")
+def results_table(results: Mapping[str, Result], metric: str | None = None) -> Table:
+    """A row for each task and arm: what trains, its rate, its score (the task's own by default).
 
-
-def print_rates(result: Result, metric: str) -> None:
-    """One line for each arm: one score at every rate tried, with one seed; * marks the one taken.
-
-    The rate is taken by the task's own metric, which another score need not agree with.
+    The last row of a task is what a program without a model scores.
     """
-    for arm, about in result["arms"].items():
-        tried = [row for row in result["tuning"] if row["arm"] == arm]
-        cells = (
-            f"{row['lr']:.0e}: {row[metric]:.3f}{'*' if row['lr'] == about['lr'] else ' '}"
-            for row in tried
-        )
-        print(f"{arm:23s}", "  ".join(cells))
+    body = []
+    for task, result in results.items():
+        name = metric or TASKS[task].metric
+        body += [
+            (f"{task}, {name}: {arm}", f"{size:,d}", f"{lr:g}", f"{value:.3f} ± {half:.3f}")
+            for arm, size, lr, value, half in table(result, name)
+        ]
+        without = f"{result['baseline'][name]:.3f}"
+        body.append((f"{task}, {name}: without a model", "0", "", without))
+    return Table(("task, score: arm", "numbers that train", "rate", "mean ± 95 %"), body)
+
+
+def rates_table(results: Mapping[str, Result], metric: str | None = None) -> Table:
+    """A row for each arm: one score at every rate tried, with one seed; * marks the rate taken.
+
+    The rate is taken by the task's own metric, which another score need not agree with. The last
+    column says where the taken rate lies among those tried.
+    """
+    rates = sorted({row["lr"] for result in results.values() for row in result["tuning"]})
+    body = []
+    for task, result in results.items():
+        name = metric or TASKS[task].metric
+        for arm, about in result["arms"].items():
+            tried = {row["lr"]: row[name] for row in result["tuning"] if row["arm"] == arm}
+            body.append((f"{task}, {name}: {arm}", *_marked(tried, rates, about["lr"])))
+    head = ("task, score: arm", *(f"{rate:g}" for rate in rates), "the rate taken")
+    return Table(head, body, note="* the rate taken. Blank: not tried. One seed each.")
+
+
+def _marked(tried: Mapping[float, float], rates: Sequence[float], taken: float) -> list[str]:
+    """One row's scores, a star at the taken rate, and where it lies in the grid."""
+    cells = [
+        f"{tried[rate]:.3f}" + "*" * (rate == taken) if rate in tried else "" for rate in rates
+    ]
+    ends = {min(tried): "lowest tried", max(tried): "highest tried"}
+    return [*cells, ends.get(taken, "inside")]
 
 
 def scores_table(result: Result, metrics: Sequence[str]) -> Table:
@@ -90,6 +112,28 @@ def scores_table(result: Result, metrics: Sequence[str]) -> Table:
 def marks_table(result: Result) -> Table:
     """F1 of each mark and of capitals for each arm."""
     return scores_table(result, [*(mark for mark in punctuation.MARKS if mark), "capitals"])
+
+
+def live_marks_table(scores: Mapping[str, float], without: Mapping[str, float]) -> Table:
+    """F1 of each mark, by the model and by a list of each word's commonest label."""
+    body = [(name, f"{score:.2f}", f"{without[name]:.2f}") for name, score in scores.items()]
+    return Table(("F1 of", "the model", "commonest label of each word"), body)
+
+
+def live_reloads_table(rows: Sequence[Result]) -> Table:
+    """What trains, what is saved whole, and macro F1 before and after a reload, live."""
+    body = [
+        (
+            row["choice"],
+            f"{row['parameters']:,d}",
+            ", ".join(row["saved"]) or "nothing",
+            f"{row['before']:.3f}",
+            f"{row['after']:.3f}",
+        )
+        for row in rows
+    ]
+    head = ("config", "numbers that train", "saved whole", "macro F1 as trained", "reloaded")
+    return Table(head, body)
 
 
 def reloads_table(rows: Sequence[Result]) -> Table:
