@@ -47,7 +47,7 @@ from lora_lessons.lora.more.task_models import TASK_CLASSES
 from lora_lessons.train.loss import summed_loss
 
 lesson = ll.lesson("07")
-SIZE = experiment.SIZES[ll.preset()]
+SIZE = experiment.SIZES[ll.preset()]  # quick, small or full: how long the live runs are
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 _ = ll.seed_everything(0)
 
@@ -60,9 +60,13 @@ _ = ll.seed_everything(0)
 # that is wrapped around the model:
 
 # %%
-for task, wrapper in TASK_CLASSES.items():
-    heads = ", ".join(wrapper.heads) or "no module"
-    print(f"{task.value:19s} {wrapper.__name__:34s} trains and saves whole: {heads}")
+ll.Table(
+    ("task_type", "wrapper", "trains and saves whole"),
+    [
+        (task.value, wrapper.__name__, ", ".join(wrapper.heads) or "no module")
+        for task, wrapper in TASK_CLASSES.items()
+    ],
+)
 
 # %% [markdown]
 # Three of the six have heads in their list. A module of that name is trained as a whole, not by $A$ and
@@ -74,28 +78,22 @@ ll.show(figures.what_a_task_type_adds())
 
 # %% [markdown]
 # For a language model there is nothing to enter: its head was pretrained. The next cell gives one model no task
-# type and three different ones, with the same seed. How many different losses do you expect on the same text?
-
-# %% tags=["nbval-ignore-output"]
-lesson.predict("losses", "Different losses among the four", options=[1, 2, 3, 4])
+# type and three different ones, with the same seed, and asks each for its loss on the same text.
 
 # %%
 TARGETS = ["q_proj", "v_proj"]
 text = torch.arange(100, 132).view(1, 32)
-seen = set()
+seen, wrapped = set(), []
 for task in (None, "CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION"):
     model, _ = ll.load_base("nano")
     ll.seed_everything(0)
     config = ll.LoraConfig(target_modules=TARGETS, task_type=task, init_lora_weights=False)
     adapted = ll.get_peft_model(model, config)
     seen.add(adapted(input_ids=text, labels=text).loss.item())
-    print(
-        f"{task!s:19s} {type(adapted).__name__:29s} {adapted.get_nb_trainable_parameters()[0]:,d}"
-    )
+    trained = adapted.get_nb_trainable_parameters()[0]
+    wrapped.append((str(task), type(adapted).__name__, f"{trained:,d}"))
 print("different losses:", len(seen))
-
-# %% tags=["nbval-ignore-output"]
-lesson.compare("losses", len(seen))
+ll.Table(("task_type", "wrapper", "numbers that train"), wrapped)
 
 # %% [markdown]
 # On this model the task type changes the wrapper's class and nothing else: the same numbers train, and the
@@ -118,10 +116,19 @@ lesson.compare("losses", len(seen))
 # %%
 decoder, tokenizer = ll.load_base("decoder")
 batch = experiment.prompted(tokenizer)
-for words, first, length in zip(
-    batch.words, batch.prompt_lengths.tolist(), batch.lengths.tolist(), strict=True
-):
-    print(f"prompt {words[:first]}\n  answer {words[first:length]}, padding {len(words) - length}")
+ll.Table(
+    ("prompt's tokens", "answer's tokens", "padding"),
+    [
+        (
+            " | ".join(words[:first]),
+            " | ".join(words[first:length]).replace("\n", "\\n"),
+            str(len(words) - length),
+        )
+        for words, first, length in zip(
+            batch.words, batch.prompt_lengths.tolist(), batch.lengths.tolist(), strict=True
+        )
+    ],
+)
 
 # %% [markdown]
 # ### Exercise 7.1: which labels count (*core*, 6 minutes)
@@ -211,7 +218,8 @@ lesson.explore.loss()
 # %% tags=["nbval-ignore-output"]
 live_style = experiment.style_runs(**SIZE["style"], device=DEVICE, progress=True)
 before, after, half = figures.perplexities(live_style)
-print(f"nano: perplexity {before:.1f} before, {after:.1f} +- {half:.1f} after")
+spread = f" ± {half:.1f}" if len(live_style["rows"]) > 1 else ""
+print(f"nano: perplexity {before:.1f} before, {after:.1f}{spread} after")
 
 # %%
 assert all(row["loss"] < live_style["before"] for row in live_style["rows"])
@@ -240,7 +248,7 @@ ll.show(
 
 # %%
 before, after, half = figures.perplexities(style.data)
-print(f"decoder: perplexity {before:.1f} before, {after:.2f} +- {half:.2f} after, five seeds")
+print(f"decoder: perplexity {before:.1f} before, {after:.2f} ± {half:.2f} after, five seeds")
 
 # %% tags=["nbval-ignore-output"]
 lesson.compare("perplexity", after)
@@ -346,7 +354,7 @@ print("with the answer to read, the loss on unseen words is lower than without i
 # divided by the number of right sounds. A model that says too much can have more than 100 %. Where a word can be said
 # in two ways, the nearer one counts.
 #
-# ### Exercise 7.4: how far from right (10 minutes)
+# ### Exercise 7.4: how far from right (*extra*, 10 minutes)
 #
 # The edit distance of two lists: the fewest sounds to insert, leave out or exchange that make one into the
 # other. Go through it row by row. Let `row[j]` be the distance from the sounds of `guess` read so far to the
@@ -378,8 +386,11 @@ verdict.require()
 distance = lesson.use("edit_distance", edit_distance, experiment.edit_distance)
 
 # %%
-for said, right in (("K AE T", "K AE T"), ("K AE T S", "K AE T"), ("S T EH R", "SH IH R")):
-    print(f"{said!r} for {right!r}: {distance(said.split(), right.split())}")
+tried = (("K AE T", "K AE T"), ("K AE T S", "K AE T"), ("S T EH R", "SH IH R"))
+ll.Table(
+    ("said", "right", "edits"),
+    [(said, right, str(distance(said.split(), right.split()))) for said, right in tried],
+)
 
 # %% [markdown]
 # No validation word shares its first three letters with a word that is trained. So no other form of it
@@ -427,13 +438,14 @@ lesson.predict(
 # Your distance can count what is wrong: for the vowels alone, and for the consonants.
 
 # %%
-shares = {"vowels": [], "consonants": []}
+shares, counted = {"vowels": [], "consonants": []}, []
 for arm in ("LoRA", "full"):
     for kind, of_kind in (("vowels", vowels), ("consonants", consonants)):
         said, right = (list(map(of_kind, told[name])) for name in (arm, "sounds"))
         edits = sum(map(distance, said, right))
         shares[kind].append(edits)
-        print(f"{arm}: {edits:2d} edits for {sum(map(len, right))} {kind}")
+        counted.append((f"{arm}, {kind}", str(edits), str(sum(map(len, right)))))
+ll.Table(("model and kind", "edits", "sounds of the kind"), counted)
 
 # %% tags=["nbval-ignore-output"]
 share = sum(shares["vowels"]) / sum(map(sum, shares.values()))
@@ -471,11 +483,24 @@ ll.gap_table(figures.spelling_gaps(recorded.data), caption="loss in nats per byt
 # %%
 words = spread_out(split()[1], 1024)  # those of the recorded run
 constant = scores(["R AH N"] * len(words), words)
-print(f"R AH N to every word: sound error rate {constant['sound error rate']:.1%}")
 mixed = [scores(letter_order.in_random_order(words, seed), words) for seed in range(5)]
 rates = sorted(found["sound error rate"] for found in mixed)
-print(f"right sounds in random order: sound error rate {rates[0]:.0%} to {rates[-1]:.0%}")
-print(f"    and exact match {max(found['exact match'] for found in mixed):.1%} at most")
+exact = max(found["exact match"] for found in mixed)
+ll.Table(
+    ("answer without a model", "sound error rate", "exact match"),
+    [
+        (
+            "R AH N to every word",
+            f"{constant['sound error rate']:.1%}",
+            f"{constant['exact match']:.1%}",
+        ),
+        (
+            "the right sounds in random order",
+            f"{rates[0]:.0%} to {rates[-1]:.0%}",
+            f"≤ {exact:.1%}",
+        ),
+    ],
+)
 
 # %% [markdown]
 # Both models are far better than that.
@@ -494,16 +519,18 @@ print(f"    and exact match {max(found['exact match'] for found in mixed):.1%} a
 # %%
 seven = [entry.word for entry in words if len(entry.word) == 7]
 changes = letter_order.order_table(t5, byt5, seven)
-print(f"{len(seven)} words: change of the states, as a share of their size")
-for name, change in changes.items():
-    print(f"  {name:52s} {change:.3f}")
 scale, turned, blind, by_decoder = changes.values()
 assert blind < 1e-5 and min(turned, by_decoder) > scale
 print("without the table the encoder is blind to order; the decoder is not")
+ll.Table(
+    (f"{len(seven)} words", "change of the states, as a share of their size"),
+    [(name, f"{change:.3f}") for name, change in changes.items()],
+)
 
 # %% [markdown]
 # This is the **blind base**: the encoder's table is zero, the rest is pretrained. From it we train as before, in
-# three arms, each at the better of two learning rates, with three seeds:
+# three arms, each at the better of two learning rates, with three seeds. (It was the higher of the two in all three
+# arms, 0.003 with LoRA and 0.001 with full. Of two rates one is always at the end: a better one may lie above.)
 #
 # | arm | what trains | numbers |
 # |---|---|---|
@@ -609,8 +636,8 @@ for arm in ("LoRA", "LoRA + table"):
 # | SEQ_CLS | the task |
 # | modules_to_save | `["score"]`, by name |
 #
-# Each is trained, measured, saved, loaded onto the base again as another process would, and measured again.
-# What do you expect of the first one?
+# Each is trained, measured, saved, loaded onto the base again as another process would, and measured again. (The
+# recorded run has three of them: no task_type, LoRA on the head, SEQ_CLS.) What do you expect of the first one?
 
 # %% tags=["nbval-ignore-output"]
 lesson.predict(
@@ -689,15 +716,19 @@ lesson.compare(
 # | `ForQuestionAnswering` | QUESTION_ANS |
 # | `Model`, no head at all | FEATURE_EXTRACTION |
 #
-# (This is the exercise's table, not a law. A few older classes have a head and end in `Model` all the same, as
-# `GPT2LMHeadModel` does. And a name that ends in `ForConditionalGeneration` is an encoder-decoder in T5 and BART, but
-# a *decoder* that also sees pictures in Qwen2-VL, Gemma 3 or LLaVA: there CAUSAL_LM fits. Ask
-# `model.config.is_encoder_decoder`. None of these is asked for.)
+# `new_modules` are the names of the modules that are not pretrained. `saved_by[task]` lists the modules that a task
+# type saves without being asked, by whole names (in the check it may differ from PEFT's). The rest must be named: the
+# `pooler` of our encoder, for one, is new in a classifier, because ours was pretrained on masked words alone, and
+# SEQ_CLS does not save it.
 #
-# `new_modules` are the names of the modules that are not pretrained. `saved_by[task]` are those that a task type
-# saves by itself, by whole names. The rest must be named: the `pooler` of our encoder, for one, is new in a classifier,
-# because ours was pretrained on masked words alone, and SEQ_CLS does not know it. (Google's BERT has a trained pooler in
-# its file.) Go by `saved_by`, which a check may fill otherwise than PEFT does.
+# <details><summary>Is the table a law?</summary>
+#
+# No. A few older classes have a head and end in `Model` all the same, as `GPT2LMHeadModel` does. And a name that ends in
+# `ForConditionalGeneration` is an encoder-decoder in T5 and BART, but a *decoder* that also sees pictures in Qwen2-VL,
+# Gemma 3 or LLaVA: there CAUSAL_LM fits. Ask `model.config.is_encoder_decoder`. (None of these is asked for. Google's
+# BERT has a trained pooler in its file.)
+#
+# </details>
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "fitting_arguments", "locked": false, "solution": true, "task": false}
@@ -743,9 +774,9 @@ assert whole == ["base_model.model.score.weight"]
 print(arguments, "-> in the file:", whole)
 
 # %% [markdown]
-# ## 7. What you take with you
+# ## 7. What you take with you (*core*)
 #
-# ### Question 7.6: the service that guesses (written, 5 minutes, 3 points)
+# ### Question 7.6: the service that guesses (*core*, written, 5 minutes, 3 points)
 #
 # A colleague's classifier scored 91 % in the training script. The service that loads the adapter scores 54 %. The
 # config was `LoraConfig(r=8, target_modules=["q_proj", "v_proj"])`. In at most five sentences: what
@@ -795,7 +826,7 @@ verdict.require()
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 8. The same in PEFT
+# ## 8. The same in PEFT (*core*)
 #
 # The same six task types on the classifier, in PEFT: which wrapper, and is the head in the file? For a model that
 # cannot generate, PEFT refuses the two language model tasks. No task type and a wrong one pass without a word.
@@ -823,13 +854,15 @@ for task in (None, *saved_by):
         theirs[task] = error
 
 # %%
+in_peft = []
 for task, model in theirs.items():
     if isinstance(model, AttributeError):
-        print(f"{task!s:19s} {type(model).__name__}")
+        in_peft.append((str(task), type(model).__name__, "refused"))
         continue
     whole = [name for name in peft.get_peft_model_state_dict(model) if "lora_" not in name]
-    print(f"{task!s:19s} {type(model).__name__:34s} {'head saved' if whole else 'head NOT saved'}")
+    in_peft.append((str(task), type(model).__name__, "saved" if whole else "NOT saved"))
     assert bool(whole) == (task in ("SEQ_CLS", "TOKEN_CLS"))
+ll.Table(("task_type", "PEFT's wrapper, or its error", "the head"), in_peft)
 
 # %% [markdown]
 # TOKEN_CLS saves the head too, for the two tasks look for the same names. And the encoder-decoder: with the same
@@ -880,13 +913,14 @@ lesson.cards()
 # %% [markdown]
 # ### Further reading
 #
-# - Raffel and others, *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, 2019,
-#   arXiv 1910.10683: T5, its decoder's input and its pretraining.
-# - Xue and others, *ByT5: Towards a Token-Free Future with Pre-trained Byte-to-Byte Models*, 2021,
-#   arXiv 2105.13626: bytes as tokens, with spelling to sound among the tasks.
-# - Hu and others, *LoRA: Low-Rank Adaptation of Large Language Models*, 2021, arXiv 2106.09685: section 5 adapts
-#   classifiers and language models alike.
-# - PEFT's documentation of `modules_to_save`.
+# - Raffel and others, [*Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+#   Transformer*](https://arxiv.org/abs/1910.10683), 2019: T5, its decoder's input and its pretraining.
+# - Xue and others, [*ByT5: Towards a Token-Free Future with Pre-trained Byte-to-Byte
+#   Models*](https://arxiv.org/abs/2105.13626), 2021: bytes as tokens, with spelling to sound among the tasks.
+# - Hu and others, [*LoRA: Low-Rank Adaptation of Large Language Models*](https://arxiv.org/abs/2106.09685), 2021:
+#   section 5 adapts classifiers and language models alike.
+# - The [CMU pronouncing dictionary](http://www.speech.cs.cmu.edu/cgi-bin/cmudict): the words and their sounds.
+# - PEFT's documentation of [`LoraConfig`](https://huggingface.co/docs/peft/package_reference/lora): `modules_to_save`.
 #
 # Next: [lesson 08](08_task_heads.ipynb) trains the other heads on their real tasks.
 

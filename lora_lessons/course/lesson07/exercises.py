@@ -130,8 +130,6 @@ CARDS = [
 ]
 
 WHY = {
-    "losses": "The loss and the head belong to the model's class. The task type only picks the "
-    "class of the wrapper around it, and which heads are saved.",
     "perplexity": "Each step teaches words and turns of phrase that occur on every page of the "
     "book. What is new in a chapter, its names and its plot, no adapter can know.",
     "fault": "English spelling says less about its vowels than about its consonants: one letter "
