@@ -98,7 +98,7 @@ EXERCISES = [
 
 WHY = {
     "typo": "PEFT asks only whether anything matched. An entry that matches nothing beside one "
-    "that matches is not looked at.",
+    "that matches is not looked at, so the typo and the pattern pass without a word.",
     "best_targets": "The seeds do not tell all-linear from the MLP. Why layers of the MLP help "
     "more than those of the attention at one budget, these runs do not say.",
     "rank_one": "Two kinds of matrices at the lowest rank do more than one kind at a high one: v "

@@ -153,6 +153,13 @@ def spread(result: Run, argument: str) -> float:
     return max(means) - min(means)
 
 
+def spreads_table(result: Run, more: Mapping[str, float]) -> Table:
+    """`spread` of each argument of RANGES, and of what else is given by name."""
+    moved = {argument: spread(result, argument) for argument in RANGES} | dict(more)
+    rows = [(argument, f"{by:.3f}") for argument, by in moved.items()]
+    return Table(["argument", "moves the mean loss by (nats per token)"], rows)
+
+
 def one_budget(live: Run, recorded: Run | None = None) -> Figure:
     """Best validation loss of the four common choices at one budget; each seed is a dot."""
     results = {"nano, live": live} | ({"decoder, recorded": recorded} if recorded else {})

@@ -41,6 +41,9 @@ def lesson05() -> dict[str, Pairs]:
         "each choice against q, v": against(seven, "q, v"),
         "r = 64 against r = 1": pairs(ranks, *ends),
         "the widest gap of each argument": pairs(nano, *widest),
+        "SmolLM2: the widest gap of each argument": pairs(
+            larger, ("q", "MLP"), ("r = 4", "r = 16")
+        ),
     }
 
 
