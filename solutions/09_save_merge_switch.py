@@ -45,7 +45,7 @@ from lora_lessons.course.lesson09 import figures
 from lora_lessons.experiments import lesson09 as experiment
 
 lesson = ll.lesson("09")
-SIZE = experiment.SIZES[ll.preset()]
+SIZE = experiment.SIZES[ll.preset()]  # quick, small or full: how long the live runs are
 DEVICE = "cuda" if ll.preset() == "full" else "cpu"
 FOLDER = Path(tempfile.mkdtemp(prefix="lesson09_"))
 _ = ll.seed_everything(0)
@@ -93,9 +93,12 @@ model.eval().print_trainable_parameters()
 #
 # `state` is the `state_dict()` of the model with its adapters: base weights and the factors of *all*
 # adapters. Return a dict from the file's keys to the tensors of `adapter`: the tensors themselves, not copies, for
-# later cells load into them. A module of the model may have
-# the same name as an adapter, this one or another; it must keep it. An adapter that is not there has no tensors. (PEFT issue 3584: there a layer with the
-# name of another adapter was left out of the file.)
+# later cells load into them.
+#
+# Cut out the adapter's name only where it stands, whole between the dots, after `lora_A.` or `lora_B.` and before
+# `weight`: `sea` is not the end of `deepsea`, and a *module* that has the name of an adapter keeps it. ([PEFT issue
+# 3584](https://github.com/huggingface/peft/issues/3584): there a layer with the name of another adapter was left out of
+# the file.) An adapter that is not there has no tensors.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "file_tensors", "locked": false, "solution": true, "task": false}
@@ -194,6 +197,7 @@ verdict.require()
 # %% tags=["nbval-ignore-output"]
 load = lesson.use("load_strictly", load_strictly, experiment.package_load)
 fresh = ll.get_peft_model(ll.load_base("nano")[0], experiment.config()).eval()
+# keep_vars: the live Parameters themselves, not detached copies
 live = to_file(fresh.get_base_model().state_dict(keep_vars=True), "default")
 bad = {
     key.replace("layers.2.self_attn.q_proj", "layers.2.attn.q_proj"): t for key, t in mine.items()
@@ -219,7 +223,8 @@ print("the whole file, loaded: the same logits, bit for bit")
 #
 # $W + s\,BA$ is a matrix of $W$'s shape. Written into $W$, the branch costs nothing any more. It is exact in
 # mathematics; in a computer the sum must be rounded to $W$'s dtype. bfloat16 keeps 8 significant bits (float16
-# 11, float32 24), so the neighbours of a weight are between 1/256 and 1/128 of it away. **A change of less than
+# 11, float32 24): 128 steps between 1 and 2, so a step is 1/128 of 1 and 1/256 of 2. The neighbours of any weight are
+# that far from it. **A change of less than
 # half that gap is lost altogether**: the weight stays what it was. Updates by LoRA are small beside $W$. How
 # small is too small?
 #
@@ -269,14 +274,17 @@ merge = lesson.use("merge_rounded", merge_rounded, experiment.package_merge)
 gen = ll.generator(0)
 W = 0.02 * torch.randn(1024, 1024, generator=gen)
 A, B = torch.randn(8, 1024, generator=gen), torch.randn(1024, 8, generator=gen)
-print("unchanged     1/1000   1/100    1/10  of the weights' size")
-shares = {}
-for dtype in (torch.float32, torch.float16, torch.bfloat16):
-    sizes = (0.001, 0.01, 0.1)
-    shares[dtype] = [
+sizes = (0.001, 0.01, 0.1)  # of the update, beside that of the weights
+shares = {
+    dtype: [
         merge(W.to(dtype), A, B, size * (W.norm() / (B @ A).norm()).item())[1] for size in sizes
     ]
-    print(f"{str(dtype)[6:]:12s}", *(f"{share:7.0%}" for share in shares[dtype]))
+    for dtype in (torch.float32, torch.float16, torch.bfloat16)
+}
+ll.Table(
+    ("weights unchanged by an update of", *(f"{size:.1%} of their size" for size in sizes)),
+    [(str(dtype)[6:], *(f"{share:.0%}" for share in row)) for dtype, row in shares.items()],
+)
 
 # %% tags=["nbval-ignore-output"]
 lesson.compare("unchanged", 100 * shares[torch.bfloat16][1], unit="%")
@@ -296,7 +304,14 @@ lesson.explore.rounding()
 half = ll.PeftModel.from_pretrained(
     ll.load_base("nano", dtype=torch.bfloat16)[0], FOLDER / "melville"
 )
-print("\n".join(str(half.merge_report()).splitlines()[:6]))
+report = half.merge_report()
+ll.Table(
+    ("layer, the first five", "‖ΔW‖ / ‖W‖", "unchanged (%)", "error (%)"),
+    [
+        (row.name, f"{row.update:.4f}", f"{100 * row.unchanged:.2f}", f"{100 * row.error:.2f}")
+        for row in half.merge_report()[:5]
+    ],
+)
 
 # %% [markdown]
 # Does the lost part matter? The next cell merges the Moby Dick adapter, and the same adapter at a tenth and at a
@@ -462,8 +477,14 @@ lesson.compare("back", 100 * undone["bfloat16", 0.01].changed, unit="%")
 # Where the sum lands in a *higher* binade, its last bit is rounded away. Half of these weights can't be told from
 # their neighbour any more: the table's third column has how many of the changed weights are such. In bfloat16 and
 # float16 nearly all are, once the update is 1 % or more. So the share grows with the update: a larger one lifts more
-# weights into a higher binade. (In float32 $\Delta W$ has only a few bits beyond the last one of $W$, so a sum often
-# falls exactly half way between two neighbours, and may come back to the wrong one. So a part changes inside its binade.)
+# weights into a higher binade.
+#
+# <details><summary>And in float32?</summary>
+#
+# There $\Delta W$ has only a few bits beyond the last one of $W$, so a sum often falls exactly half way between two
+# neighbours, and may come back to the wrong one. So a part changes inside its binade.
+#
+# </details>
 #
 # No dtype is safe, float32 included. The package keeps a copy while something is merged, as you do
 # (`merge_adapter(backup="cpu")` keeps it in the computer's memory, `backup=None` goes without). What it costs:
@@ -514,7 +535,7 @@ for author in experiment.AUTHORS:
 # part, $Wx$, has the same $W$ for all. So run the base once for the whole batch, and add each row's own branch. That
 # is also why nothing may be merged here: a merged weight is the same for every row.
 #
-# ### Exercise 9.5: many adapters in one batch (7 minutes)
+# ### Exercise 9.5: many adapters in one batch (*extra*, 7 minutes)
 #
 # `x` is (batch, time, in). `names[i]` is the adapter of row `i`, or `None` for the plain base. `adapters` maps a
 # name to `(A, B, scaling)`; ranks may differ. A batch may have no row of an adapter, and `linear` no bias. Return
@@ -590,7 +611,7 @@ print("one batch, two authors and the base: each row is as if it were served alo
 #
 # $$w_1 s_1 B_1 A_1 + w_2 s_2 B_2 A_2 = \begin{pmatrix} w_1 s_1 B_1 & w_2 s_2 B_2 \end{pmatrix} \begin{pmatrix} A_1 \\ A_2 \end{pmatrix} .$$
 #
-# ### Exercise 9.6: the sum of adapters (7 minutes)
+# ### Exercise 9.6: the sum of adapters (*extra*, 7 minutes)
 #
 # `adapters` is a list of `(A, B, scaling)`, whose ranks may differ. Return `(A, B)` of one adapter with scaling
 # 1 whose update is the weighted sum of theirs. A weight may be negative, or 0. The rank is the sum of all the ranks.
@@ -682,7 +703,8 @@ layer = of_peft.base_model.model.model.layers[0].self_attn.q_proj
 exact = (layer.get_delta_weight("one") + layer.get_delta_weight("two")) / 2
 factor = (layer.get_delta_weight("both").norm() / exact.norm()).item()
 print(f"PEFT's cat of two rsLoRA adapters: {factor:.3f} times the sum that was asked for")
-#
+
+# %% [markdown]
 # ## 7. One weight under two names (*extra*, 10 minutes)
 #
 # In our models, as in many small ones, the input embedding *is* the output layer: `embed_tokens.weight` and
@@ -721,8 +743,9 @@ with apart.disable_adapter():
     heads["the base"] = experiment.loss_table(apart, unread)["melville"]
 heads["adapter apart"] = experiment.loss_table(apart, unread)["melville"]
 heads["merged, tied"] = experiment.loss_table(careless, unread)["melville"]
-for name, loss in heads.items():
-    print(f"{name:14s} {loss:.3f}")
+ll.Table(
+    ("way", "loss on Melville (nats)"), [(name, f"{loss:.3f}") for name, loss in heads.items()]
+)
 
 # %%
 assert heads["adapter apart"] < heads["the base"] < heads["merged, tied"]
@@ -743,7 +766,7 @@ lesson.compare(
 # The update was learnt for the way out. Merged, it moves every token on its way *in* too, and all blocks
 # read other inputs than they were trained on. No error is raised: shapes and dtypes fit.
 #
-# ### Exercise 9.7: untie, then merge (5 minutes)
+# ### Exercise 9.7: untie, then merge (*extra*, 5 minutes)
 #
 # Add `delta`, the update of the output layer, to that layer's weight; the input embedding must keep its
 # values. `model.get_output_embeddings()` and `model.get_input_embeddings()` return the two modules.
@@ -799,9 +822,9 @@ except ll.MergeError as error:
     print(error)
 
 # %% [markdown]
-# ## 8. What you take with you
+# ## 8. What you take with you (*core*)
 #
-# ### Question 9.8: your verdict (written, 5 minutes, 3 points)
+# ### Question 9.8: your verdict (*core*, written, 5 minutes, 3 points)
 #
 # A colleague trains with a very low learning rate, merges into the bfloat16 base, and finds that "the merged model
 # forgot the training". They want to train longer. In at most five sentences: what do you measure first, what
@@ -855,7 +878,8 @@ verdict.require()
 # %% tags=["nbval-ignore-output"]
 import peft
 
-warnings.simplefilter("ignore")  # transformers' and PEFT's notes on themselves
+# PEFT asks a model for something by its old name; transformers warns, but it concerns PEFT alone
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "melville").eval()
 theirs.save_pretrained(FOLDER / "from_peft")
 back = ll.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "from_peft").eval()
@@ -908,23 +932,32 @@ print("the package, 20 cycles: no weight differs; PEFT, one cycle: some do")
 save_file(bad, FOLDER / "bad" / "adapter_model.safetensors")
 config = (FOLDER / "melville" / "adapter_config.json").read_text()
 _ = (FOLDER / "bad" / "adapter_config.json").write_text(config)
-theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "bad")
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "bad")
+told = [str(warning.message) for warning in said if "missing" in str(warning.message)]
+assert len(told) == 1
 lost = theirs.base_model.model.model.layers[2].self_attn.q_proj.lora_B["default"].weight
 assert not lost.any()
-print("PEFT: loaded, and the layer's B is zero: its training is lost")
+print("PEFT: loaded with a warning, and the layer's B is zero: its training is lost")
 try:
     ll.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "bad")
 except ll.AdapterFileError as error:
     print("package:", str(error).splitlines()[0])
 
 # %% [markdown]
-# (PEFT does warn of missing keys. The cell above silences warnings, as many a log does.)
+# PEFT does warn of the missing keys, in one line among a log's thousands.
+#
+# ### The tied adapter in PEFT (*extra*)
 #
 # Last, the adapter of section 7. PEFT warns too, and then merges it into both:
 
 # %%
-apart.save_pretrained(FOLDER / "head")
-theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "head").merge_and_unload()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # both warn of the tied weight
+    apart.save_pretrained(FOLDER / "head")
+    theirs = peft.PeftModel.from_pretrained(ll.load_base("nano")[0], FOLDER / "head")
+    theirs = theirs.merge_and_unload()
 assert theirs.lm_head.weight is theirs.model.embed_tokens.weight
 loss = experiment.loss_table(theirs.eval(), unread)["melville"]
 assert abs(loss - heads["merged, tied"]) < 1e-4

@@ -108,7 +108,9 @@ def rounding_table(rows: list[dict[str, Any]]) -> Table:
         )
         for p in points(rows)
     ]
-    return Table(head, body, note="± is half of the 95 % interval of the mean over the seeds.")
+    seeds = any("±" in cell for row in body for cell in row)
+    note = "± is half of the 95 % interval of the mean over the seeds." if seeds else ""
+    return Table(head, body, note=note)
 
 
 def gains(rows: list[dict[str, Any]], factors: tuple[float, ...]) -> list[float]:
