@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmark_cells import SHAPES, Row, Stored
 from benchmark_gpus import gpus
+from benchmark_profiles import first, profiles
 from benchmark_tables import cpu, large, many, memory, one_billion, steps, trials
 
 from benchmarks.common import RESULTS, load, save
@@ -29,13 +30,14 @@ PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 PARTS: dict[str, Callable[[Stored], str]] = {
-    one.__name__: one for one in (steps, one_billion, large, memory, many, cpu, gpus, trials)
+    one.__name__: one
+    for one in (steps, one_billion, large, memory, many, cpu, gpus, trials, profiles, first)
 }
 
 
 def results() -> Stored:
     """What is stored."""
-    return {name: load(name) for name in ("gpu", "cpu", "many_gpus", "trials")}
+    return {name: load(name) for name in ("gpu", "cpu", "many_gpus", "trials", "profiles")}
 
 
 def filled(page: str, stored: Stored) -> str:
