@@ -36,11 +36,21 @@ def is_picture(data: dict[str, Any]) -> bool:
     return any(kind in data for kind in PICTURES) or "<img" in str(data.get("text/html", ""))
 
 
-def open_lesson(source: Path) -> dict[str, Any]:
-    """Run a lesson's cells until the first picture, in this process."""
+def code_of(number: str) -> list[str]:
+    """A lesson's cells of code."""
+    from notebook_source import read_source
+
+    (source,) = (ROOT / "solutions").glob(f"{number}_*.py")
+    return [cell.source for cell in read_source(source).cells if cell.cell_type == "code"]
+
+
+def open_lesson(code: list[str]) -> dict[str, Any]:
+    """Run a lesson's cells until the first picture, in this process.
+
+    The cells are given: a kernel reads no notebook, and importing what does takes seconds.
+    """
     from IPython.core.displaypub import DisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
-    from notebook_source import read_source
 
     class Publisher(DisplayPublisher):
         def publish(self, data: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -48,7 +58,6 @@ def open_lesson(source: Path) -> dict[str, Any]:
                 raise Shown
 
     shell = InteractiveShell.instance(display_pub_class=Publisher)
-    code = [cell.source for cell in read_source(source).cells if cell.cell_type == "code"]
     for number, cell in enumerate(code, start=1):
         result = shell.run_cell(cell)
         error = result.error_before_exec or result.error_in_exec
@@ -58,7 +67,7 @@ def open_lesson(source: Path) -> dict[str, Any]:
             raise error
         if is_picture(getattr(result.result, "_repr_mimebundle_", dict)() or {}):
             return {"cells": number, **used()}
-    raise LookupError(f"{source.name} shows no picture")
+    raise LookupError("the lesson shows no picture")
 
 
 def used() -> dict[str, Any]:
@@ -72,13 +81,13 @@ def used() -> dict[str, Any]:
 
 def measure(number: str) -> dict[str, Any]:
     """One lesson in a process of its own, in an empty folder."""
-    command = [sys.executable, __file__, "--child", number]
+    command, code = [sys.executable, __file__, "--child", number], json.dumps(code_of(number))
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         started = time.perf_counter()
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            command, cwd=folder, env=environment, input=code, capture_output=True, text=True
         )
         seconds = time.perf_counter() - started
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"cells"')]
@@ -114,8 +123,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if "--child" in sys.argv:
-        number = sys.argv[sys.argv.index("--child") + 1]
-        (source,) = (ROOT / "solutions").glob(f"{number}_*.py")
-        print("\n" + json.dumps(open_lesson(source)), flush=True)
+        print("\n" + json.dumps(open_lesson(json.load(sys.stdin))), flush=True)
         os._exit(0)
     sys.exit(main())

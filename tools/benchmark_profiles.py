@@ -40,9 +40,10 @@ def first(stored: Stored) -> str:
         if (parts := about.get("first")) is None:
             continue
         told = [f"{part} {parts[part]:.1f} s" for part in FIRST]
-        inside = [f"{part} {parts[part]:.1f}" for part in INSIDE]
+        inside = ", ".join(f"{part} {parts[part]:.1f}" for part in INSIDE)
         lines.append(
             f"- A first step in a fresh process, {size(name)}, once, the compiler's cache empty: "
-            f"{', '.join(told)}, the step itself {parts['first step']:.1f} s ({', '.join(inside)}; {where(about)}).\n"
+            f"{', '.join(told)}, the step itself {parts['first step']:.1f} s "
+            f"({inside}; {where(about)}).\n"
         )
     return "".join(lines) or "- No first step was taken apart yet.\n"
