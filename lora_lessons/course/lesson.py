@@ -27,6 +27,7 @@ from .solution import solution_source
 from .student import ALONE, clean_id, handed_in_by
 
 SET_ONCE = ("number", "exercises", "check", "hint", "solution", "verdicts", "_handed_in_by")
+SET_ONCE += ("__class__",)
 
 
 class Namespace:
@@ -72,7 +73,7 @@ class Lesson:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set what a lesson keeps; what it judges with is set once."""
-        if name in SET_ONCE and name in self.__dict__:
+        if name in SET_ONCE and (name in self.__dict__ or name == "__class__"):
             raise AttributeError(f"lesson.{name} stays as it is")
         super().__setattr__(name, value)
 

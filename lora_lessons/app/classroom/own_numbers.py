@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from . import isolation
 
 SECONDS = 10
+HARMLESS = re.compile(r"\A\s*%%(?:time|capture)\b.*\n")  # a cell under them binds its names as ever
 NO_NUMBER = (
     "The last answer must stand in its cell as a function that returns numbers, or works them out "
     "from numbers that stand there: nothing else is run when it is graded."
@@ -70,7 +72,7 @@ def last_definition(name: str, sources: Iterable[str]) -> str | None:
     found: str | None = None
     for source in sources:
         try:
-            tree = ast.parse(TransformerManager().transform_cell(source))
+            tree = ast.parse(TransformerManager().transform_cell(HARMLESS.sub("", source)))
         except (SyntaxError, ValueError, RecursionError):
             continue
         for node in tree.body:

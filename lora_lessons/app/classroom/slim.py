@@ -8,6 +8,7 @@ so is what they read, and what that reads.
 from __future__ import annotations
 
 import ast
+import re
 import symtable
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ def left_out(cells: list[NotebookNode], released: list[NotebookNode]) -> set[int
     out = {i for i in code if i not in graded and code[i] in droppable and names[i] is not None}
     kept = set(code) - out
     while True:
-        read = {name for i in kept if names[i] for name in names[i][1]}
+        read = {name for i in kept for name in (names[i] or words_of(code[i]))[1]}
         needed = {i for i in out - kept if names[i][0] & read}
         if not needed:
             return out - kept
@@ -52,6 +53,11 @@ def names_of(source: str) -> tuple[set[str], set[str]] | None:
                 bound |= {symbol.get_name()} if binds else set()
                 read |= {symbol.get_name()} if symbol.is_referenced() else set()
     return bound, read
+
+
+def words_of(source: str) -> tuple[set[str], set[str]]:
+    """Of a cell that is no plain Python, such as one under `%%time`: each word may be read."""
+    return set(), set(re.findall(r"[^\W\d]\w*", source))
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

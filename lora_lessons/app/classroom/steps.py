@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
@@ -23,7 +23,7 @@ from nbgrader.preprocessors import (
     OverwriteCells,
 )
 from nbgrader.preprocessors.execute import UnresponsiveKernelError
-from traitlets import Bool, Int
+from traitlets import Bool, Int, Integer
 
 from . import isolation, late, trees
 from .kernel import IsolatedKernelManager, chosen_mode
@@ -117,6 +117,9 @@ class RunIsolated(Execute):
     slim = Bool(True, help="leave out the cells that no answer hangs on").tag(config=True)
     most_output = Int(20_000, help="characters of output that a cell keeps").tag(config=True)
 
+    # on a busy machine a cell's last output comes late; nbclient gives up after 4 seconds
+    iopub_timeout = Integer(60).tag(config=True)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"kernel_manager_class": IsolatedKernelManager, **kwargs})
 
@@ -131,7 +134,7 @@ class RunIsolated(Execute):
             try:
                 nb, resources = super().preprocess(nb, resources, **kw)
                 break
-            except (DeadKernelError, UnresponsiveKernelError) as error:
+            except (DeadKernelError, UnresponsiveKernelError, CellTimeoutError) as error:
                 self._leave_out(nb, error)
             finally:
                 self.room.remove()
@@ -148,6 +151,7 @@ class RunIsolated(Execute):
         # only the account may enter its room: the command goes there once it runs as that
         place = str(room.work) if room.account is None else "/"
         kwargs |= {"cwd": place, "env": isolation.environment(room)}
+        self.begun = False
         kwargs |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         super().start_new_kernel(**kwargs)
 
@@ -156,10 +160,19 @@ class RunIsolated(Execute):
         if index in self.skipped:
             return cell, resources
         self.running, self.written, self.shown = index, 0, 0
+        if not self.begun:
+            self._begin(resources["nbgrader"]["assignment"][:2])
         cell, resources = super().preprocess_cell(cell, resources, index)
         if "verdict.require()" in cell.source and cell.cell_type == "code":
             self._confirm(cell, index)
         return cell, resources
+
+    def _begin(self, number: str) -> None:
+        """Load the package before any cell: no file of the student's can take its name then."""
+        self.begun = True
+        self.wait_for_reply(
+            self.kc.execute(f"__import__('lora_lessons').lesson({number!r})", silent=True)
+        )
 
     def _confirm(self, cell: NotebookNode, index: int) -> None:
         """Look for what speaks against a check that raised nothing; it becomes the cell's error."""

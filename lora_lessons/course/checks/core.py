@@ -21,6 +21,7 @@ from .limits import TooSlow, time_limit
 from .memory import REMEMBERED, may_remember
 from .plain import number, plain, whole_number
 from .seal import judges
+from .usual import Usual
 from .watch import Watch
 from .world import OWNERS, Functions, RandomStates, Settings
 
@@ -71,6 +72,13 @@ def run_check(
     The session's seed is used unless one is given. An exercise with the student's own numbers gets
     them as `mine`, and draws nothing.
     """
+    with Usual():
+        return _run_check(exercise, answer, seed, mine)
+
+
+def _run_check(
+    exercise: Exercise, answer: Any, seed: int | None, mine: Mapping[str, Any] | None
+) -> Verdict:
     given_seed, seed = seed, _Session.seed if seed is None else seed
     given = torch.Generator().manual_seed(seed) if mine is None else mine
     watch, settings = Watch(exercise), Settings()

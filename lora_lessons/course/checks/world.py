@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks_of_all
 
+from .usual import modes, pop_modes
+
 TORCH = str(Path(torch.__file__).parent)
 ON_OFF = {True: "on", False: "off"}
 OWNERS = (
@@ -65,6 +67,7 @@ class Settings:
         self._before = [read() for _, read, _, _ in SETTINGS]
         self._hooks = [set(hooks) for hooks in GLOBAL_HOOKS]
         self._of_saved = _hooks_of_saved(True)
+        self._modes = len(modes())
 
     def put_back(self) -> str | None:
         """Put back what changed since; return a sentence on the first, None if nothing did."""
@@ -78,6 +81,8 @@ class Settings:
             for key in [key for key in hooks if key not in kept]:
                 del hooks[key]
                 said = said or "It leaves a hook on all modules. Keep the handle; handle.remove()."
+        if pop_modes(self._modes):
+            said = said or "It leaves a mode of PyTorch's functions on. Use it in a `with` block."
         for _ in range(100):
             if _hooks_of_saved(True) == self._of_saved:
                 break

@@ -100,6 +100,104 @@ def write():
 atexit.register(write)
 write()"""
 
+RIGHT = """class Right:
+    outcome = "right"
+    def require(self): return self
+def judge(name):
+    def call(*a, **k):
+        lesson.verdicts[name] = Right()
+        return Right()
+    return call
+"""
+CLASS = """class Right:
+    outcome = "right"
+    def require(self): return self
+class Record(dict):
+    def __missing__(self, key): return Right()
+class Judge:
+    def __getattr__(self, name): return lambda *a, **k: Right()
+"""
+OTHER = (
+    CLASS
+    + """class Other(type(ll.lesson("02"))):
+    check = property(lambda self: Judge())
+    verdicts = property(lambda self: Record())
+lesson.__class__ = Other"""
+)
+PACKAGE = (
+    "%%writefile lora_lessons.py\n"
+    + CLASS
+    + """class Lesson:
+    check = Judge(); verdicts = Record()
+    def __getattr__(self, name): return lambda *a, **k: None
+def lesson(number): return Lesson()
+def __getattr__(name):
+    if name.startswith("__"): raise AttributeError(name)
+    return lambda *a, **k: None"""
+)
+INSIDE = """def judge(exercise, answer=None, seed=None, mine=None):
+    from lora_lessons.course.checks.exercise import Verdict as Made
+    return Made(exercise.name, "right", "", None, exercise.title, "")
+one = type(lesson)._check.__globals__["run_" + "check"]
+one.__code__, one.__defaults__ = judge.__code__, judge.__defaults__"""
+MODE = """from torch.overrides import TorchFunctionMode
+class Yes(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in ("allclose", "equal", "isclose", "le", "__le__"):
+            return True
+        out = func(*args, **(kwargs or {}))
+        is_size = name in ("max", "norm", "linalg_norm", "linalg_vector_norm")
+        return torch.zeros_like(out) if is_size and isinstance(out, torch.Tensor) else out
+Yes().__enter__()"""
+DUCK = """class Duck:
+    shape = property(lambda s: Duck())
+    dtype = torch.float32
+    def __getattr__(self, name): return lambda *a, **k: Duck()
+    def __iter__(self): return iter([Duck(), Duck()])
+    def __float__(self): return 1.0
+    def __int__(self): return 1
+    def __bool__(self): return True
+    def __lt__(self, other): return True
+    __le__ = __gt__ = __ge__ = __lt__
+    def __sub__(self, other): return Duck()
+    __rsub__ = __add__ = __mul__ = __truediv__ = __matmul__ = __rmatmul__ = __sub__
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None): return Duck()"""
+UP = """LEARNT = []
+def up(frame):
+    while frame is not None:
+        seen = getattr(frame, "f_" + "locals")
+        LEARNT.extend(seen[n] for n in ("expected", "right", "wanted") if n in seen)
+        frame = getattr(frame, "f_" + "back")
+"""
+SIGNAL = "import signal\n" + UP + "signal.signal(signal.SIGUSR1, lambda number, frame: up(frame))"
+AUDIT = (
+    "import sys\n"
+    + UP
+    + """def hook(event, args):
+    if event == "sys." + "set" + "profile":
+        try:
+            raise KeyError
+        except KeyError as error:
+            up(getattr(getattr(error, "__trace" + "back__"), "tb_" + "frame"))
+sys.addaudithook(hook)"""
+)
+CELLS = (
+    RIGHT
+    + """for name in lesson.exercises:
+    for cell in getattr(lesson.check, name).__closure__:
+        if "_check" in getattr(cell.cell_contents, "__qualname__", ""):
+            cell.cell_contents = lambda exercise, *a, **k: judge(exercise.name)()"""
+)
+OPENED = (
+    "from gc import get_referents\n"
+    + RIGHT
+    + """(table,) = get_referents(lesson.check._members)
+for name in list(table):
+    table[name] = judge(name)"""
+)
+
 CHEATS: dict[str, Cheat] = {
     "the check is replaced past the frozen class": Cheat(
         "for e in lesson.exercises.values():\n"
@@ -223,4 +321,30 @@ CHEATS: dict[str, Cheat] = {
         {"my_budget": "def my_budget():\n    return ADA\n"},
     ),
     "the grading's own files are written, also at the end": Cheat(RESULT),
+    # tried on 1 December 2026: class of the lesson and the code of a function gave 10 of 11
+    "a file with the package's name": Cheat(PACKAGE),
+    "the class of the lesson": Cheat(OTHER, every("    return 1")),
+    "the code inside a function of the checks": Cheat(INSIDE, every("    return 1")),
+    "a mode of PyTorch's functions in which all agree": Cheat(
+        MODE, every("    return args[0] if isinstance(args[0], torch.Tensor) else 1.0")
+    ),
+    "an object that answers every question with yes": Cheat(DUCK, every("    return Duck()")),
+    "the expected value by a signal's handler": Cheat(
+        SIGNAL,
+        every(
+            "    signal.raise_signal(signal.SIGUSR1)\n"
+            "    return LEARNT[-1] if LEARNT else torch.ones(1)"
+        ),
+    ),
+    "the expected value by a hook of the audit": Cheat(
+        AUDIT, every("    return LEARNT[-1] if LEARNT else torch.ones(1)")
+    ),
+}
+# These win points: the process is the student's. What is promised of them is that the look says so.
+NAMED: dict[str, tuple[str, Cheat]] = {
+    "the cells of a check's closure": ("__closure__", Cheat(CELLS, every("    return 1"))),
+    "the table behind a mapping, by the garbage collector": (
+        "from gc import",
+        Cheat(OPENED, every("    return 1")),
+    ),
 }

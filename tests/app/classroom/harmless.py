@@ -246,6 +246,73 @@ def prose_of_the_students_own(notebook, names, rng):
 
 
 @harmless
+def the_magic_that_times_an_answer(notebook, names, rng):
+    cell = cell_of(notebook, rng.choice(present(notebook, names)))
+    cell["source"] = rng.choice(["%%time\n", "%%capture out\n"]) + source_of(cell)
+
+
+@harmless
+def imports_of_the_future(notebook, names, rng):
+    cell = some_answer(notebook, names, rng)
+    cell["source"] = "from __future__ import annotations\n" + source_of(cell)
+
+
+@harmless
+def pytorchs_settings_changed(notebook, names, rng):
+    line = rng.choice(
+        [
+            "torch.set_default_dtype(torch.float64)",
+            "torch.set_grad_enabled(False)",
+            "torch.set_default_device('cpu')",
+            "torch.autograd.set_detect_anomaly(True)",
+            "torch.set_printoptions(precision=2)",
+        ]
+    )
+    insert(notebook, rng, code_cell(f"import torch\n{line}"))
+
+
+@harmless
+def warnings_are_errors(notebook, names, rng):
+    text = "import warnings\nimport numpy as np\nnp.seterr(all='raise')\n"
+    insert(notebook, rng, code_cell(text + "warnings.simplefilter('error')"))
+
+
+@harmless
+def modules_reloaded_at_each_cell(notebook, names, rng):
+    insert(notebook, rng, code_cell("%load_ext autoreload\n%autoreload 2"))
+
+
+@harmless
+def widgets_and_plots_of_ones_own(notebook, names, rng):
+    text = "import ipywidgets\nimport matplotlib.pyplot as plt\nplt.style.use('dark_background')\n"
+    insert(notebook, rng, code_cell(text + "plt.plot([1, 2])\nplt.show()\nipywidgets.IntSlider()"))
+
+
+@harmless
+def a_thread_that_prints_on(notebook, names, rng):
+    text = "import threading, time\ndef talk():\n    for i in range(200):\n"
+    text += "        print('still here', i)\n        time.sleep(0.05)\n"
+    insert(notebook, rng, code_cell(text + "threading.Thread(target=talk, daemon=True).start()"))
+
+
+@harmless
+def names_of_python_used_again(notebook, names, rng):
+    insert(notebook, rng, code_cell("input = id = dir = 3\nverdict = None\nhelp = 'x'"))
+
+
+@harmless
+def a_question_and_a_wait(notebook, names, rng):
+    insert(notebook, rng, code_cell("name = input('your name? ')"))
+    insert(notebook, rng, code_cell("import asyncio\nawait asyncio.sleep(0.1)"))
+
+
+@harmless
+def files_of_ones_own(notebook, names, rng):
+    text = "import pathlib\nimport torch\ntorch.save({'a': 1}, 'mine.pt')\n"
+    insert(notebook, rng, code_cell(text + "pathlib.Path('notes.txt').write_text('x')"))
+
+
+@harmless
 def a_mark_at_the_files_beginning(notebook, names, rng):
     return b"\xef\xbb\xbf" + json.dumps(notebook, ensure_ascii=False).encode()
 
@@ -263,8 +330,10 @@ def another_file_name(notebook, names, rng):
 def mutate(notebook: Notebook, names: list[str], rng: random.Random, chosen: list[str]) -> Any:
     """Apply these; returns (content to write, the file's name or "")."""
     content, file_name = notebook, ""
-    whole_file = {"a_mark_at_the_files_beginning", "the_encoding_of_windows"}
-    for name in sorted(chosen, key=lambda name: name in whole_file):
+    # these stand at a cell's or a file's beginning
+    last = ["imports_of_the_future", "the_magic_that_times_an_answer"]
+    last += ["a_mark_at_the_files_beginning", "the_encoding_of_windows"]
+    for name in sorted(chosen, key=lambda name: last.index(name) if name in last else -1):
         made = HARMLESS[name](notebook, names, rng)
         if isinstance(made, bytes):
             content = made

@@ -9,7 +9,7 @@ from lora_lessons.app.classroom import isolation, trees
 from lora_lessons.app.classroom.grading import grade
 from lora_lessons.app.classroom.look import look
 
-from .cheats import CHEATS
+from .cheats import CHEATS, NAMED, Cheat
 from .handed_in import Class, cell_of, code_cell, new_class
 
 
@@ -21,22 +21,35 @@ def cheaters(tmp_path_factory) -> Class:
         **made.exercises["my_budget"].own.of("ada", "01")
     )
     for number, cheat in enumerate(CHEATS.values()):
-        student = f"cheat-{number:02d}"
-        notebook = made.notebook(student, {})
-        for name, source in cheat.answers.items():
-            cell_of(notebook, name)["source"] = source.replace("ADA", str(ada))
-        at = next(i for i, c in enumerate(notebook["cells"]) if c["cell_type"] == "code") + 1
-        text = cheat.cell.replace("COURSE", str(made.course.root))
-        notebook["cells"].insert(at, code_cell(text))
-        made.submit(student, notebook)
+        hand_in(made, f"cheat-{number:02d}", cheat, ada)
+    for number, (_, cheat) in enumerate(NAMED.values()):
+        hand_in(made, f"named-{number:02d}", cheat, ada)
     made.submit("zoe", made.notebook("zoe", {}))
     return made
+
+
+def hand_in(made: Class, student: str, cheat: Cheat, ada: int) -> None:
+    notebook = made.notebook(student, {})
+    for name, source in cheat.answers.items():
+        cell_of(notebook, name)["source"] = source.replace("ADA", str(ada))
+    at = next(i for i, c in enumerate(notebook["cells"]) if c["cell_type"] == "code") + 1
+    at = 1 if "%%writefile" in cheat.cell else at  # above all else
+    text = cheat.cell.replace("COURSE", str(made.course.root))
+    notebook["cells"].insert(at, code_cell(text))
+    made.submit(student, notebook)
 
 
 @pytest.mark.parametrize("number", range(len(CHEATS)), ids=list(CHEATS))
 def test_the_look_names_each(cheaters, number):
     found = [line for line in look(cheaters.course, "01") if f"cheat-{number:02d}: " in line]
     assert any("look what for" in line for line in found)
+
+
+@pytest.mark.parametrize("number", range(len(NAMED)), ids=list(NAMED))
+def test_the_look_names_what_no_judge_in_the_process_can_stop(cheaters, number):
+    word, _ = list(NAMED.values())[number]
+    found = [line for line in look(cheaters.course, "01") if f"named-{number:02d}: " in line]
+    assert any(f"holds {word!r}: look what for" in line for line in found)
 
 
 def test_the_look_has_nothing_against_a_blank_notebook(cheaters):
