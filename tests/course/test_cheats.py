@@ -198,3 +198,20 @@ def test_right_answers_stay_right():
         return (in_features * out_features - 1) // (in_features + out_features)
 
     assert ll.lesson("01").check.largest_saving_rank(mine).outcome == RIGHT
+
+
+def test_the_lesson_stays_of_its_class():
+    lesson = ll.lesson("01")
+    with pytest.raises(AttributeError, match=r"lesson\.__class__ stays as it is"):
+        lesson.__class__ = type("Other", (type(lesson),), {})
+
+
+def test_code_put_into_a_function_of_the_checks_is_taken_out_again(monkeypatch):
+    def judge(exercise, answer=None, seed=None, mine=None):
+        return "right"
+
+    check = ll.lesson("01").check.best_rank_k
+    monkeypatch.setattr(core.run_check, "__code__", judge.__code__)
+    monkeypatch.setattr(core.run_check, "__defaults__", (1, 2))
+    assert check(lambda W, k: W).outcome == WRONG
+    assert core.run_check.__defaults__ == (None, None)

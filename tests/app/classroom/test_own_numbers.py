@@ -39,6 +39,8 @@ def fault(room, *cells, name="my_budget", student="ada"):
         f"my_budget = lambda: {ADA}",
         f"def my_budget():\n    t = 0\n    for i in range(1):\n        t += {ADA}\n    return [t]",
         f"import functools\n@functools.cache\ndef my_budget() -> 'x':\n    return pow({ADA}, 1)",
+        f"%%time\ndef my_budget():\n    return {ADA}",
+        f"%%capture out\ndef my_budget():\n    return {ADA}",
         f"%time 1\ndef my_budget():\n    return round(math.sqrt({ADA}) ** 2)",
     ],
 )

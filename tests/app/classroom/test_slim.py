@@ -44,6 +44,12 @@ def test_cells_of_the_students_own_are_kept_and_so_is_what_they_read():
     assert left_out(changed, RELEASED) == set()
 
 
+def test_what_an_answer_under_a_magic_reads_is_kept():
+    answer = nbformat.v4.new_code_cell("%%time\ndef answer(): return model")
+    answer.metadata.nbgrader = {"grade_id": "answer"}
+    assert left_out([*RELEASED[:5], answer, RELEASED[6]], RELEASED) == {3, 4}
+
+
 def test_the_first_code_cell_is_kept():
     assert 0 not in left_out(RELEASED, RELEASED)
 
