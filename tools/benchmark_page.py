@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmark_cells import SHAPES, Row, Stored
 from benchmark_gpus import gpus
-from benchmark_profiles import first, profiles
+from benchmark_profiles import first, goals, profiles
 from benchmark_tables import cpu, large, many, memory, one_billion, steps, trials
 
 from benchmarks.common import RESULTS, load, save
@@ -31,7 +31,7 @@ PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 PARTS: dict[str, Callable[[Stored], str]] = {
     one.__name__: one
-    for one in (steps, one_billion, large, memory, many, cpu, gpus, trials, profiles, first)
+    for one in (steps, one_billion, large, memory, many, cpu, gpus, trials, profiles, first, goals)
 }
 
 

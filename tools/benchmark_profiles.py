@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark_cells import LIGER, OURS, Stored, shown, size, table, where
+from benchmark_cells import EAGER, FLOOR, LIGER, OURS, Stored, shown, size, table, where
 
 KINDS = (
     *("wide products", "thin products", "products of unknown sizes", "attention", "elementwise"),
@@ -10,6 +10,44 @@ KINDS = (
 )
 FIRST = ("imports", "CUDA's start", "the compiler's imports", "model and batches")
 INSIDE = ("compiling", "warming up", "capturing")
+
+GOALS = (  # shape, of whose row, of which number, at most
+    ("8B 4x2048", LIGER, "seconds", 0.88),
+    ("8B 4x2048", FLOOR, "seconds", 1.06),
+    ("8B 4x2048, recomputing", LIGER, "seconds", 0.90),
+    ("8B 4x2048, recomputing", LIGER, "peak_gib", 1.0),
+    ("8B 4x2048, recomputing", LIGER, "reserved_gib", 1.0),
+    ("8B 4x2048, NF4", LIGER, "seconds", 0.85),
+    ("8B 4x2048, NF4", LIGER, "peak_gib", 0.75),
+    ("8B 4x2048, NF4", LIGER, "reserved_gib", 0.75),
+    ("8B 4x2048, NF4, recomputing", LIGER, "seconds", 0.88),
+    ("8B 4x2048, NF4, recomputing", LIGER, "peak_gib", 1.0),
+    ("8B 4x2048, NF4, recomputing", LIGER, "reserved_gib", 1.0),
+    ("8B 1x16384, NF4, recomputing", LIGER, "seconds", 0.90),
+    ("1B 8x2048", LIGER, "seconds", 0.85),
+    ("1B 8x2048", EAGER, "seconds", 0.42),
+    ("1B 8x2048", FLOOR, "seconds", 1.10),
+)
+
+COUNTED = {
+    "seconds": "time",
+    "peak_gib": "peak of tensors",
+    "reserved_gib": "reserved, with the graph's pool",
+}
+
+
+def goals(stored: Stored) -> str:
+    """What was aimed at, and what ours takes of it."""
+    rows = []
+    for shape, other, what, goal in GOALS:
+        found = stored["gpu"]["shapes"].get(shape, {}).get("rows", {})
+        mine, theirs = found.get(OURS, {}).get(what), found.get(other, {}).get(what)
+        if mine is None or theirs is None:
+            continue
+        measured, part = mine / theirs, COUNTED[what]
+        said = "reached" if measured <= goal else f"missed by {measured - goal:.3f}"
+        rows.append([size(shape), f"{part}, of {other}", f"{goal:.2f}", f"{measured:.3f}", said])
+    return table(["shape", "what of ours", "goal", "measured", ""], rows)
 
 
 def profiles(stored: Stored) -> str:

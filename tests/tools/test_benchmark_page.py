@@ -49,7 +49,7 @@ def test_the_page_says_what_is_stored():
 def test_another_result_is_another_page(stored):
     page = filled(PAGE.read_text("utf-8"), stored)
     stored["gpu"]["shapes"]["1B 8x2048"]["rows"][OURS] = row(123.4, peak=12.3)
-    assert changed(page, stored) == {"steps", "one_billion", "memory"}
+    assert changed(page, stored) == {"steps", "one_billion", "memory", "goals"}
     assert "| 123.4 |" in PARTS["steps"](stored) and "12.3 GiB" in PARTS["one_billion"](stored)
 
 
@@ -66,6 +66,18 @@ def test_the_large_shapes_have_their_ratios_and_what_failed(stored):
     assert "| 8 B, 1 x 16,384, NF4, recomputing | - | 2000 (11.0 GiB) | - | - |" in text
     assert "PEFT bf16, Liger: failed. OutOfMemoryError: no" in text
     assert "H200, PyTorch 2.11, 2026-11-30, commit abcdef0." in text
+
+
+def test_a_goal_is_reached_or_missed_by_what_was_measured(stored):
+    rows = {LIGER: row(500.0, 49.0), OURS: row(450.0, 39.0)}
+    stored["gpu"]["shapes"] = {"8B 4x2048, recomputing": {"provenance": about(), "rows": rows}}
+    text = PARTS["goals"](stored)
+    assert "| time, of PEFT bf16, Liger | 0.90 | 0.900 | reached |" in text
+    rows[OURS] = row(460.0, 50.0)
+    text = PARTS["goals"](stored)
+    assert "| 0.90 | 0.920 | missed by 0.020 |" in text
+    assert "| peak of tensors, of PEFT bf16, Liger | 1.00 | 1.020 | missed by 0.020 |" in text
+    assert "1 B" not in text  # what was not measured is neither
 
 
 def test_predicted_memory_is_beside_the_measured(stored):
