@@ -539,8 +539,8 @@ for author in experiment.AUTHORS:
 #
 # `x` is (batch, time, in). `names[i]` is the adapter of row `i`, or `None` for the plain base. `adapters` maps a
 # name to `(A, B, scaling)`; ranks may differ. A batch may have no row of an adapter, and `linear` no bias. Return
-# (batch, time, out), rows in their order. Call `linear` once. Gradients of `x` must still flow, for a layer above one
-# that trains is run so too.
+# (batch, time, out), rows in their order and in the dtype of `x`. Call `linear` once. Gradients of `x` must still flow,
+# for a layer above one that trains is run so too.
 
 
 # %% nbgrader={"schema_version": 3, "grade": false, "grade_id": "serve_batch", "locked": false, "solution": true, "task": false}

@@ -278,7 +278,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1]
-""", "For ['K', 'AE', 'T', 'S'] and ['AE', 'T', 'S'] the distance is 1, not"),
+""", "A row begins with zero here. From i sounds read to none of `target`"),
         WrongAnswer('min of row', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -288,7 +288,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return min(row)
-""", "For ['T', 'AA', 'K'] and ['S', 'T', 'AA', 'K', 'S'] the distance is"),
+""", "The least of the last row is returned. The whole of `target` is its"),
         WrongAnswer('no insertion', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -298,7 +298,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1]
-""", "For ['T', 'AA', 'K'] and ['S', 'T', 'AA', 'K', 'S'] the distance is"),
+""", "An insertion is not among the three ways to a cell: the one from the"),
         WrongAnswer('no deletion', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -308,7 +308,7 @@ def edit_distance(guess, target):
             new.append(min(new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1]
-""", "For ['S', 'AE', 'S', 'AE', 'S'] and ['AE', 'S', 'AE'] the distance is"),
+""", "Leaving a sound out is not among the three ways to a cell: the one"),
         WrongAnswer('no exchange', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -334,7 +334,7 @@ def edit_distance(guess, target):
             )
         row = new
     return row[-1]
-""", "For ['SH', 'AE'] and ['S', 'AH'] the distance is 2, not 1."),
+""", "For ['SH', 'AE'] and ['S', 'AH'] the distance is 2, not 1: for"),
         WrongAnswer('case', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -344,7 +344,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g.lower() != t.lower())))
         row = new
     return row[-1]
-""", "For ['K', 'AE', 'T'] and ['k', 'ae', 't'] the distance is 3, not 0."),
+""", "Small letters count as large ones here. A name is a sound: compare it"),
         WrongAnswer('first letter', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -354,7 +354,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g[0] != t[0])))
         row = new
     return row[-1]
-""", "For ['K', 'AE', 'T'] and ['K', 'AH', 'T'] the distance is 1, not 0."),
+""", "For ['K', 'AE', 'T'] and ['K', 'AH', 'T'] the distance is 1, not 0:"),
         WrongAnswer('float', """
 def edit_distance(guess, target):
     row = list(range(len(target) + 1))
@@ -386,7 +386,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1]
-""", "For [] and ['K', 'AE'] the distance is 2, not 0."),
+""", "For [] and ['K', 'AE'] the distance is 2, not 0: for example, from"),
         WrongAnswer('empty target 0', """
 def edit_distance(guess, target):
     if not target:
@@ -398,14 +398,14 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1]
-""", "For ['K', 'AE'] and [] the distance is 2, not 0."),
+""", "For ['K', 'AE'] and [] the distance is 2, not 0: for example, from"),
         WrongAnswer('counters', """
 def edit_distance(guess, target):
     from collections import Counter
 
     a, b = Counter(guess), Counter(target)
     return max(sum((a - b).values()), sum((b - a).values()))
-""", "For ['AE', 'T'] and ['T', 'AE'] the distance is 2, not 0."),
+""", "The order is lost: this counts how often each sound occurs."),
         WrongAnswer('max len - lcs', """
 def edit_distance(guess, target):
     row = [0] * (len(target) + 1)
@@ -415,7 +415,7 @@ def edit_distance(guess, target):
             new.append((max(row[j], new[j - 1], row[j - 1] + (g == t))))
         row = new
     return max(len(guess), len(target)) - row[-1]
-""", "For ['AE', 'T'] and ['T', 'AE'] the distance is 2, not 1."),
+""", "This is the longer length less the longest common part. Not all of"),
         WrongAnswer('lcs distance', """
 def edit_distance(guess, target):
     row = [0] * (len(target) + 1)
@@ -442,7 +442,7 @@ def edit_distance(guess, target):
         return m
 
     return d(len(guess), len(target))
-""", "For ['AE', 'T'] and ['T', 'AE'] the distance is 2, not 1."),
+""", "Two neighbours that changed places count as one edit here. They are"),
         WrongAnswer('difflib', """
 def edit_distance(guess, target):
     import difflib
@@ -452,7 +452,7 @@ def edit_distance(guess, target):
         for t, a, b, c, d in difflib.SequenceMatcher(None, guess, target).get_opcodes()
         if t != "equal"
     )
-""", "For ['K', 'K', 'B', 'A', 'B'] and ['B', 'K', 'A', 'B', 'B'] the"),
+""", "This keeps the longest equal piece first. That need not lie on a"),
         WrongAnswer('pops', """
 def edit_distance(guess, target):
     n = 0
@@ -469,7 +469,7 @@ def edit_distance(guess, target):
             new.append(min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (g != t)))
         row = new
     return row[-1] // max(1, len(target))
-""", "For ['K', 'AE', 'T'] and ['K', 'AH', 'T'] the distance is 1, not 0."),
+""", "For ['K', 'AE', 'T'] and ['K', 'AH', 'T'] the distance is 1, not 0:"),
         WrongAnswer('greedy', """
 def edit_distance(guess, target):
     i = j = n = 0

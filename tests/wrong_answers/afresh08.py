@@ -27,12 +27,12 @@ def new_modules(in_model, in_file):
             if not any(f.startswith(n.rpartition(".")[0]) for f in in_file)
         }
     )
-""", "'bert.pool' is new and it is missing: compare whole names"),
+""", "'bert.pool' is new and it is missing: no name in the file is"),
         WrongAnswer('in joined text', """
 def new_modules(in_model, in_file):
     t = " ".join(in_file)
     return sorted({n.rpartition(".")[0] for n in in_model if n not in t})
-""", "'output.dense' is new and it is missing: compare whole names"),
+""", "'output.dense' is new and it is missing: no name in the file is"),
         WrongAnswer('only weights', """
 def new_modules(in_model, in_file):
     return sorted(
@@ -42,7 +42,7 @@ def new_modules(in_model, in_file):
             if n.endswith(".weight") and n not in in_file
         }
     )
-""", "'head.bias' is new and it is missing: compare whole names"),
+""", "'head.bias' is new and it is missing: no name in the file is"),
         WrongAnswer('partition', """
 def new_modules(in_model, in_file):
     return sorted({n.partition(".")[0] for n in in_model if n not in in_file})
@@ -54,7 +54,7 @@ def new_modules(in_model, in_file):
         WrongAnswer('leaf names', """
 def new_modules(in_model, in_file):
     return sorted({n.split(".")[-2] for n in in_model if n not in in_file})
-""", "'bert.pooler.dense' is new and it is missing: compare whole names"),
+""", "'bert.pooler.dense' is new and it is missing: no name in the file is"),
         WrongAnswer('heads only', """
 def new_modules(in_model, in_file):
     return sorted(
@@ -64,7 +64,7 @@ def new_modules(in_model, in_file):
             if n not in in_file and not n.startswith("bert")
         }
     )
-""", "'bert.pooler.dense' is new and it is missing: compare whole names"),
+""", "'bert.pooler.dense' is new and it is missing: no name in the file is"),
         WrongAnswer('symmetric', """
 def new_modules(in_model, in_file):
     return sorted({n.rpartition(".")[0] for n in set(in_model) ^ set(in_file)})
@@ -88,11 +88,11 @@ def new_modules(in_model, in_file):
         WrongAnswer('zip', """
 def new_modules(in_model, in_file):
     return sorted({a.rpartition(".")[0] for a, b in zip(in_model, in_file) if a != b})
-""", "'classifier' is new and it is missing: compare whole names"),
+""", "'classifier' is new and it is missing: no name in the file is"),
         WrongAnswer('len', """
 def new_modules(in_model, in_file):
     return sorted({n.rpartition(".")[0] for n in in_model[len(in_file) :]})
-""", "'classifier' is new and it is missing: compare whole names"),
+""", "'classifier' is new and it is missing: no name in the file is"),
     ],
     "label_pieces": [
         WrongAnswer('seen set by label', """
@@ -104,7 +104,7 @@ def label_pieces(word_ids, labels):
         out.append(l if l != last else -100)
         last = l
     return out
-""", 'For word_ids [None, 0, 0, 1, 2, 2, 3, None] and labels [7, 7, 7,'),
+""", "Two neighbours with one label are two words: compare the words, not"),
         WrongAnswer('truthy', """
 def label_pieces(word_ids, labels):
     out = []
@@ -127,21 +127,21 @@ def label_pieces(word_ids, labels):
             out.append(-100)
         b = w
     return out
-""", 'For word_ids [None, 0, 2, 2, 3] and labels [1, 2, 3, 4], place 2 must'),
+""", "The labels are taken one after the other. Here a word has no piece"),
         WrongAnswer('assumes CLS', """
 def label_pieces(word_ids, labels):
     out = [-100]
     for a, b in zip(word_ids, word_ids[1:]):
         out.append(labels[b] if b is not None and a != b else -100)
     return out
-""", 'Word 0 is a word too: ask whether word_ids is None, not whether it is'),
+""", "For word_ids [0, 0, 1], place 0 must be 3; got -100. This row begins"),
         WrongAnswer('index()', """
 def label_pieces(word_ids, labels):
     return [
         labels[w] if w is not None and word_ids.index(w) == i and labels[w] != 0 else -100
         for i, w in enumerate(word_ids)
     ]
-""", 'For word_ids [None, 0, 1, 1, 1, 2, 3, 3, 4, 4,'),
+""", "Label 0 was taken for no label (`if label`, `label or -100`). It is a"),
         WrongAnswer('pop labels', """
 def label_pieces(word_ids, labels):
     out = []
@@ -179,7 +179,7 @@ def label_pieces(word_ids, labels):
         out.append(labels[w] if w is not None and w != b else None)
         b = w
     return out
-""", 'For word_ids [None, 0, 1, 1, 1, 2, 3, 3, 4, 4,'),
+""", "What does not count gets -100, which the loss leaves out; here it"),
         WrongAnswer('len labels', """
 def label_pieces(word_ids, labels):
     out = []
@@ -218,7 +218,7 @@ def table_macro_f1(table):
     t = table.double()
     h = t.diagonal()
     return (2 * h / (t.sum(0) + t.sum(1) + 1)).mean().item()
-""", 'Expected 0.'),
+""", "1 is added below the line, or some other number against 0/0: where a"),
         WrongAnswer('pr with eps 1e-3', """
 def table_macro_f1(table):
     t = table.double()
@@ -232,13 +232,13 @@ def table_macro_f1(table):
     t = table.double()
     h = t.diagonal()
     return 100 * (2 * h / (t.sum(0) + t.sum(1)).clamp(min=1)).mean().item()
-""", 'The result is 100 times what is expected.'),
+""", "This is in percent: return a number from 0 to 1."),
         WrongAnswer('median', """
 def table_macro_f1(table):
     t = table.double()
     h = t.diagonal()
     return (2 * h / (t.sum(0) + t.sum(1)).clamp(min=1)).median().item()
-""", 'Expected 0.'),
+""", "This is the median of the classes' F1. Macro F1 is their mean."),
         WrongAnswer('integer division', """
 def table_macro_f1(table):
     h = table.diagonal()
@@ -280,13 +280,13 @@ def answer_tokens(offsets, sides, start, end):
     f = [i for i in p if offsets[i][0] == start]
     l = [i for i in p if offsets[i][1] == end]
     return (f[0], l[0]) if f and l else (0, 0)
-""", "These places are counted from the page's first token. Count from"),
+""", ", whole on this page, and yours says (0, 0). Its first token begins"),
         WrongAnswer('side truthy/ all sides', """
 def answer_tokens(offsets, sides, start, end):
     f = [i for i, o in enumerate(offsets) if o[0] == start and sides[i] is not None]
     l = [i for i, o in enumerate(offsets) if o[1] == end and sides[i] is not None]
     return (f[-1], l[-1]) if f and l else (0, 0)
-""", "The page's tokens here begin at character 40, and the answer at 0: it"),
+""", "The page was cut within the answer, and a token of the question ends"),
         WrongAnswer('covers when cut', """
 def answer_tokens(offsets, sides, start, end):
     p = [
@@ -327,7 +327,7 @@ def answer_tokens(offsets, sides, start, end):
     f = [i for i in range(k, len(offsets)) if offsets[i][0] == start]
     l = [i for i in range(k, len(offsets)) if offsets[i][1] == end]
     return (f[-1], l[-1]) if f and l else (0, 0)
-""", 'The answer is the characters from 0 to'),
+""", "Place 18 is [SEP] or padding: its side is None, and its offset (0, 0)"),
         WrongAnswer('overlap >', """
 def answer_tokens(offsets, sides, start, end):
     p = [
@@ -543,7 +543,7 @@ def masked_mean(hidden, mask):
         WrongAnswer('mask eps 1', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / (mask.sum(1, keepdim=True) + 1e-2)
-""", '(the entry that differs most).'),
+""", "Nearly right: was it rounded, computed in a lower precision, or"),
         WrongAnswer('squeeze', """
 def masked_mean(hidden, mask):
     return ((hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).squeeze()
@@ -562,7 +562,7 @@ def masked_mean(hidden, mask):
     m = mask.clone()
     m[:, 0] = 0
     return (hidden * m[..., None]).sum(1) / m.sum(1, keepdim=True).clamp(min=1)
-""", ', got 0 (the entry that differs most).'),
+""", "The first token that counts is left out. It is one of them."),
         WrongAnswer('normalized', """
 def masked_mean(hidden, mask):
     v = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
@@ -571,7 +571,7 @@ def masked_mean(hidden, mask):
         WrongAnswer('min denominators', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=2)
-""", '(the entry that differs most).'),
+""", "A text may have one token, and then its sum is divided by 1."),
         WrongAnswer('clamp T', """
 def masked_mean(hidden, mask):
     m = mask.cumprod(1)
@@ -580,7 +580,7 @@ def masked_mean(hidden, mask):
         WrongAnswer('sqrt', """
 def masked_mean(hidden, mask):
     return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt()
-""", '(the entry that differs most).'),
+""", "This divides by the root of the number of tokens: divide by the"),
         WrongAnswer('numpy', """
 def masked_mean(hidden, mask):
     return torch.from_numpy(

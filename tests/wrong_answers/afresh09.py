@@ -87,7 +87,7 @@ def file_tensors(state, adapter):
         if len(p) > 2 and p[-2] == adapter and p[-3] in ("lora_A", "lora_B"):
             o["base_model.model." + ".".join(p[:-2] + ["weight"])] = v.double()
     return o
-""", '"base_model.model.model.layers.0.attn.q_proj.lora_A.weight" is a'),
+""", "\"base_model.model.model.layers.0.attn.q_proj.lora_A.weight\" is"),
         WrongAnswer('first lora_A split', """
 def file_tensors(state, adapter):
     o = {}
@@ -439,7 +439,7 @@ def merge_rounded(W, A, B, scaling):
     d = scaling * (B @ A)
     m = (W.float() + d).to(W.dtype)
     return m, (d.abs() < 1e-8)[d != 0].float().mean().item()
-""", 'The share is rounded'),
+""", "of the weights with an update kept their value. Compare merged == W"),
         WrongAnswer('scaling/r', """
 def merge_rounded(W, A, B, scaling):
     d = scaling / len(A) * (B @ A)
@@ -545,7 +545,7 @@ class ExactMerge:
     def unmerge(self):
         self.linear.weight = torch.nn.Parameter(self.kept)
         self.kept = None
-""", 'After unmerge the merged values are still there. Was the copy taken'),
+""", "After unmerge linear.weight is a new Parameter: an optimizer and tied"),
         WrongAnswer('data back', """
 class ExactMerge:
     pass
@@ -563,7 +563,7 @@ class ExactMerge:
     def unmerge(self):
         self.linear.weight = torch.nn.Parameter(self.kept, requires_grad=False)
         self.kept = None
-""", 'After unmerge the merged values are still there. Was the copy taken'),
+""", "After unmerge linear.weight is a new Parameter: an optimizer and tied"),
         WrongAnswer('requires_grad off', """
 class ExactMerge:
     pass
@@ -980,13 +980,13 @@ def weighted_sum(adapters, weights):
     return torch.cat([a for a, _, _ in adapters]), torch.cat(
         [w * s * b for w, (a, b, _) in zip(weights, adapters)], 1
     )
-""", '(the entry that differs most).'),
+""", "The first adapter's scaling is used for all: each has its own."),
         WrongAnswer('reversed weights', """
 def weighted_sum(adapters, weights):
     return torch.cat([a for a, _, _ in adapters]), torch.cat(
         [w * s * b for w, (a, b, s) in zip(weights[::-1], adapters)], 1
     )
-""", '(the entry that differs most).'),
+""", "The weights stand at the wrong adapters: they come in the order of"),
         WrongAnswer('padded rank', """
 def weighted_sum(adapters, weights):
     A = torch.cat([a for a, _, _ in adapters])

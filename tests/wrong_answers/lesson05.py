@@ -171,7 +171,7 @@ WRONG = {
             "def all_linear(model):\n"
             "    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)\n"
             "            and 'head' not in n and 'out' not in n]\n",
-            "Leave out the output layer only",
+            "'blocks.0.head_mix' is linear and it is missing. It is of type Linear",
         ),
         WrongAnswer(
             "short names",

@@ -318,7 +318,7 @@ WRONG = {
             "the first row starts at zero",
             _distance("row = [0] * (len(target) + 1)\n    " + _ROWS.format(
                 cost="(one != other)").split("\n", 1)[1].strip()),
-            "the distance is",
+            "The first row is zero here. From no sound read to the first j of",
         ),
     ],
     "fitting_arguments": [

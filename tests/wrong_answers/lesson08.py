@@ -174,7 +174,7 @@ WRONG = {
             _TOKENS + "    f = [i for i, a, b in tokens if a == start]\n"
             "    l = [i for i, a, b in tokens if b == end - 1]\n"
             "    return (f[0], l[0]) if f and l else (0, 0)\n",
-            "The whole answer is on this page",
+            ", whole on this page, and yours says (0, 0). Its first token begins",
         ),
         WrongAnswer(
             "the token after the last",

@@ -105,6 +105,8 @@ def _strings_at_the_edge(q: str, up: str) -> tuple[Case, ...]:
         (q, r"model\..*?q_proj", True, "A string is a regular expression for the full name."),
         (q, r".*\.Q_PROJ", False, "Names in capitals are other names."),
         (q, "", False, "The empty pattern fits the empty name only."),
+        ("q_proj", r".*\.q_proj", False, "The pattern asks for a dot before `q_proj`, and this "
+         "name has none. That the pattern holds the name's letters says nothing."),
         (q, q[:-1] + ".", True, "In a string a dot stands for any letter."),
     )  # fmt: skip
 

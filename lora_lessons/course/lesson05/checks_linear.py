@@ -44,6 +44,7 @@ class _LanguageModel(nn.Module):
     def __init__(self, width: int, output: str, place: int, tied: bool) -> None:
         super().__init__()
         self.output_name = output
+        within, _, output = output.rpartition(".")  # "cls.decoder": a layer of the module cls
         parts = {
             "project": nn.Linear(width, width),
             "embed": nn.Embedding(VOCABULARY, width),
@@ -54,12 +55,16 @@ class _LanguageModel(nn.Module):
         others = [name for name in parts if name != output]
         for name in (*others[:place], output, *others[place:]):
             self.add_module(name, parts[name])
+        if within:
+            del self._modules[output]
+            beside = {"transform": nn.Linear(width, width), output: parts[output]}
+            self.add_module(within, nn.ModuleDict(beside))
         if tied:
             parts[output].weight = parts["embed"].weight
 
     def get_output_embeddings(self) -> nn.Module:
         """As in transformers: the output layer itself."""
-        return getattr(self, self.output_name)
+        return self.get_submodule(self.output_name)
 
     def get_input_embeddings(self) -> nn.Module:
         """As in transformers: the table of the tokens."""
@@ -67,13 +72,27 @@ class _LanguageModel(nn.Module):
 
 
 def check_all_linear(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    cases = (("embed_out", 4, False), ("lm_head", 0, False), ("decode", 2, True))
-    for output, place, tied in cases:
+    cases = (
+        ("embed_out", 4, False),
+        ("lm_head", 0, False),
+        ("decode", 2, True),
+        ("cls.decoder", 4, False),
+    )
+    for path, place, tied in cases:
         width = int(torch.randint(4, 9, (1,), generator=rng))
-        model = _LanguageModel(width, output, place, tied)
+        model = _LanguageModel(width, path, place, tied)
+        model.blocks[0].requires_grad_(False)  # what trains says nothing of what a module is
+        within, _, output = path.rpartition(".")
         right = {f"blocks.{i}.{part.format(output=output)}" for i in (0, 1) for part in LINEAR}
         right |= {name.format(output=output) for name in TOP}
-        _right_names(_names(answer(model)), right, dict(model.named_modules()), output)
+        right |= {f"{within}.transform"} if within else set()
+        before = dict(model.named_modules())
+        found = _names(answer(model))
+        if dict(model.named_modules()) != before:
+            raise Wrong(
+                "Your code changes the model: a module is taken out, or exchanged. Only ask."
+            )
+        _right_names(found, right, before, path)
 
 
 def _right_names(
@@ -96,18 +115,59 @@ def _right_names(
             f"{missing[0]!r} is missing. It has the shape of the output layer and is another "
             "module: compare with `is`."
         )
-    if missing and all(output in name for name in missing):
-        raise Wrong(
-            f"{missing[0]!r} is linear and it is missing. The output layer is called {output!r}, "
-            "and other names hold that word: compare the modules with `is`."
-        )
-    if missing and all(name.count(".") > 2 for name in missing):
-        raise Wrong(
-            f"{missing[0]!r} is linear and it is missing: it lies deeper. model.named_modules() "
-            "goes through all levels."
-        )
     if missing:
-        raise Wrong(f"{missing[0]!r} is linear and it is missing. Leave out the output layer only.")
+        why = _why_missing(missing, found, kinds, output)
+        raise Wrong(f"{missing[0]!r} is linear and it is missing{why}")
+
+
+def _why_missing(
+    missing: list[str], found: set[str], kinds: dict[str, nn.Module], output: str
+) -> str:
+    """What all the missing names have in common, and no name that was found."""
+    last = {name.rpartition(".")[2] for name in found}
+    reasons: tuple[tuple[str, Callable[[str], bool]], ...] = (
+        (
+            f". The output layer is called {output!r}, and other names hold that word: compare "
+            "the modules with `is`.",
+            lambda name: name.rpartition(".")[2] == output.rpartition(".")[2],
+        ),
+        (
+            ". It stands beside the output layer, in one module with it, and is another one.",
+            lambda name: "." in output and name.startswith(output.split(".")[0] + "."),
+        ),
+        (
+            ": it does not train. Neither does the rest of a frozen base, which LoRA adapts all "
+            "the same: go by the type.",
+            lambda name: not kinds[name].weight.requires_grad,
+        ),
+        (
+            ": it has no bias. A Linear need not have one: go by the type.",
+            lambda name: kinds[name].bias is None,
+        ),
+        (
+            ": it lies deeper. model.named_modules() goes through all levels, named_children() "
+            "through the first alone.",
+            lambda name: "." in name,
+        ),
+        (
+            ": it lies deeper. model.named_modules() goes through all levels.",
+            lambda name: name.count(".") > 2,
+        ),
+        (
+            ": it lies outside the blocks. Every linear layer is asked for.",
+            lambda name: not name.startswith("blocks."),
+        ),
+        (
+            ": it lies in another block. Every linear layer is asked for, in each block.",
+            lambda name: name.rpartition(".")[2] in last,
+        ),
+    )
+    for message, holds in reasons:
+        if all(map(holds, missing)) and not any(map(holds, found & set(kinds))):
+            return message
+    if all(name.rpartition(".")[2] in last for name in missing):
+        return ". Another layer has the same last word: each has a full name of its own."
+    return f". It is of type Linear and it is not {output!r}: leave out the output layer only."
 
 
 def _names(value: Any) -> set[str]:

@@ -69,12 +69,26 @@ def _whole_rank(actual: Any, right: int, shapes: list[tuple[int, int]], budget: 
         "This is half of it: one rank costs in + out for each layer, not twice that.": round(
             budget / (2 * sum(map(sum, shapes)))
         ),
+        "W is counted too. It is frozen: A and B alone train.": round(
+            budget / sum(out * in_ + out + in_ for out, in_ in shapes)
+        ),
+        "This divides by the number of layers too. The sum of (in + out) over all layers is the "
+        "cost of one rank already.": round(budget / len(shapes) / sum(map(sum, shapes))),
+        "This is the mean of a rank for each layer by itself. All layers share one rank, so their "
+        "costs are added up before the division.": round(
+            sum(budget / len(shapes) / sum(shape) for shape in shapes) / len(shapes)
+        ),
         "A or B is left out: both train.": round(budget / sum(in_ for _, in_ in shapes)),
         "A or B is left out: both train. ": round(budget / sum(out for out, _ in shapes)),
     }
     for message, value in mistakes.items():
         if actual in (value, max(1, value)):
             raise Wrong(message.strip())
+    if actual in (64, min((2**i for i in range(12)), key=lambda r: abs(r - right))):
+        raise Wrong(
+            f"For the budget {budget:,d} the nearest rank is {right}; got {actual}. Does the "
+            "search stop there, or try powers of two alone? Any whole number is a rank."
+        )
     raise Wrong(
         f"For the budget {budget:,d} the nearest rank is {right}; got {actual}. It is not the same "
         "for every choice of layers."
@@ -97,7 +111,7 @@ def check_fused_update(answer: Callable[..., Any], rng: torch.Generator) -> None
     groups = int(torch.randint(2, 4, (1,), generator=rng))
     sizes, width, scaling = {"q": 7 * groups, "k": 7, "v": 7}, 31, 7 / 3
     # not in the order of the parts, and k is switched off
-    factors = {part: _factors(rng, sizes[part], width, 3) for part in ("v", "q")}
+    factors = {part: _factors(rng, sizes[part], width, 5) for part in ("v", "q")}
     result = answer(dict(sizes), dict(factors), scaling)
     if isinstance(result, Tensor) and len(result) == sizes["q"] + sizes["v"]:
         raise Wrong("The rows of k are missing: a part that is switched off has an update of zero.")
@@ -118,11 +132,12 @@ def _check_another_order(
 ) -> None:
     """All three are on, and v lies first: neither the names nor the factors say where."""
     rows, other = sum(sizes.values()), {part: sizes[part] for part in ("v", "q", "k")}
-    expect(
+    _expect_parts(
         answer(dict(other), dict(factors), scaling),
-        _placed(_starts(other), factors, scaling, rows),
-        k=31,
-        mistakes={
+        other,
+        factors,
+        scaling,
+        {
             "The parts lie in the order of `sizes`: v, q, k here. Do not write the order down.": (
                 _placed(_starts(sizes), factors, scaling, rows)
             ),
@@ -141,12 +156,44 @@ def _check_other_parts(answer: Callable[..., Any], rng: torch.Generator) -> None
                 f"Of the parts {', '.join(sizes)} these are on: {', '.join(on)}. The others' rows "
                 "are zeros, and they are there."
             )
-        expect(
-            result,
-            _placed(_starts(sizes), factors, scaling, sum(sizes.values())),
-            k=13,
-            mistakes={"The scaling is missing.": _placed(_starts(sizes), factors, 1.0, 19)},
-        )
+        unscaled = {"The scaling is missing.": _placed(_starts(sizes), factors, 1.0, 19)}
+        _expect_parts(result, sizes, factors, scaling, unscaled)
+
+
+def _expect_parts(
+    result: Any,
+    sizes: dict[str, int],
+    factors: dict[str, tuple[Tensor, Tensor]],
+    scaling: float,
+    mistakes: dict[str, Tensor],
+) -> None:
+    """`expect`; where no mistake was named, the message says which part is wrong, and how."""
+    right = _placed(_starts(sizes), factors, scaling, sum(sizes.values()))
+    try:
+        expect(result, right, k=right.shape[1], mistakes=mistakes)
+    except Wrong as error:
+        if not str(error).startswith(("Expected", "It is 0")):
+            raise
+        raise Wrong(_wrong_part(result.detach().double(), right, sizes, set(factors))) from error
+
+
+def _wrong_part(result: Tensor, right: Tensor, sizes: dict[str, int], on: set[str]) -> str:
+    """The first part whose rows differ, and whether they are zero."""
+    parts, number = f"Of the parts {', '.join(sizes)}", "these are" if len(on) > 1 else "this is"
+    if any(torch.allclose(result.roll(by, 0), right, atol=1e-3) for by in (1, -1)):
+        return "All rows lie one too high or too low: a part begins where the one before ends."
+    given = f"{parts} {number} on: {', '.join(p for p in sizes if p in on)}."
+    for part, start in _starts(sizes).items():
+        rows = slice(start, start + sizes[part])
+        if (result[rows] - right[rows]).abs().max() <= 1e-3:
+            continue
+        where = f"{given} {part} has the rows {rows.start} to {rows.stop - 1},"
+        if part not in on:
+            return f"{where} and they are not zero: a part that is off has an update of zero."
+        if not result[rows].any():
+            return f"{where} and they are all zero: each part that is on gets its own update."
+        return f"{where} and they are not scaling * B A of its own factors."
+    return given
 
 
 def _factors(rng: torch.Generator, out: int, in_: int, r: int) -> tuple[Tensor, Tensor]:
@@ -187,15 +234,25 @@ def _compare_fused(
         name: {part: (factors[name][0], B) for part, (_, B) in factors.items()} for name in factors
     }
     thirds = {part: i * (rows // 3) for i, part in enumerate(sizes)}
-    expect(
+    _expect_parts(
         result,
-        _placed(starts, factors, scaling, rows),
-        k=31,
-        mistakes={
+        sizes,
+        factors,
+        scaling,
+        {
             "The scaling is missing.": _placed(starts, factors, 1.0, rows),
             "The scaling is there twice.": _placed(starts, factors, scaling**2, rows),
             "The scaling is alpha / r already: do not divide by r again.": (
+                _placed(starts, factors, scaling / 5, rows)
+            ),
+            "The scaling was divided by the number of parts: each part has the whole of it.": (
                 _placed(starts, factors, scaling / 3, rows)
+            ),
+            "The scaling was shared among the parts that are on: each has the whole of it.": (
+                _placed(starts, factors, scaling / 2, rows)
+            ),
+            "This divides by the scaling: multiply by it.": (
+                _placed(starts, factors, 1 / scaling, rows)
             ),
             "The scaling was cut to a whole number: it may be any number.": (
                 _placed(starts, factors, int(scaling), rows)

@@ -42,6 +42,7 @@ class _Attention(nn.Module):
         self.v = nn.Linear(width, width)
         self.o = nn.Linear(width, width, bias=False)
         self.bias_proj = nn.Linear(width, 1, bias=False)
+        self.mixed = nn.ModuleDict({"bias": nn.Linear(width, 1, bias=False)})  # mixed.bias.weight
         self.position_bias = nn.Parameter(torch.zeros(width))
 
 
@@ -163,7 +164,7 @@ def _refuses(answer: Callable[..., Any], model: nn.Module, wrapped: list[str], m
 def check_bias_numbers(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for wrapped in (["q_proj", "v_proj"], ["q_proj"], ["k_proj", "q_proj", "v_proj"]):
         kv_heads, groups = _whole(rng, 3, 5), 5 + 2 * _whole(rng, 0, 2)  # no two mistakes agree
-        heads, blocks = kv_heads * groups, _whole(rng, 3, 8)
+        heads, blocks = kv_heads * groups, 2 * _whole(rng, 3, 6)
         hidden = heads * 2 * _whole(rng, 3, 9)
         _each_mode(answer, (hidden, heads, kv_heads, blocks), wrapped)
     head = 2 * _whole(rng, 3, 9)
@@ -206,6 +207,21 @@ def _whole_number(
         ),
         "A head has hidden // heads numbers, in k and v too; hidden // kv_heads is no width.": (
             blocks * total(hidden, hidden // kv_heads, hidden // kv_heads)
+        ),
+        "q has `hidden` outputs; `heads` is the number of its heads.": (
+            blocks * total(heads, narrow, narrow)
+        ),
+        "q is wider than k and v: it has `hidden` outputs, one head's for each of its own heads.": (
+            blocks * total(narrow, narrow, narrow)
+        ),
+        "k and v have kv_heads heads of hidden // heads numbers each, not of `hidden`.": (
+            blocks * total(hidden, kv_heads * hidden, kv_heads * hidden)
+        ),
+        '"all" takes every bias, those of the wrapped layers too.': blocks
+        * sum(
+            {"q_proj": hidden}.get(name, narrow)
+            for name in ("q_proj", "k_proj", "v_proj")
+            if mode == "all" and name not in wrapped
         ),
         "q has `hidden` outputs in all: its heads share them.": (
             blocks * total(hidden * heads, hidden * kv_heads, hidden * kv_heads)

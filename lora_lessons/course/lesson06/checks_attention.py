@@ -30,7 +30,7 @@ def check_fewer_biases(answer: Callable[..., Any], rng: torch.Generator) -> None
         raise Wrong("What was handed in was changed in place. Return new tensors.")
     new = _four(result, width)
     for name, bias in (("k", new[1]), ("v", new[2])):
-        if bias.abs().max() > 0:
+        if not bias.abs().max() == 0:  # so that nan is refused too
             raise Wrong(f"The new bias of {name} must be zero; it is not.")
     _expect_biases(new, biases, weights[3])
     before, after = (_attention(x, weights, b, heads) for b in (biases, new))
@@ -71,7 +71,8 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
         new[3],
         b_o + torch.einsum("oi,i->o", W_o, b_v),
         k=len(b_v),
-        case="in the new bias of o",
+        case="in the new bias of o: the weights of a row sum to 1, so each mixture of the values "
+        "holds b_v once, and W_o reads that mixture",
         mistakes={
             "W_o is a matrix: each output takes all of b_v, W_o @ b_v, not its own entry alone.": (
                 b_o + W_o.diagonal() * b_v
@@ -79,6 +80,17 @@ def _expect_biases(new: list[Tensor], biases: list[Tensor], W_o: Tensor) -> None
             "o's own bias has the wrong sign: add W_o b_v to it.": (
                 torch.einsum("oi,i->o", W_o, b_v) - b_o
             ),
+            "It is v's bias that goes through W_o, not k's.": b_o
+            + torch.einsum("oi,i->o", W_o, b_k),
+            "It is v's bias that goes through W_o, not q's.": b_o
+            + torch.einsum("oi,i->o", W_o, b_q),
+            "W_o @ b_v is a sum of products, not a product of two sums.": (
+                b_o + W_o.sum(1) * b_v.sum()
+            ),
+            "W_o @ b_v weighs each number of b_v by its own column; this takes means.": (
+                b_o + W_o.mean(1) * b_v.sum()
+            ),
+            "o's own bias is there twice.": 2 * b_o + torch.einsum("oi,i->o", W_o, b_v),
             "v's part is there twice.": b_o + 2 * torch.einsum("oi,i->o", W_o, b_v),
             "The weights of a row sum to 1: v's bias arrives whole, not as a mean over its "
             "numbers.": b_o + torch.einsum("oi,i->o", W_o, b_v) / len(b_v),

@@ -96,14 +96,24 @@ def check_run_blocks(answer: Callable[..., Any], rng: torch.Generator) -> None:
 
 def _check_dropout(answer: Callable[..., Any], rng: torch.Generator) -> None:
     """What a block drops is drawn anew when it runs again, unless the random state is put back."""
-    model = _Toy(rng, 4, False, 1, drops=True)
+    model = _Toy(rng, 4, False, 2, drops=True)
+    ids = torch.randint(0, 11, (2, 5), generator=rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = answer(model.embed, model.blocks, torch.randint(0, 11, (2, 5), generator=rng))
-    if any(not block.masks for block in model.blocks):
+        answer(model.embed, model.blocks, ids)
+        first = [block.masks[0] for block in model.blocks if block.masks]
+        for block in model.blocks:
+            block.masks.clear()
+        result = answer(model.embed, model.blocks, ids)
+    if len(first) < 2 or any(not block.masks for block in model.blocks):
         raise Wrong(
             "These blocks have dropout and are in train mode, and nothing was dropped: leave their "
             "mode as it is, or the gradients are those of another run."
+        )
+    if torch.equal(first[0], first[1]) or torch.equal(first[0], model.blocks[0].masks[0]):
+        raise Wrong(
+            "Two blocks, or two runs, dropped the very same numbers: the random state was set by "
+            "hand. Seed nothing here; a checkpoint puts back by itself what it needs."
         )
     result.sum().backward()
     for block in model.blocks:
@@ -126,13 +136,49 @@ def _one_run(
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
     result = answer(model.embed, model.blocks, ids)
     forward = list(model.calls)
-    expect(result, expected, k=model.embed.embedding_dim)
+    _ran_forward(forward, len(model.blocks))
+    _expect_output(result, expected, model, ids)
     _still_frozen(model, flags)
     _has_a_graph(result, model.calls.asked)
     model.calls.clear()
     (result * G).sum().backward()
     _still_frozen(model, flags)
     _ran_twice(forward, list(model.calls), model)
+
+
+def _expect_output(result: Any, expected: Tensor, model: _Toy, ids: Tensor) -> None:
+    """Raise `Wrong` unless it is the output of the blocks one after the other."""
+    k = model.embed.embedding_dim
+    try:
+        expect(result, expected, k=k)
+    except Wrong:  # other runs of the blocks are needed for the message alone
+        case = "though the blocks ran in order, once each: hand on what a block returns, as it is"
+        expect(result, expected, k=k, mistakes=_other_outputs(model, ids), case=case)
+
+
+def _other_outputs(model: _Toy, ids: Tensor) -> dict[str, Tensor]:
+    if len(model.blocks) == 1:
+        return {}
+    with torch.no_grad():
+        hidden = around = model.embed(ids)
+        for block in model.blocks:
+            around = around + block(around)
+        first, last = model.blocks[0](hidden), model.blocks[-1](hidden)
+    return {
+        "The input of each block was added to its output: a block adds it itself.": around,
+        "This is the first block's output. Return the last one's.": first,
+        "Each block got the embedding's output. It gets the output of the block before.": last,
+        "This is the embedding's output. Return the last block's.": hidden,
+    }
+
+
+def _ran_forward(forward: list[int], count: int) -> None:
+    """Each block once, in order."""
+    numbers = list(range(1, count + 1))
+    if sorted(forward) != numbers:
+        raise Wrong(f"In the forward pass the blocks {numbers} run once each; here {forward} ran.")
+    if forward != numbers:
+        raise Wrong(f"The blocks ran in the order {forward}: each reads what the one before gave.")
 
 
 def _still_frozen(model: nn.Module, flags: dict[str, bool]) -> None:
@@ -171,9 +217,6 @@ def _has_a_graph(result: Tensor, asked: bool) -> None:
 
 def _ran_twice(forward: list[int], backward: list[int], model: _Toy) -> None:
     """`forward` and `backward` hold the numbers of the blocks that ran in either pass, in order."""
-    numbers = list(range(1, len(model.blocks) + 1))
-    if sorted(forward) != numbers:
-        raise Wrong(f"In the forward pass the blocks {numbers} run once each; here {forward} ran.")
     _has_gradients(model)
     if not backward:
         raise Wrong(
@@ -184,9 +227,10 @@ def _ran_twice(forward: list[int], backward: list[int], model: _Toy) -> None:
     if once:
         raise Wrong(f"Block {once[0]} did not run again in the backward pass: checkpoint each one.")
     if backward != sorted(backward, reverse=True):
+        several = "All" if backward == sorted(backward) else "Several"
         raise Wrong(
-            "All blocks ran again in one go, first to last, so that all their activations are "
-            "there at once. Give each block a checkpoint of its own."
+            f"{several} blocks ran again in one go, in the order {backward}, so that all their "
+            "activations are there at once. Give each block a checkpoint of its own."
         )
 
 

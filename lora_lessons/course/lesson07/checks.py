@@ -46,6 +46,9 @@ def check_labels_for(answer: Callable[..., Any], rng: torch.Generator) -> None:
     ids[3, :2], ids[3, int(prompts[3])] = 0, 0  # 0 is the id of a token, END may come anywhere
     ids[1, int(prompts[1])] = ids[1, 0] = END
     _compare_labels(answer, (ids, prompts, lengths))
+    # a prompt that fills its row, and a row of padding alone: nothing counts in either
+    bare = torch.tensor([6, 0])
+    _compare_labels(answer, (_ids(rng, 2, 6), bare, bare.clone()))
 
 
 def _rows_of_answers(rng: torch.Generator, rows: int, T: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -246,6 +249,9 @@ def _loss_mistakes(
     total, n = losses.sum(), counts.sum()
     B, T = labels.shape
     chances = logits.double().softmax(-1)
+    places, of_place = losses[:, : T - 1].sum(0), counts[:, : T - 1].sum(0)
+    by_place = places / of_place.clamp(min=1)
+    picked = losses - logits.double().logsumexp(-1) * counts  # minus the label's own logit
     along_batch = torch.nn.functional.cross_entropy(
         logits[:-1].double().flatten(0, 1), labels[1:].flatten()
     )
@@ -277,6 +283,24 @@ def _loss_mistakes(
         "a row is predicted by nothing.": total / (labels != LEFT_OUT).sum(),
         "The mean of the rows' means counts a short answer as much as a long one. Every label "
         "counts the same.": (losses.sum(1) / counts.sum(1).clamp(min=1)).mean(),
+        "The mean of the rows' means counts a short answer as much as a long one, and leaves out a "
+        "row without labels. Every label counts the same.": (
+            (losses.sum(1) / counts.sum(1).clamp(min=1)).sum() / counts.any(1).sum()
+        ),
+        "The mean of the places' means counts a place that few rows have as much as one that all "
+        "have. Every label counts the same.": by_place.mean(),
+        "The mean of the places' means counts a place that few rows have as much as one that all "
+        "have. Every label counts the same: one mean over all.": by_place[of_place > 0].mean(),
+        "These are the labels' own logits, turned. A logit is no logarithm of a chance: subtract "
+        "the logsumexp over the vocabulary first.": picked.sum() / n,
+        "The last row is not scored. The mean is over the whole batch.": (
+            losses[:-1].sum() / counts[:-1].sum().clamp(min=1)
+        ),
+        "The last row is not scored, and its labels are counted all the same.": (
+            losses[:-1].sum() / n
+        ),
+        "This is the median of the losses. Return their mean.": losses[counts > 0].median(),
+        "The largest loss of a label is returned, not the mean.": losses.max(),
         "Label 0 is a token like any other. Only -100 is left out.": (
             losses * (counts * (labels.roll(-1, 1) != 0))
         ).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from numbers import Integral
@@ -34,6 +36,7 @@ PAIRS = (
     (tuple("AABBAA"), tuple("BB")),
     (("K",), tuple("ABCDEFG")),  # one is much longer, and nothing is kept
     (tuple("ABCDEFG"), ("K",)),
+    (("T", "AH0"), ("T", "AH1")),  # the stress is part of a sound's name
 )
 
 
@@ -56,7 +59,10 @@ def check_edit_distance(answer: Callable[..., Any], rng: torch.Generator) -> Non
             raise Wrong(message)
     i = [a == b for a, b in zip(found, right, strict=True)].index(False)
     guess, target = map(list, pairs[i])
-    raise Wrong(f"For {guess} and {target} the distance is {right[i]}, not {found[i]}.")
+    raise Wrong(
+        f"For {guess} and {target} the distance is {right[i]}, not {found[i]}: "
+        f"{_edits(tuple(guess), tuple(target))}."
+    )
 
 
 def _word(rng: torch.Generator) -> tuple[str, ...]:
@@ -77,12 +83,138 @@ def _distance(guess: Sequence[str], target: Sequence[str], exchange: int = 1) ->
     )
 
 
+def _edits(guess: tuple[str, ...], target: tuple[str, ...]) -> str:
+    """One shortest way from `guess` to `target`, in words."""
+    if guess == target:
+        return "the two are the same, and nothing is to do"
+    steps: list[str] = []
+    while guess or target:
+        here = _distance(guess, target)
+        if guess and target and guess[-1] == target[-1]:
+            guess, target = guess[:-1], target[:-1]
+        elif guess and target and _distance(guess[:-1], target[:-1]) == here - 1:
+            steps.append(f"exchange {guess[-1]} for {target[-1]}")
+            guess, target = guess[:-1], target[:-1]
+        elif guess and _distance(guess[:-1], target) == here - 1:
+            steps.append(f"leave out {guess[-1]}")
+            guess = guess[:-1]
+        else:
+            steps.append(f"insert {target[-1]}")
+            target = target[:-1]
+    return f"for example, from the end, {', '.join(steps)}"
+
+
 def _place_by_place(guess: Sequence[str], target: Sequence[str]) -> int:
     different = sum(a != b for a, b in zip(guess, target, strict=False))
     return different + abs(len(guess) - len(target))
 
 
+def _row_by_row(
+    guess: Sequence[str],
+    target: Sequence[str],
+    *,
+    insert: bool = True,
+    leave_out: bool = True,
+    top: int = 1,
+    left: int = 1,
+    exchange: Callable[[str, str], int] = lambda a, b: int(a != b),
+    in_place: bool = False,
+    best: bool = False,
+) -> int:
+    """The rows of the text, with one thing left out or done otherwise."""
+    row = [top * j for j in range(len(target) + 1)]
+    for i, a in enumerate(guess, 1):
+        before = row if in_place else list(row)
+        row[0] = left * i
+        for j, b in enumerate(target, 1):
+            ways = [before[j - 1] + exchange(a, b)]
+            ways += [row[j - 1] + 1] * insert + [before[j] + 1] * leave_out
+            row[j] = min(ways)
+    return min(row) if best else row[-1]
+
+
+def _with_swaps(guess: Sequence[str], target: Sequence[str]) -> int:
+    """A swap of two neighbours counts one."""
+
+    @cache
+    def ways(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        found = min(
+            ways(i - 1, j) + 1,
+            ways(i, j - 1) + 1,
+            ways(i - 1, j - 1) + (guess[i - 1] != target[j - 1]),
+        )
+        if i > 1 and j > 1 and guess[i - 2 : i] == target[j - 2 : j][::-1]:
+            found = min(found, ways(i - 2, j - 2) + 1)
+        return found
+
+    return ways(len(guess), len(target))
+
+
+def _not_in_common(guess: Sequence[str], target: Sequence[str]) -> int:
+    """The longer one less the longest common subsequence."""
+    most = len(guess) + len(target)
+    return max(len(guess), len(target)) - (most - _distance(guess, target, 2)) // 2
+
+
+def _as_bags(guess: Sequence[str], target: Sequence[str]) -> int:
+    a, b = Counter(guess), Counter(target)
+    return max((a - b).total(), (b - a).total())
+
+
+def _longest_blocks(guess: Sequence[str], target: Sequence[str]) -> int:
+    found = difflib.SequenceMatcher(None, guess, target, autojunk=False).get_opcodes()
+    return sum(max(b - a, d - c) for kind, a, b, c, d in found if kind != "equal")
+
+
 MISTAKES: dict[str, Callable[..., int]] = {
+    "A sound that is the same in both costs nothing: here it costs an exchange.": (
+        lambda g, t: _row_by_row(g, t, exchange=lambda a, b: 1)
+    ),
+    "An insertion is not among the three ways to a cell: the one from the left, in the same row.": (
+        lambda g, t: _row_by_row(g, t, insert=False)
+    ),
+    "Leaving a sound out is not among the three ways to a cell: the one from above.": (
+        lambda g, t: _row_by_row(g, t, leave_out=False)
+    ),
+    "The first row is zero here. From no sound read to the first j of `target` it takes j "
+    "insertions.": lambda g, t: _row_by_row(g, t, top=0),
+    "A row begins with zero here. From i sounds read to none of `target` it takes i.": (
+        lambda g, t: _row_by_row(g, t, left=0)
+    ),
+    "The first row and the first column are zero here: sounds in front cost nothing. Each is one "
+    "edit.": lambda g, t: _row_by_row(g, t, top=0, left=0),
+    "The least of the last row is returned. The whole of `target` is its last place.": (
+        lambda g, t: _row_by_row(g, t, best=True)
+    ),
+    "The least of the last row is returned, and the first row is zero: both ends are free.": (
+        lambda g, t: _row_by_row(g, t, best=True, top=0)
+    ),
+    "The row is overwritten while the one before is still read: row[j - 1] is the new row's "
+    "already. Keep the old value, or make a new list.": (
+        lambda g, t: _row_by_row(g, t, in_place=True)
+    ),
+    "The last sound of `guess` is not read.": lambda g, t: _distance(tuple(g[:-1]), tuple(t)),
+    "The last sound of `target` is not asked for.": lambda g, t: _distance(tuple(g), tuple(t[:-1])),
+    "Small letters count as large ones here. A name is a sound: compare it as it is.": (
+        lambda g, t: _row_by_row(g, t, exchange=lambda a, b: int(a.lower() != b.lower()))
+    ),
+    "The digit of a vowel, its stress, is left out of account. AH0 and AH1 are two sounds here.": (
+        lambda g, t: _row_by_row(
+            g, t, exchange=lambda a, b: int(a.rstrip("012") != b.rstrip("012"))
+        )
+    ),
+    "Two neighbours that changed places count as one edit here. They are two.": _with_swaps,
+    "Where one list is empty the distance is the length of the other, not 0.": (
+        lambda g, t: _distance(g, t) if g and t else 0
+    ),
+    "The order is lost: this counts how often each sound occurs.": _as_bags,
+    "This is the longer length less the longest common part. Not all of the rest can be exchanged "
+    "one for one.": _not_in_common,
+    "This keeps the longest equal piece first. That need not lie on a shortest way: try all three "
+    "ways at each place.": _longest_blocks,
+    "An exchange counts 2 here. It is one edit.": lambda g, t: _distance(g, t, 2),
     "This counts letters. The lists hold sounds: SH for S is one exchange.": (
         lambda g, t: _distance("".join(g), "".join(t))
     ),
@@ -95,7 +227,6 @@ MISTAKES: dict[str, Callable[..., int]] = {
     "This compares place by place and forgets the sounds that are left over.": (
         lambda g, t: sum(a != b for a, b in zip(g, t, strict=False))
     ),
-    "An exchange counts 2 here. It is one edit.": lambda g, t: _distance(g, t, 2),
     "This compares the two as sets: order and repetition are lost.": (
         lambda g, t: len(set(g) ^ set(t))
     ),
@@ -199,6 +330,19 @@ def _check_task(architecture: str, task: str, given: Any) -> None:
         raise Wrong(f"{architecture} is no model for {given}: its head and loss are for {task}.")
 
 
+def _why_lost(name: str, given: list[Any], by_itself: tuple[str, ...]) -> str:
+    """What may have hidden this name: a name like it, or another task's list."""
+    if alike := [saved for saved in by_itself if saved in name or name in saved]:
+        return f" It is not {alike[0]!r}, which is saved: compare whole names."
+    if given and set(given) <= set(by_itself):
+        return " What is named here is saved by itself: name the rest."
+    if given:
+        return f" {given[0]!r} alone is named: name each that is not saved by itself."
+    if others := [task for task, names in SAVED_BY.items() if name in names]:
+        return f" It is {others[0]} that saves it by itself: ask this task's own list alone."
+    return ""
+
+
 def _check_modules(
     architecture: str, task: str, new: list[str], given: Any, by_itself: tuple[str, ...]
 ) -> None:
@@ -211,7 +355,7 @@ def _check_modules(
     if lost := [name for name in new if name not in saved]:
         raise Wrong(
             f"{architecture}: {lost[0]!r} is new, and {task} does not save it. It would stay "
-            "frozen and come back random."
+            f"frozen and come back random.{_why_lost(lost[0], list(given), by_itself)}"
         )
     if more := [name for name in given if name not in new]:
         raise Wrong(

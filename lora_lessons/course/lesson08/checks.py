@@ -123,9 +123,10 @@ def _compare_modules(value: Any, in_model: list[str], in_file: list[str], right:
     if (set(found) - right) & {name.rpartition(".")[0] for name in in_file}:
         raise Wrong("This names modules whose weights are in the file.")
     if missing := sorted(right - set(found)):
+        new = next(n for n in in_model if n.rpartition(".")[0] == missing[0] and n not in in_file)
         raise Wrong(
-            f"{missing[0]!r} is new and it is missing: compare whole names, from the first word "
-            "to the last."
+            f"{missing[0]!r} is new and it is missing: no name in the file is {new!r}, from its "
+            "first word to its last."
         )
     raise Wrong(f"Expected {sorted(right)}; got {sorted(map(str, found))}.")
 
@@ -194,7 +195,13 @@ def _compare_labels(
             for word, label in zip(word_ids, right, strict=True)
         ],
     }
-    for message, value in messages.items():
+    if word_ids[0] is not None and found == [IGNORED, *right[1:]]:
+        raise Wrong(
+            f"For word_ids {word_ids}, place 0 must be {right[0]}; got -100. This row begins with "
+            "a word, without [CLS]: before its first piece there is none. (In Python list[-1] is "
+            "the last one.)"
+        )
+    for message, value in (messages | _other_labels(word_ids, labels, right)).items():
         if found == value:
             raise Wrong(message)
     first_lost = [
@@ -207,6 +214,63 @@ def _compare_labels(
         f"For word_ids {word_ids} and labels {labels}, place {place} must be {right[place]}; got "
         f"{found[place]}."
     )
+
+
+def _other_labels(
+    word_ids: list[int | None], labels: list[int], right: list[int]
+) -> dict[str, list[Any]]:
+    """What more mistakes give: another label, another piece, another sign for "left out"."""
+    own = [word for word in word_ids if word is not None]
+    first = [label != IGNORED for label in right]
+    turn = {word: i for i, word in enumerate(dict.fromkeys(own))}
+
+    def on_first(label: Callable[[int], Any]) -> list[Any]:
+        """label(word) on each first piece."""
+        pairs = zip(word_ids, first, strict=True)
+        return [
+            label(word) if word is not None and is_first else IGNORED for word, is_first in pairs
+        ]
+
+    rest = "What does not count gets -100, which the loss leaves out; here it gets "
+    every = [IGNORED if word is None else labels[word] for word in word_ids]
+    found: dict[str, list[Any]] = {
+        f"{rest}-1.": [
+            label if is_first else -1 for label, is_first in zip(right, first, strict=True)
+        ],
+        f"{rest}None.": [
+            label if is_first else None for label, is_first in zip(right, first, strict=True)
+        ],
+        "This is the word's number. `labels` holds its label, at that place.": on_first(
+            lambda w: w
+        ),
+        "A word has the label of the next one here: word w has labels[w].": on_first(
+            lambda w: labels[(w + 1) % len(labels)]
+        ),
+        "A word has the label of the one before here: word w has labels[w].": on_first(
+            lambda w: labels[w - 1]
+        ),
+        "The labels are taken one after the other. Here a word has no piece (it was cut, or is "
+        "empty), and its label is not the next word's: word w has labels[w].": on_first(
+            lambda w: labels[turn[w]]
+        ),
+        "Words of several pieces have no label here. Their first piece has it.": on_first(
+            lambda w: labels[w] if own.count(w) == 1 else IGNORED
+        ),
+        "Label 0 was taken for no label (`if label`, `label or -100`). It is a class.": on_first(
+            lambda w: labels[w] or IGNORED
+        ),
+    }
+    later = [
+        labels[word] if word is not None and not is_first else IGNORED
+        for word, is_first in zip(word_ids, first, strict=True)
+    ]
+    alike = [
+        label if i == 0 or label != before else IGNORED
+        for i, (label, before) in enumerate(zip(every, [None, *every], strict=False))
+    ]
+    found["Two neighbours with one label are two words: compare the words, not the labels."] = alike
+    found["The label is on all pieces of a word but its first. It is the other way round."] = later
+    return {m: v for m, v in found.items() if v != right}
 
 
 # --- 8.3 Macro F1 ----------------------------------------------------------------------------
@@ -273,6 +337,23 @@ def _compare_f1(value: Any, table: Tensor) -> None:
         "The 2 in 2 TP is missing, above the line, below it or both.": (
             hits / (true + said - hits).clamp(min=1)
         ).mean(),
+        "The 2 in 2 TP is missing above the line.": right / 2,
+        "This is F2, which counts recall more. F1 counts both alike.": (
+            5 * precision * recall / (4 * precision + recall).clamp(min=1e-12)
+        ).mean(),
+        "This is the median of the classes' F1. Macro F1 is their mean.": f1.median(),
+        "This is not the mean over all classes: the first one is left out.": f1[1:].mean()
+        if len(f1) > 1
+        else right,
+        "1 is added below the line, or some other number against 0/0: where a class has counts it "
+        "changes the score. Ask for zero instead.": (2 * hits / (true + said + 1)).mean(),
+        "This is in percent: return a number from 0 to 1.": 100 * right,
+        "This is the largest F1 of a class. Macro F1 is the mean.": f1.max(),
+        "This is the smallest F1 of a class. Macro F1 is the mean.": f1.min(),
+        "This is F1 of the second class alone. Take the mean over all classes.": (
+            f1[1] if len(f1) > 1 else right
+        ),
+        "This is F1 of the first class alone. Take the mean over all classes.": f1[0],
         "TP is counted twice below the line: the sums of row and column hold it already.": (
             2 * hits / (2 * hits + true + said).clamp(min=1)
         ).mean(),
@@ -286,7 +367,8 @@ def _compare_f1(value: Any, table: Tensor) -> None:
         ),
     }
     mistakes = {m: v for m, v in mistakes.items() if abs(float(v - right)) > 1e-4}
-    expect(value, right, k=len(f1), mistakes=mistakes)
+    case = f"for the table {table.tolist()}" if len(table) < 4 else ""
+    expect(value, right, k=len(f1), mistakes=mistakes, case=case)
 
 
 # --- 8.4 From characters to tokens -----------------------------------------------------------
@@ -304,7 +386,7 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
     for first, length in spans:
         a, b = PAGE + first, PAGE + first + length - 1
         start, end = offsets[a][0], offsets[b][1]
-        _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets)
+        _compare_span(answer(list(offsets), list(sides), start, end), (a, b), offsets, sides)
     cut = PAGE + 5  # the page was cut after five tokens
     start, end = offsets[cut - 1][0], offsets[cut][1]
     offsets, sides = [*offsets[:cut], (0, 0)], [*sides[:cut], None]
@@ -312,6 +394,15 @@ def check_answer_tokens(answer: Callable[..., Any], rng: torch.Generator) -> Non
         raise Wrong("The row was cut within the answer: return (0, 0), the place of [CLS].")
     if _pair(answer(list(offsets), list(sides), end + 90, end + 95)) != (0, 0):
         raise Wrong("The row was cut before the answer: return (0, 0), the place of [CLS].")
+    both, of = _pair_of_texts(
+        page[:6], page[:5]
+    )  # cut, and the question ends where the answer does
+    start, end = both[5][0], both[6][1]
+    if _pair(answer(list(both), list(of), start, end)) != (0, 0):
+        raise Wrong(
+            "The page was cut within the answer, and a token of the question ends at the same "
+            "character: ask for side 1 at the end too, and return (0, 0)."
+        )
     late = [  # the page begins in the middle of the text: what came before was cut away
         (a + 40, b + 40) if side == 1 else (a, b)
         for (a, b), side in zip(offsets, sides, strict=True)
@@ -354,12 +445,28 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(found[0]), int(found[1])
 
 
-def _compare_span(value: Any, right: tuple[int, int], offsets: list[tuple[int, int]]) -> None:
+def _compare_span(
+    value: Any,
+    right: tuple[int, int],
+    offsets: list[tuple[int, int]],
+    sides: list[int | None],
+) -> None:
     found = _pair(value)
     if found == right:
         return
     first, last = right
+    if found == (0, 0):
+        raise Wrong(
+            f"The answer is the characters from {offsets[first][0]} to {offsets[last][1]}, whole "
+            "on this page, and yours says (0, 0). Its first token begins at `start`, which may be "
+            "0; its last ends at `end`, the first character after the answer, and may be the "
+            "page's last token."
+        )
     messages = {
+        "These are the characters, `start` and `end`. Return the places of the two tokens.": (
+            offsets[first][0],
+            offsets[last][1],
+        ),
         "The last token is one too far. `end` is the first character after the answer, so the "
         "last token is the one whose own end is `end`.": (first, last + 1),
         "The last token is one too early: it belongs to the answer, so return its own place.": (
@@ -376,10 +483,10 @@ def _compare_span(value: Any, right: tuple[int, int], offsets: list[tuple[int, i
     for message, mistake in messages.items():
         if found == mistake:
             raise Wrong(message)
-    if found == (0, 0):
+    if outside := [i for i in found if PAGE <= i < len(sides) and sides[i] is None]:
         raise Wrong(
-            "The whole answer is on this page, and yours says (0, 0). Its first token begins at "
-            "`start`; its last ends at `end`, which is the first character after the answer."
+            f"Place {outside[0]} is [SEP] or padding: its side is None, and its offset (0, 0) says "
+            "nothing. Look only at tokens whose side is 1."
         )
     if min(found) < PAGE:
         raise Wrong(
@@ -403,6 +510,8 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
         ({a: 4.0}, {a + 2: 4.0}, (a, a + 2), "take the pair with the largest sum of "
          "its start and its end logit"),
         ({a: 4.0}, {a: 4.0}, (a, a), "an answer of one token"),
+        ({a: 4.0}, {a + 2: 6.0, a + 1: 3.0}, (a, a + 2), "the sum itself counts, and not the sum "
+         "divided by the span's length"),
         ({a + 3: 5.0, a: 4.0}, {a + 1: 6.0, a + 4: 2.0}, (a, a + 1), "the largest start logit "
          "need not be in the best pair: compare all pairs by the sum of their logits"),
         ({a: 4.0, 1: 9.0}, {a + 1: 4.0, 3: 9.0}, (a, a + 1), "the question is no part of the "
@@ -430,6 +539,8 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
             end[place] = logit
         right = right or _by_search(start, end, page, 4)
         found = _pair(answer(start.clone(), end.clone(), page.clone(), 4))
+        if why == cases[0][3]:
+            _not_one_off(found, right)
         if found[1] < found[0]:
             raise Wrong(f"{found}: a span must not end before it starts. Compare only the others.")
         if found == (right[0] - 5, right[1] - 5):
@@ -440,9 +551,31 @@ def check_best_span(answer: Callable[..., Any], rng: torch.Generator) -> None:
     _compare_far_down(answer, rng)
 
 
+def _not_one_off(found: tuple[int, int], right: tuple[int, int]) -> None:
+    """Raise `Wrong` for places that are counted from 1, or a last one that is exclusive."""
+    first, last = right
+    if found == (first + 1, last + 1):
+        raise Wrong(f"Expected {right}, got {found}: places are counted from 0.")
+    if found == (first, last + 1):
+        raise Wrong(
+            f"Expected {right}, got {found}: the last place is the last token's own, not the one "
+            "after it."
+        )
+
+
 def _compare_far_down(answer: Callable[..., Any], rng: torch.Generator) -> None:
     """The best pair at either end of the row; and one of neither the best starts nor ends."""
-    for T, peak, longest in ((7, (0, 1), 3), (7, (5, 6), 3), (7, (6, 6), 2), (52, (25, 26), 4)):
+    for T, peak, longest, why in (
+        (7, (0, 1), 3, "the page begins in the row's first place here"),
+        (7, (5, 6), 3, "the page ends in the row's last place here"),
+        (7, (6, 6), 2, "the page's last place may be the start and the end"),
+        (
+            52,
+            (25, 26),
+            4,
+            "neither is among the twenty largest of its kind here: compare all pairs",
+        ),
+    ):
         start, end = torch.rand(2, T, generator=rng)
         if T > 7:  # the large starts stand behind the large ends, farther than a span is long
             start[29:] += 5  # 23 of each: more than the twenty that scripts often look at
@@ -453,7 +586,7 @@ def _compare_far_down(answer: Callable[..., Any], rng: torch.Generator) -> None:
         page = torch.ones(T, dtype=torch.bool)
         found = _pair(answer(start.clone(), end.clone(), page, longest))
         if found != peak:
-            raise Wrong(_why_not(found, peak, start, end, page, longest))
+            raise Wrong(f"{_why_not(found, peak, start, end, page, longest)} ({why}.)")
 
 
 def _compare_random_spans(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -477,7 +610,17 @@ def _compare_random_spans(answer: Callable[..., Any], rng: torch.Generator) -> N
         right = _by_search(start, end, page, longest)
         found = _pair(answer(start.clone(), end.clone(), page.clone(), longest))
         if found != right:
-            raise Wrong(_why_not(found, right, start, end, page, longest))
+            why = _of_the_logits(size, middle)
+            raise Wrong(_why_not(found, right, start, end, page, longest) + why)
+
+
+def _of_the_logits(size: float, middle: float) -> str:
+    """What is special about these logits, in brackets."""
+    if size < 1:
+        return " (They differ by thousandths here: round nothing.)"
+    if abs(middle) > 100:
+        return " (They are large here: exp of such a number overflows, or is 0. Add the logits.)"
+    return ""
 
 
 def _why_not(
@@ -532,8 +675,26 @@ def check_masked_mean(answer: Callable[..., Any], rng: torch.Generator) -> None:
     ):
         hidden = torch.randn(*mask.shape, h, generator=rng) + 1.0
         _compare_means(answer, hidden, mask.long())
+    _check_mean_gradient(answer, torch.randn(4, T, 5, generator=rng), gaps.long())
     full = torch.randn(2, 1, 3, generator=rng)  # texts of one token, nothing padded
     _compare_means(answer, full, torch.ones(2, 1, dtype=torch.long))
+
+
+def _check_mean_gradient(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> None:
+    """Each token that counts has the gradient 1 / (number of tokens) of its row, padding none."""
+    given = hidden.clone().requires_grad_()
+    with torch.enable_grad():
+        result = answer(given, mask.clone())
+    if not isinstance(result, Tensor) or not result.requires_grad:
+        return  # the contract says it better
+    G = torch.arange(1.0, 1 + result.numel()).view_as(result)
+    (found,) = torch.autograd.grad(result, given, G.to(result.dtype), allow_unused=True)
+    right = mask[..., None] / mask.sum(1)[:, None, None] * G[:, None]
+    if found is None or not (found - right).abs().max() <= 1e-4 * right.abs().max():
+        raise Wrong(
+            "The numbers are right, but the gradient of `hidden` is not theirs: a part of it is "
+            "cut off, or flows to the padding. Leave out detach(), .data and no_grad."
+        )
 
 
 def _compare_means(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> None:
@@ -549,7 +710,17 @@ def _compare_means(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> 
         answer(hidden.clone(), mask.clone()),
         right,
         k=T,
+        case=f"for texts of {', '.join(str(int(c)) for c in counts)} tokens",
         mistakes={
+            "A text may have one token, and then its sum is divided by 1.": sums / n.clamp(min=2),
+            "The first token that counts is left out. It is one of them.": (
+                torch.stack(
+                    [
+                        row[of][1:].mean(0) if of.sum() > 1 else row[0] * 0
+                        for row, of in zip(x, kept, strict=True)
+                    ]
+                )
+            ),
             "This takes the first tokens of each row, as many as count. Padding may stand in "
             "front: go by the mask.": first,
             "Padding is in the mean. Only tokens whose mask is 1 count.": x.mean(1),
@@ -579,6 +750,16 @@ def _compare_means(answer: Callable[..., Any], hidden: Tensor, mask: Tensor) -> 
                     row[int(of.nonzero()[0]) : int(of.nonzero()[-1]) + 1].mean(0)
                     for row, of in zip(x, kept, strict=True)
                 ]
+            ),
+            "This divides by the root of the number of tokens: divide by the number.": sums
+            / n.sqrt(),
+            "One mean over the tokens of the whole batch was given to every row. Each row has its "
+            "own.": x[kept].mean(0).expand(len(x), -1),
+            "The first row's mask was used for every row.": (
+                torch.einsum("nth,t->nh", x, m[0]) / m[0].sum()
+            ),
+            "The last row's mask was used for every row.": (
+                torch.einsum("nth,t->nh", x, m[-1]) / m[-1].sum()
             ),
             "It was brought to length 1: return the mean itself.": (
                 right / right.norm(dim=1, keepdim=True)

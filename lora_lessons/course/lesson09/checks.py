@@ -118,8 +118,10 @@ def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
             "away only where it stands after lora_A or lora_B."
         )
     if missing:
-        raise Wrong(f'"{missing[0]}" is missing; there is {sorted(keys)[:1]}.')
+        raise Wrong(f'"{missing[0]}" is missing{_why_no_key(missing, keys)}')
     for key, tensor in expected.items():
+        if isinstance(found[key], Tensor) and found[key].dtype != tensor.dtype:
+            raise Wrong(f'"{key}" is {found[key].dtype}, and in `state` it is {tensor.dtype}.')
         if not isinstance(found[key], Tensor) or not torch.equal(found[key], tensor):
             raise Wrong(f'"{key}" has another tensor than the adapter {adapter!r} has there.')
         if found[key].data_ptr() != tensor.data_ptr():
@@ -127,6 +129,32 @@ def _check_keys(found: Any, expected: dict[str, Tensor], adapter: str) -> None:
                 f'"{key}" is a copy. Return the tensor of `state` itself: what is loaded into it '
                 "must reach the model."
             )
+
+
+def _why_no_key(missing: list[str], keys: list[str]) -> str:
+    """What all missing keys have in common, or the key that stands in their place."""
+    there = sorted(keys)[:1]
+    for factor in ("lora_A", "lora_B"):
+        if keys and all(factor in key for key in missing) and all(factor not in k for k in keys):
+            return f": no {factor} is in the file. An update needs both factors."
+    if keys and all(".sea." in key for key in missing) and not any(".sea." in key for key in keys):
+        return (
+            ': its module is called "sea", as another adapter is. It is a layer of this adapter '
+            "all the same (PEFT issue 3584)."
+        )
+    if not keys:
+        return ", as all keys are: nothing of the adapter was found."
+    if not any(key.endswith(".weight") for key in keys):
+        return f"; there is {there}. A key of the file ends in .weight, as that of `state` does."
+    within = ["x." + key.removeprefix(PREFIX) for key in keys]
+    if all(key not in missing for key in keys) and len(keys) == len(missing):
+        right = missing[0].removeprefix(PREFIX)
+        if any(name.endswith(right.partition(".")[2]) for name in within):
+            return (
+                f"; there is {there}. In front of the whole name in `state` stands {PREFIX!r}, "
+                "once, and nothing is taken away there."
+            )
+    return f"; there is {there}, {len(keys)} in all. Every layer with this adapter has two."
 
 
 # --- 9.2 -------------------------------------------------------------------------------------
@@ -333,6 +361,8 @@ def _check_merged(merged: Any, W: Tensor, delta: Tensor) -> None:
     ):
         if is_nearest(merged, W.double() + mistaken):
             raise Wrong(message)
+    if message := _other_size(merged, W, delta):
+        raise Wrong(message)
     raise Wrong(
         f"{share_off(merged, W.double() + delta):.0%} of the weights are not the {name} value "
         "nearest to W + scaling * B A. Was B A, or a factor, rounded before the sum? Add in "
@@ -340,10 +370,24 @@ def _check_merged(merged: Any, W: Tensor, delta: Tensor) -> None:
     )
 
 
+def _other_size(merged: Tensor, W: Tensor, delta: Tensor) -> str:
+    """A sentence where what was added is a multiple of the update, as far as rounding shows."""
+    added = merged.double() - W.double()
+    times = float((added * delta).sum() / delta.square().sum())
+    off = (added - times * delta).abs().max()
+    if off <= 2 * torch.finfo(W.dtype).eps * W.abs().max() and abs(times - 1) > 0.05:
+        return (
+            f"What was added is about {times:.2g} times the update: add scaling * B A, whole and "
+            "once."
+        )
+    return ""
+
+
 def share_off(value: Tensor, exact: Tensor) -> float:
     """The share of numbers that are not the nearest to `exact` in their own dtype."""
     if value.dtype == torch.float32:  # the sum itself is rounded there: a few last bits
-        return ((value - exact).abs() > 1e-6 * exact.abs().max()).double().mean().item()
+        near = (value - exact).abs() <= 1e-6 * exact.abs().max()
+        return (~near).double().mean().item()
     return (value != exact.to(value.dtype)).double().mean().item()
 
 
@@ -367,7 +411,8 @@ def _check_unchanged(unchanged: Any, W: Tensor, delta: Tensor) -> None:
             "zero. Ask of the float32 update whether it is != 0, exactly: gone to "
             f"{W.dtype}, or compared with a tolerance, all of it would be zero."
         )
-    if any(abs(unchanged - round(right, places)) < 1e-9 for places in (0, 1)):
+    rounded = [round(right, places) for places in (1, 2, 3)]
+    if any(abs(unchanged - value) < 1e-9 for value in rounded if 0 < value < 1):
         raise Wrong("The share is rounded: return the number as it is.")
     for message, mistaken in (
         ("This is a count. Divide by the number of weights that have an update.", count),
@@ -378,13 +423,19 @@ def _check_unchanged(unchanged: Any, W: Tensor, delta: Tensor) -> None:
             "Look at the weights where B A is not zero.",
             kept.double().mean().item(),
         ),
+        (
+            "The rows of B that are not zero are counted whole, though a column of A is zero. Look "
+            "at each weight of B A by itself.",
+            (kept & moving.any(1, keepdim=True)).sum().item() / (moving.any(1).sum() * W.shape[1]),
+        ),
         ("Divided by all weights: divide by the number that have an update.", count / W.numel()),
     ):
         if abs(unchanged - mistaken) < 2 * NEAREST * max(1, abs(mistaken)):
             raise Wrong(message)
     raise Wrong(
         f"unchanged is {unchanged:.4g}, and {right:.4g} of the weights with an update kept their "
-        "value. Compare merged == W exactly."
+        "value. Compare merged == W exactly, and count every weight whose update is not zero, "
+        "however small."
     )
 
 
@@ -402,7 +453,9 @@ def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
         _twice(merger, weight, 1e-3 * draw(rng, OUT, IN))
         _three_times(merger, weight, 1e-3 * draw(rng, OUT, IN))
         _after_new_values(merger, weight, rng)
-        own = {**vars(type(merger)), **vars(merger)}
+        _made_before(answer, linear, rng)
+        slots = {name: getattr(merger, name, None) for name in _slots(type(merger))}
+        own = {**vars(type(merger)), **getattr(merger, "__dict__", {}), **slots}
         held = [name for name, value in own.items() if _holds(value, linear)]
         if held:
             raise Wrong(
@@ -415,6 +468,12 @@ def check_ExactMerge(answer: Callable[..., Any], rng: torch.Generator) -> None:
                 "keep the copy in self, or delete the attribute."
             )
     _two_layers(answer, rng)
+
+
+def _slots(kind: type) -> list[str]:
+    """The names in __slots__ of the class and its bases."""
+    names = [getattr(base, "__slots__", ()) for base in kind.__mro__]
+    return [n for some in names for n in ((some,) if isinstance(some, str) else some)]
 
 
 def _two_layers(answer: Callable[..., Any], rng: torch.Generator) -> None:
@@ -453,6 +512,11 @@ def _once(merger: Any, linear: nn.Linear, weight: Tensor, delta: Tensor) -> None
     _check_merge(weight.detach(), before, delta)
     merged = weight.detach().clone()
     merger.unmerge()
+    if linear.weight is not weight:
+        raise Wrong(
+            "After unmerge linear.weight is a new Parameter: an optimizer and tied layers hold the "
+            "old one, with the merged values. Copy the old values into it."
+        )
     if torch.equal(weight, merged):
         raise Wrong(
             "After unmerge the merged values are still there. Was the copy taken after the merge? "
@@ -480,6 +544,12 @@ def _check_merge(merged: Tensor, before: Tensor, delta: Tensor) -> None:
 
 def _require_back(weight: Tensor, before: Tensor) -> None:
     changed = (weight != before).double().mean().item()
+    bf16 = weight.dtype == torch.bfloat16
+    if changed and bf16 and torch.equal(weight.half(), before.half()):
+        raise Wrong(
+            f"After unmerge {changed:.1%} of the weights differ in their last bits: was the copy "
+            f"kept in another dtype than the weight's, {weight.dtype}? clone() keeps it."
+        )
     if changed:
         raise Wrong(
             f"After unmerge {changed:.1%} of the weights are not what they were: the merge rounded "
@@ -535,6 +605,20 @@ def _after_new_values(merger: Any, weight: Tensor, rng: torch.Generator) -> None
         raise Wrong(
             "The weights got new values between two merges, and unmerge gave back the old ones. "
             "Take the copy at the first merge, and drop it at unmerge."
+        )
+
+
+def _made_before(answer: Callable[..., Any], linear: nn.Linear, rng: torch.Generator) -> None:
+    """The weights get new values after the merger was made, and before its first merge."""
+    merger = answer(linear)
+    _fill(linear.weight, 0.02 * draw(rng, OUT, IN))
+    before = linear.weight.detach().clone()
+    merger.merge(1e-3 * draw(rng, OUT, IN))
+    merger.unmerge()
+    if not torch.equal(linear.weight, before):
+        raise Wrong(
+            "The weights got new values between __init__ and the first merge, and unmerge gave "
+            "back those of __init__. Nothing is merged there yet: take the copy in merge."
         )
 
 

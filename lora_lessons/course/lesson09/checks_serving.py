@@ -15,6 +15,7 @@ from .checks import draw
 
 OUT, IN, TIME = 13, 11, 3
 SCALINGS = {"sea": 0.5, "land": 2.0}
+RANKS = {"sea": 2, "land": 3}
 NAMES = ["sea", None, "land", "sea", "land", None, "sea"]
 
 
@@ -52,7 +53,7 @@ def _check_gradient(
     updates = [(s * B.double() @ A.double()) for A, B, s in (adapters["land"], adapters["sea"])]
     weights = torch.stack([W + updates[0], W, W + updates[1]])
     right = weights.sum(1)[:, None].expand(-1, 2, -1)
-    if found is None or (found - right).abs().max() > 1e-3 * right.abs().max():
+    if found is None or not (found - right).abs().max() <= 1e-3 * right.abs().max():
         raise Wrong(
             "The numbers are right, but a part of the gradient does not flow back to x: the base's "
             "or the branches'. Leave out detach() and .data."
@@ -75,8 +76,7 @@ def _check_batch(answer: Callable[..., Any], rng: torch.Generator) -> None:
         linear.bias.copy_(draw(rng, OUT))
     x = draw(rng, len(NAMES), TIME, IN)
     adapters = {
-        name: (draw(rng, r, IN), draw(rng, OUT, r), SCALINGS[name])
-        for name, r in (("sea", 2), ("land", 3))
+        name: (draw(rng, r, IN), draw(rng, OUT, r), SCALINGS[name]) for name, r in RANKS.items()
     }
     calls, weight = [], linear.weight.detach().clone()
     more = draw(rng, OUT)  # the layer gives this too, so that what it gives must be used
@@ -118,10 +118,12 @@ def _check_each_row(y: Any, right: Tensor, mistakes: dict[str, Tensor]) -> None:
     except Wrong as error:
         if not str(error).startswith("Expected"):
             raise
-        off = ((y - right).abs().amax((1, 2)) > 1e-3).nonzero().flatten().tolist()
+        off = (~((y - right).abs().amax((1, 2)) <= 1e-3)).nonzero().flatten().tolist()
         rows = ", ".join(f"{i} ({NAMES[i]!r})" for i in off)
+        branch = "of its own adapter" if all(NAMES[i] for i in off) else "that it names, if any"
         raise Wrong(
-            f"The batch is {NAMES}, and these rows are not right: {rows}. {error}"
+            f"The batch is {NAMES}, and these rows are not right: {rows}. Each is linear(x) of the "
+            f"row and the branch {branch}. {error}"
         ) from error
 
 
@@ -181,6 +183,44 @@ def _served(
         ),
         "The bias is missing: linear(x) is W x + bias.": base + own - bias,
         "The scaling is missing.": base + unscaled,
+        "The scaling is there twice.": base
+        + torch.stack([u * SCALINGS.get(n, 1) for n, u in zip(NAMES, own, strict=True)]),
+        "The scaling is alpha / r already: do not divide by r again.": base
+        + torch.stack([u / RANKS.get(n, 1) for n, u in zip(NAMES, own, strict=True)]),
+        "Rows of None have a branch here: they are the base's own.": base
+        + own
+        + ~has_one * updates["sea"],
+        "Rows of None have a branch here: they are the base's own, whatever adapter is last.": (
+            base + own + ~has_one * updates["land"]
+        ),
+        "Rows with an adapter got the branches of all adapters: each row names its own.": (
+            base + has_one * (updates["sea"] + updates["land"])
+        ),
+        "The bias is there twice in rows with an adapter: it is in linear(x) already.": (
+            base + own + has_one * bias
+        ),
+        "The bias is there twice: it is in linear(x) already.": base + own + bias,
+        "Only the first token of a row has the branch: every token of it has its own.": (
+            base + own * (torch.arange(TIME) == 0)[:, None]
+        ),
+        "Only the last token of a row has the branch: every token of it has its own.": (
+            base + own * (torch.arange(TIME) == TIME - 1)[:, None]
+        ),
+        "The branch of a row's first token was added at all its tokens: each has its own.": (
+            base + own[:, :1]
+        ),
+        "The branch of the mean over a row's tokens was added at all of them: each token has its "
+        "own.": base + own.mean(1, keepdim=True),
+        "The adapters were taken in turn, by the row's number. `names` says whose a row is.": (
+            base
+            + torch.stack(
+                [
+                    updates[tuple(SCALINGS)[i % 2]][i] * (name is not None)
+                    for i, name in enumerate(NAMES)
+                ]
+            )
+        ),
+        "The branch is subtracted: add it.": base - own,
     }
 
 
@@ -249,6 +289,29 @@ def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -
         k=IN,
         mistakes=mean
         | {
+            "The first adapter's scaling is used for all: each has its own.": total(
+                [w * scalings[0] for w in weights]
+            ),
+            "The first weight is used for all: each adapter has its own.": total(
+                [weights[0] * s for s in scalings]
+            ),
+            "The sum of the weights is on each adapter: each has its own weight.": total(
+                [sum(weights) * s for s in scalings]
+            ),
+            "The scaling is alpha / r already: do not divide by r again.": total(
+                [w * s / len(A) for (w, s), (A, _, _) in zip(pairs, adapters, strict=True)]
+            ),
+            "The weights stand at the wrong adapters: they come in the order of `adapters`.": total(
+                [w * s for w, s in zip(weights[::-1], scalings, strict=True)]
+            ),
+            "The As and the Bs are stacked in different orders, so that a B meets another "
+            "adapter's A. Keep one order for both.": _crossed(adapters, pairs),
+            "A weight below zero is left out: it takes an update away.": total(
+                [max(w, 0) * s for w, s in pairs]
+            ),
+            "The weights were cut to whole numbers: take them as they are.": total(
+                [int(w) * s for w, s in pairs]
+            ),
             "The adapters' own scalings are missing.": total(weights),
             "The weights are missing.": total(scalings),
             "The weight is on A and on B, so it counts squared.": total(
@@ -265,6 +328,13 @@ def _check_sum(result: Any, adapters: list[tuple], weights: tuple[float, ...]) -
             ),
         },
     )
+
+
+def _crossed(adapters: list[tuple], pairs: list[tuple[float, float]]) -> Tensor:
+    """The Bs, weighted, in order, against the As from the last to the first."""
+    A = torch.cat([A.double() for A, _, _ in adapters[::-1]])
+    B = [w * s * B.double() for (w, s), (_, B, _) in zip(pairs, adapters, strict=True)]
+    return torch.cat(B, dim=1) @ A
 
 
 def _factors(result: Any) -> tuple[Tensor, Tensor]:

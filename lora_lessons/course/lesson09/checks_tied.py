@@ -166,7 +166,7 @@ def _check_rounded(head: Tensor, before: Tensor, delta: Tensor) -> None:
     """Raise `Wrong` unless the weight is W + delta to its own dtype's last place."""
     exact = before.double() + delta.double()
     step = torch.finfo(head.dtype).eps * before.double().abs().maximum(exact.abs())
-    if ((head.double() - exact).abs() > 2 * step).any():
+    if not ((head.double() - exact).abs() <= 2 * step).all():
         raise Wrong(f"In {head.dtype} the output layer is not W + delta, rounded.")
 
 

@@ -96,6 +96,7 @@ EXERCISES = [
         check=check_serve_batch,
         takes=("x", "linear", "adapters", "names"),
         differentiable=("x",),
+        dtype="input",
     ),
     Exercise(
         name="weighted_sum",
