@@ -27,6 +27,7 @@ from notebook_source import lesson_sources  # noqa: E402
 import lora_lessons as ll  # noqa: E402
 from lora_lessons.course.ledger import BADGES, VERDICTS, Claim, load_claims  # noqa: E402
 
+SEVERAL = {"holds": "hold", "holds in part": "hold in part", "does not hold": "do not hold"}
 DOCS = (
     "engine",
     "adapters",
@@ -112,7 +113,11 @@ def index_page() -> str:
     return INDEX.format(
         count=len(lessons),
         first=lessons[0],
-        tally=", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]),
+        tally=", ".join(
+            f"{counts[verdict]} {SEVERAL.get(verdict, verdict) if counts[verdict] > 1 else verdict}"
+            for verdict in VERDICTS
+            if counts[verdict]
+        ),
         lessons="\n".join(f"lessons/{name}" for name in lessons),
         teaching="\n".join(f"teaching/{name}" for name in pages),
     )
