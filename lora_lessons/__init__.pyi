@@ -18,7 +18,7 @@ from .errors import (
     PeftError,
     PeftWarning,
 )
-from .lora.arithmetic import lora_scaling, parameter_count, truncate
+from .lora.arithmetic import lora_scaling
 from .lora.config import LoraConfig, PeftConfig, PeftType, TaskType
 from .lora.files import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from .lora.inject import plan_injection
@@ -53,6 +53,7 @@ from .lora.more.init.loftq_replace import replace_lora_weights_loftq
 from .lora.more.kbit import prepare_model_for_kbit_training
 from .lora.more.layers.attention import attention_parts
 from .lora.more.layers.fused_qkv import fused_qkv
+from .lora.more.low_rank import parameter_count, truncate
 from .lora.more.task_models import (
     PeftModelForCausalLM,
     PeftModelForFeatureExtraction,

@@ -38,6 +38,7 @@ def all_or_nothing(model: nn.Module) -> Iterator[None]:
         if outer is not None:
             outer += steps
     except BaseException:
+        _steps.set(None)  # giving back is not noted
         give_back()
         for step in reversed(steps):
             step()
@@ -55,18 +56,13 @@ def write(
     It keeps a copy on the CPU, or `old`, if the caller has one. `after` is called once the tensor
     is written, and once more if the old value is given back.
     """
-
-    def put(value: Tensor) -> None:
-        with torch.no_grad():
-            tensor.copy_(value)
-        if after is not None:
-            after()
-
     steps = _steps.get()
     if steps is not None and not tensor.is_meta:
         before = tensor.detach().to("cpu", copy=True) if old is None else old
-        steps.append(lambda: put(before))
-    put(value)
+        steps.append(lambda: write(tensor, before, after=after))
+    tensor.copy_(value)
+    if after is not None:
+        after()
 
 
 def _note(model: nn.Module) -> Step:

@@ -117,7 +117,7 @@ BEFORE = {
 }
 # In the order in which they can be read: each needs only those before it.
 FILES = {
-    "arithmetic.py": "alpha / r; the update and the layer as arithmetic on tensors; truncation",
+    "arithmetic.py": "alpha / r, and the update, as arithmetic on tensors",
     "plugs.py": "tables of what may be added to the core, filled by `more/`",
     "validation.py": "what is checked in a config: tables of kinds, ranges and rules",
     "config.py": "`LoraConfig`: which modules, which rank, what else trains; its json",
@@ -126,8 +126,8 @@ FILES = {
     "merge.py": "W + ΔW written into W, and the exact way back",
     "layer.py": "the layer: W frozen, A random, B zero, one pair for each adapter name",
     "inject.py": "plan what to replace, check it all, replace it",
-    "files.py": "keys and tensors of an adapter's file, strict on loading",
     "tuner.py": "`LoraModel`: the adapters of one model together",
+    "files.py": "keys and tensors of an adapter's file, strict on loading",
     "model.py": "`PeftModel`, `get_peft_model`, saving and loading",
 }
 DOCS = PACKAGE.parent / "docs" / "engine.md"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..base.load import load_base
 from ..base.tokens import TokenBatches
-from ..lora.arithmetic import factor, truncate
 from ..lora.config import LoraConfig
+from ..lora.more.low_rank import factor, truncate
 from ..seeding import seed_everything
 from ..train.fast.sweep import Job
 from ..train.loop import evaluate, fit

@@ -258,7 +258,7 @@ def package_file_tensors(state: dict[str, Tensor], adapter: str) -> dict[str, Te
 
 def package_load(targets: dict[str, Tensor], given: dict[str, Tensor]) -> None:
     """Copy a file's tensors into live ones of the same keys and shapes, or raise."""
-    from ..lora.files import problems_of, report_problems
+    from ..lora.more.adapters.faults import problems_of, report_problems
 
     missing = [key for key in targets if key not in given]
     unexpected = [key for key in given if key not in targets]

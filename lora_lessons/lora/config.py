@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import warnings
 from dataclasses import asdict, dataclass, field, fields
@@ -10,15 +9,27 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import ConfigError, PeftWarning
+from ..errors import ConfigError, PeftWarning, did_you_mean
 from ..storage import CONFIG_NAME, adapter_path, refuse_misspelt, split_hub_arguments, write_whole
 from .plugs import METHODS, initialisation
-from .validation import OtherFields, as_names, as_set, check_config, member, names_misspelt_fields
+from .validation import OtherFields, as_names, as_set, check_config, names_misspelt_fields
 
 PEFT_VERSION = "0.21.2"  # the PEFT release whose file format is written and read
 
 
-class TaskType(str, Enum):  # noqa: UP042 (as in PEFT)
+class NamedType(str, Enum):  # noqa: UP042 (as in PEFT)
+    """Values that are strings too; one that is none of them raises ConfigError, which lists all."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        kind, names = cls.__name__.removesuffix("Type").lower(), [each.value for each in cls]
+        raise ConfigError(
+            f"Invalid {kind} type: '{value}'. Must be one of the following: {', '.join(names)}."
+            f"{did_you_mean(str(value), names)}"
+        )
+
+
+class TaskType(NamedType):
     """What the model is trained for: it picks the wrapper class and the heads that are saved."""
 
     SEQ_CLS = "SEQ_CLS"
@@ -29,7 +40,7 @@ class TaskType(str, Enum):  # noqa: UP042 (as in PEFT)
     FEATURE_EXTRACTION = "FEATURE_EXTRACTION"
 
 
-class PeftType(str, Enum):  # noqa: UP042
+class PeftType(NamedType):
     """The adapter methods that the engine knows: one."""
 
     LORA = "LORA"
@@ -50,8 +61,8 @@ class PeftConfig:
 
     def __post_init__(self) -> None:
         if self.task_type is not None:
-            self.task_type = member(TaskType, self.task_type, "Invalid task type")
-        self.peft_type = member(PeftType, self.peft_type, "Invalid peft type")
+            self.task_type = TaskType(self.task_type)
+        self.peft_type = PeftType(self.peft_type)
         self.peft_version = self.peft_version or PEFT_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +71,7 @@ class PeftConfig:
 
     def to_json(self) -> str:
         """The text of adapter_config.json: sorted keys, sets as sorted lists."""
-        plain = {k: sorted(v) if isinstance(v, set) else v for k, v in self.to_dict().items()}
+        plain = {k: sorted(v) if isinstance(v, set) else v for k, v in asdict(self).items()}
         return json.dumps(plain, indent=2, sort_keys=True)
 
     def save_pretrained(self, save_directory: str | Path, **changes: Any) -> None:
@@ -120,6 +131,8 @@ class LoraConfig(OtherFields, PeftConfig):
     arguments one by one.
     """
 
+    _custom_modules = dict[type, type]()  # noqa: RUF012 (replaced, never changed) module -> layer
+    _is_trained = False  # whether it came with tensors, which say more than its fields
     r: int = 8
     target_modules: list[str] | set[str] | str | None = None
     exclude_modules: list[str] | set[str] | str | None = None
@@ -145,26 +158,13 @@ class LoraConfig(OtherFields, PeftConfig):
         self.rank_pattern = self.rank_pattern or {}
         self.alpha_pattern = self.alpha_pattern or {}
         self.modules_to_save = as_names(self.modules_to_save, "modules_to_save")
-        self._custom_modules: dict[type, type] | None = None
-        self._is_trained = False  # whether it came with tensors, which say more than its fields
         check_config(self)
 
     def _register_custom_module(self, mapping: dict[type, type]) -> None:
         """Use your own layer class (a LoraLayer) for a module class: {module: layer}."""
-        self._custom_modules = {**(self._custom_modules or {}), **mapping}
+        self._custom_modules = {**self._custom_modules, **mapping}
 
     def sets(self, name: str) -> bool:
         """Whether a field asks for anything."""
         value = getattr(self, name, None)
         return bool(value) and value != "none"
-
-
-def checked_again(config: LoraConfig) -> LoraConfig:
-    """A copy with all checks made anew: a field may have been set after the config was made."""
-    result = copy.deepcopy(config)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PeftWarning)  # given when the config was made
-        result.__post_init__()
-    result._custom_modules = config._custom_modules
-    result._is_trained = config._is_trained
-    return result

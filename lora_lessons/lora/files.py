@@ -7,18 +7,19 @@ structure, so that saving and loading cannot disagree, whatever an adapter is ca
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+import copy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..errors import AdapterFileError, PeftWarning, did_you_mean
+from ..errors import AdapterFileError, did_you_mean
 from ..storage import CONFIG_NAME, WEIGHTS_NAME, adapter_path, write_whole
 from ..undo import all_or_nothing, write
+from .config import LoraConfig
 from .plugs import METHODS, TEXTS
-from .tuner_layer import Wrapper, canonical_name, named_holders
+from .tuner import Wrapper
+from .tuner_layer import canonical_name, named_holders
 
 PREFIX = "base_model.model."  # what PeftModel puts before every name
 NO_MEMORY = (
@@ -109,94 +110,71 @@ def set_peft_model_state_dict(
         if any(tensor.is_meta for tensor in expected.values()):
             raise ValueError(NO_MEMORY.format(adapter_name))
         if not given.keys() <= expected.keys():
-            given = METHODS["respelled"](model, adapter_name, given, expected)
-            expected |= METHODS["embedding_targets"](model, adapter_name, given, expected)
-            given = METHODS["without_base"](model, given, expected)
-        missing = [key for key in expected if key not in given]
-        unexpected = [key for key in given if key not in expected and not _is_surplus(key)]
-        problems = problems_of(given, expected, missing, unexpected)
-        misshapen = {k for k in expected if k in given and given[k].shape != expected[k].shape}
-        forgiven = misshapen if ignore_mismatched_sizes else ()
-        report_problems(problems, strict, forgiven, missing, unexpected)
-        for key in expected.keys() & given.keys() - dict(problems).keys():
+            given, expected = METHODS["brought_together"](model, adapter_name, given, expected)
+        result, faulty = LoadResult([], []), set[str]()
+        if given.keys() != expected.keys() or not all(
+            given[k].shape == place.shape and given[k].isfinite().all()
+            for k, place in expected.items()
+        ):
+            result, faulty = METHODS["faults"](given, expected, strict, ignore_mismatched_sizes)
+        for key in expected.keys() & given.keys() - faulty:
             write(expected[key], given[key])
-    return LoadResult(missing, unexpected)
+    return result
 
 
-def _is_surplus(key: str) -> bool:
-    """Keys without use, which PEFT writes under bias="all" and for a resized vocabulary."""
-    return key.rpartition(".")[0].endswith((".original_module", ".modules_to_save"))
+def config_for_file(config: LoraConfig, base: nn.Module) -> LoraConfig:
+    """The config as files have it: for inference, and with the base model's name or class."""
+    config = copy.deepcopy(config)
+    config.inference_mode = True
+    if config.base_model_name_or_path is None:
+        config.base_model_name_or_path = vars(base).get("name_or_path") or None
+    if config.modules_to_save:
+        config.modules_to_save = METHODS["names_for_peft"](config.modules_to_save, base)
+    if config.task_type is None:
+        config.auto_mapping = {
+            "base_model_class": type(base).__name__,
+            "parent_library": type(base).__module__,
+        }
+    return config
 
 
-def problems_of(
-    given: dict[str, Tensor],
-    expected: dict[str, Tensor],
-    missing: list[str],
-    unexpected: list[str],
-) -> list[tuple[str, str]]:
-    """(key, a sentence about it) for each tensor at fault."""
-    problems = [(key, f"missing key {key}") for key in missing]
-    for key in unexpected:
-        problems.append((key, f"unexpected key {key}.{did_you_mean(key, missing)}"))
-    for key, tensor in expected.items():
-        if key in given and given[key].shape != tensor.shape:
-            shapes = (
-                f"the file has shape {tuple(given[key].shape)}, the model {tuple(tensor.shape)}"
-            )
-            problems.append((key, f"size mismatch for {key}: {shapes}"))
-    for key in expected:
-        if key in given and not given[key].isfinite().all():
-            problems.append((key, f"{key} has values that are not finite (NaN or infinite)"))
-    return problems
-
-
-def report_problems(
-    problems: list[tuple[str, str]],
-    strict: bool,
-    forgiven: Iterable[str] = (),
-    missing: list[str] | None = None,
-    unexpected: list[str] | None = None,
-) -> None:
-    """Raise AdapterFileError with all problems, or warn of those that are to be overlooked.
-
-    `forgiven` are keys whose shape may differ. Where keys are `missing` and others `unexpected`,
-    the first line says how the two spellings differ.
-    """
-    soft: list[str] = []
-    hard: list[str] = []
-    for key, text in problems:
-        overlooked = key in forgiven and text.startswith("size mismatch")
-        (soft if overlooked or not strict else hard).append(text)
-    if not soft and not hard:
-        return
-    shown = (hard or soft)[:8]
-    rest = len(hard or soft) - len(shown)
-    both = METHODS["key_difference"](missing, unexpected) if missing and unexpected else ""
-    text = "\n- ".join([f"the adapter's file does not fit the model:{both}", *shown])
-    text += f"\n- and {rest} more" if rest else ""
-    if hard:
-        raise AdapterFileError(text)
-    warnings.warn(f"Found missing adapter keys or others: {text}", PeftWarning, stacklevel=3)
+def facts_of(config: LoraConfig, model: nn.Module) -> dict[str, Any]:
+    """What a text beside the files can say of an adapter."""
+    base, targets, task = config.base_model_name_or_path, config.target_modules, config.task_type
+    tags = {"lora", *(vars(model).get("model_tags") or ())}
+    tags |= {f"base_model:adapter:{base}"} if base else set()
+    tags |= {"transformers"} if hasattr(type(model), "base_model_prefix") else set()
+    return {
+        "tags": "".join(f"- {tag}\n" for tag in sorted(tags)),
+        "pipeline": "pipeline_tag: text-generation\n" if task == "CAUSAL_LM" else "",
+        "base_model": f"base_model: {base}\n" if base else "",
+        "base": base or type(model).__name__,
+        "r": config.r,
+        "alpha": config.lora_alpha,
+        "targets": targets if isinstance(targets, str) else ", ".join(sorted(targets or ())),
+        "bias": config.bias,
+        "saved": ", ".join(config.modules_to_save or ()) or "none",
+        "task": getattr(task, "value", task) or "none",
+    }
 
 
 def save_adapter(
-    folder: Path, config_json: str, tensors: dict[str, Tensor], facts: dict[str, Any]
+    folder: Path, config: LoraConfig, tensors: dict[str, Tensor], base: nn.Module
 ) -> None:
     """Write an adapter's files and the texts beside them, each whole or not at all.
 
-    `facts` fill the texts' blanks. A text that is there already is kept, and gets what it must say
-    of the adapter in its head.
+    A text that is there already is kept, and gets what it must say of the adapter in its head.
     """
     from safetensors.torch import save
 
     own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     contents = {
         folder / WEIGHTS_NAME: save(own, metadata={"format": "pt"}),
-        folder / CONFIG_NAME: config_json.encode(),
+        folder / CONFIG_NAME: config.to_json().encode(),
     }
     for name, template in TEXTS.items():
         path = folder / name
-        text = template.format(**facts)
+        text = template.format(**facts_of(config, base))
         old = path.read_text(encoding="utf-8") if path.is_file() else text
         contents[path] = (text if old == text else METHODS["kept_text"](old, text)).encode()
     write_whole(contents)

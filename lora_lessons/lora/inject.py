@@ -1,21 +1,20 @@
 """Injection: find the modules, check everything, and only then replace them.
 
-`plan_injection` changes nothing and raises whatever is wrong. `apply_plan` undoes what it did
-if anything fails on the way: no model is left half wrapped.
+`plan_injection` changes nothing and raises whatever is wrong, `apply_plan` does what was planned.
 """
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from ..errors import ConfigError
-from ..undo import all_or_nothing
-from .config import LoraConfig, checked_again
+from ..errors import ConfigError, PeftWarning
+from .config import LoraConfig
 from .layer import LoraLayer
 from .matching import check_every_entry, get_pattern_key
 from .plugs import CHILDREN, LAYERS, LAYERS_AROUND, METHODS, PARTS, PLAN_CHECKS, SHORTHANDS
@@ -33,6 +32,12 @@ class Target(NamedTuple):
     r: int
     lora_alpha: float
     shape: tuple[int, int]  # (in, out); 0 where it is not known
+
+    def is_odd(self, config: LoraConfig) -> bool:
+        """Whether something about it is legal and yet surprising."""
+        kind = self.layer_class
+        other_way = kind.is_linear and kind.fan_in_fan_out != config.fan_in_fan_out
+        return other_way or not kind.is_known or self.r > min(self.shape) > 0
 
 
 @dataclass
@@ -69,7 +74,7 @@ def layer_class_for(module: nn.Module, config: LoraConfig) -> type[Any] | None:
     """The LoRA class for a module: the user's own, or that of the nearest class in `LAYERS`."""
     if isinstance(module, LoraLayer):
         return type(module)
-    for kind, layer_class in (config._custom_modules or {}).items():
+    for kind, layer_class in config._custom_modules.items():
         if isinstance(module, kind):
             return layer_class
     return nearest_layer_class(module)
@@ -108,7 +113,7 @@ def plan_injection(
         parent = modules.get(name.rpartition(".")[0], model)
         plan.targets.append(_target(name, modules[name], parent, config, adapter_name))
     plan.sharing = _sharing(plan.targets, modules)
-    if any(map(_is_odd, plan.targets, repeat(config))) or any(plan.sharing.values()):
+    if any(target.is_odd(config) for target in plan.targets) or any(plan.sharing.values()):
         METHODS["warn_and_correct"](plan)
     for part in filter(config.sets, PLAN_CHECKS):
         PLAN_CHECKS[part](plan)
@@ -116,8 +121,14 @@ def plan_injection(
 
 
 def resolved(config: LoraConfig, model: nn.Module) -> LoraConfig:
-    """A checked copy in which target_modules says which modules: no None, no shorthand."""
-    config = checked_again(config)
+    """A copy in which target_modules says which modules: no None, no shorthand.
+
+    It is checked anew: a field may have been set after the config was made.
+    """
+    config = copy.deepcopy(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PeftWarning)  # given when the config was made
+        config.__post_init__()
     shorthand = "" if config.target_modules is None else str(config.target_modules).lower()
     if shorthand in SHORTHANDS:
         config.target_modules = SHORTHANDS[shorthand](model, config)
@@ -189,38 +200,23 @@ def _sharing(
     return sharing
 
 
-def _is_odd(target: Target, config: LoraConfig) -> bool:
-    """Whether something about a target is legal and yet surprising."""
-    kind = target.layer_class
-    other_way = kind.is_linear and kind.fan_in_fan_out != config.fan_in_fan_out
-    return other_way or not kind.is_known or target.r > min(target.shape) > 0
-
-
 def apply_plan(model: nn.Module, plan: InjectionPlan) -> None:
-    """Put the planned adapters into the model; on an error it is as it was."""
-    with all_or_nothing(model):
-        for target in plan.targets:
-            _inject(model, target, plan)
-        for field_name, found in plan.parts.items():
-            for name, each in found.items():
-                PARTS[field_name].put(model, plan.adapter_name, name, each)
-        around = {nearest_layer_class(m) for m in model.modules() if not isinstance(m, StandIn)}
-        for kind in LAYERS_AROUND.keys() & around:
-            LAYERS_AROUND[kind](model)
-
-
-def _inject(model: nn.Module, target: Target, plan: InjectionPlan) -> None:
-    """Give one module its adapter."""
-    module, adapter = target.module, plan.adapter_name
-    if isinstance(module, LoraLayer):
-        module.update_layer(adapter, target.r, target.lora_alpha, plan.config)
-        return
-    layer = target.layer_class(
-        module, adapter, config=plan.config, r=target.r, lora_alpha=target.lora_alpha
-    )
-    layer.sharing = plan.sharing.get(target.name, [])
-    layer.train(module.training)
-    replace_module(model, target.name, layer)
+    """Put the planned adapters into the model, inside the caller's `all_or_nothing`."""
+    adapter, config = plan.adapter_name, plan.config
+    for name, module, layer_class, r, lora_alpha, _ in plan.targets:
+        if isinstance(module, LoraLayer):  # it has other adapters
+            module.update_layer(adapter, r, lora_alpha, config)
+            continue
+        layer = layer_class(module, adapter, config=config, r=r, lora_alpha=lora_alpha)
+        layer.sharing = plan.sharing[name]
+        layer.train(module.training)
+        replace_module(model, name, layer)
+    for field_name, found in plan.parts.items():
+        for name, each in found.items():
+            PARTS[field_name].put(model, adapter, name, each)
+    around = {nearest_layer_class(m) for m in model.modules() if not isinstance(m, StandIn)}
+    for kind in LAYERS_AROUND.keys() & around:
+        LAYERS_AROUND[kind](model)
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, MergeError
+from ..undo import all_or_nothing
 from .arithmetic import at_least_float32, lora_delta, lora_scaling
 from .config import LoraConfig
 from .merge import merge_layer, refuse_tied, unmerge_layer
-from .plugs import FORWARDS, LAYERS, VARIANTS, Variant, initialisation
+from .plugs import FORWARDS, LAYERS, METHODS, VARIANTS, Variant, initialisation
 from .tuner_layer import BaseTunerLayer, base_of
 
 
@@ -187,9 +188,8 @@ class LoraLayer(BaseTunerLayer):
         dtype = weight.dtype if floating else None
         no_memory = torch.empty(0).is_meta  # inside `with torch.device("meta")`
         device = torch.device("meta") if no_memory else weight.device
-        if weight.is_meta and not no_memory:  # offloaded: a hook brings it where it is computed
-            hook = getattr(self.get_base_layer(), "_hf_hook", None)
-            device = torch.device(getattr(hook, "execution_device", None) or "meta")
+        if weight.is_meta and not no_memory:  # offloaded
+            device = METHODS["device_of_hook"](self.get_base_layer(), weight)
         for name, part in self._adapter_parts():
             if name == adapter_name and isinstance(part, nn.Parameter):
                 part.data = part.data.to(device, dtype)
@@ -201,11 +201,13 @@ class LoraLayer(BaseTunerLayer):
         W = self.base_weight
         others = [n for n, m in self.sharing if any(p is W for p in m.parameters())]
         refuse_tied(["the layer", *others] if others else [])
-        merge_layer(self, adapter_names, safe_merge)
+        with all_or_nothing(self):
+            merge_layer(self, adapter_names, safe_merge)
 
     def unmerge(self) -> None:
         """Give W back as it was, bit for bit; see `merge.unmerge_layer`."""
-        unmerge_layer(self)
+        with all_or_nothing(self):
+            unmerge_layer(self)
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         """What merging this adapter adds to W, in W's shape and in float32 at least."""

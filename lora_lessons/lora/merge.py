@@ -62,6 +62,7 @@ def merge_layer(
 ) -> None:
     """Merge adapters (None: the active ones) into the base layer's own weight and bias.
 
+    The caller's `all_or_nothing` undoes it.
     `safe_merge` raises ValueError, before anything is written, if a merged value is not finite.
     `backup`: where the old values are kept; None keeps none, and unmerging is approximate.
     `shared`: the modules that hold a weight which is not this layer's alone, by its id.
@@ -78,7 +79,7 @@ def merge_layer(
     kept: KeptBase | None = layer.kept_base
     if kept is None:
         places = {k: "cpu" if backup == "cpu" else v.device for k, v in live.items() if backup}
-        copies = {key: live[key].to(place, copy=True) for key, place in places.items()}
+        copies = {key: live[key].detach().to(place, copy=True) for key, place in places.items()}
         kept = KeptBase(copies, exact=backup is not None)
     all_names = layer.merged_adapters + names if kept.exact else names
     merged = merged_values(layer, all_names, kept.values or live)
@@ -86,10 +87,9 @@ def merge_layer(
         raise ValueError(
             f"NaNs detected in the merged weights. The adapter {names[0]} seems to be broken"
         )
-    with all_or_nothing(layer):
-        _write(layer, kept, merged)
-        layer.kept_base = kept
-        layer.merged_adapters += names
+    _write(live, merged, kept, kept_there=kept.exact and not layer.merged_adapters)
+    layer.kept_base = kept
+    layer.merged_adapters += names
 
 
 def merged_values(
@@ -114,35 +114,39 @@ def unmerge_layers(model: nn.Module) -> None:
 
 
 def unmerge_layer(layer: BaseTunerLayer) -> None:
-    """Copy the kept values back into the base layer."""
+    """Copy the kept values back into the base layer, inside the caller's `all_or_nothing`."""
     kept: KeptBase | None = layer.kept_base
     if kept is None:
         _warn("Already unmerged. Nothing to do.")
         return
-    for key, version in kept.versions.items():
-        tensor = getattr(layer.get_base_layer(), key)
+    base = layer.get_base_layer()
+    live = {key: getattr(base, key) for key in kept.versions}
+    for key, tensor in live.items():
+        version = kept.versions[key]
         if version[0] == id(tensor) and version[1] != tensor._version:  # a copy's ids are others
             raise MergeError(
                 f"the base's {key} was written to while adapters were merged into it; unmerging "
                 "would lose that. Unmerge before you load or train the base."
             )
     values = kept.values if kept.exact else _subtracted(layer, kept)
-    with all_or_nothing(layer):
-        _write(layer, kept, {key: values[key] for key in kept.versions})
-        layer.merged_adapters.clear()
-        layer.kept_base = None
+    _write(live, {key: values[key] for key in live}, kept, kept_there=False)
+    layer.merged_adapters.clear()
+    layer.kept_base = None
 
 
-def _write(layer: BaseTunerLayer, kept: KeptBase, values: dict[str, Tensor]) -> None:
-    """Write into W and the bias, in place: the optimizer and tied modules hold the same ones."""
-    first = kept.exact and not layer.merged_adapters  # what is there is what was kept
+def _write(
+    live: dict[str, Tensor], values: dict[str, Tensor], kept: KeptBase, kept_there: bool
+) -> None:
+    """Write into W and the bias, in place: the optimizer and tied modules hold the same ones.
+
+    `kept_there`: what stands there is what was kept, and needs no other copy to be undone.
+    """
     for key, value in values.items():
-        tensor = getattr(layer.get_base_layer(), key)
 
-        def count(key: str = key, tensor: Tensor = tensor) -> None:
+        def count(key: str = key, tensor: Tensor = live[key]) -> None:
             kept.versions[key] = (id(tensor), tensor._version)
 
-        write(tensor, value, kept.values[key] if first else None, after=count)
+        write(live[key], value, kept.values[key] if kept_there else None, after=count)
 
 
 def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
@@ -155,8 +159,7 @@ def base_values(layer: BaseTunerLayer) -> dict[str, Tensor]:
     if not floats or weight.is_meta:
         raise MergeError(f"cannot merge into a weight of {kind} on {weight.device}")
     bias = getattr(base, "bias", None)
-    values = {layer.weight_name: weight} | ({} if bias is None else {"bias": bias})
-    return {key: value.detach() for key, value in values.items()}
+    return {layer.weight_name: weight} | ({} if bias is None else {"bias": bias})
 
 
 def _subtracted(layer: BaseTunerLayer, kept: KeptBase) -> dict[str, Tensor]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,26 @@ from ..undo import all_or_nothing
 from .config import LoraConfig, PeftConfig, PeftType
 from .files import (
     LoadResult,
+    config_for_file,
     get_peft_model_state_dict,
     load_peft_weights,
     save_adapter,
     set_peft_model_state_dict,
 )
-from .plugs import METHODS, MODELS_CALLED, MODELS_WITH, TASKS, initialisation
-from .tuner import LoraModel, require_model_and_config
-from .tuner_layer import BaseTunerLayer, Wrapper
+from .plugs import METHODS, MODELS_CALLED, MODELS_WITH, TASKS
+from .tuner import LoraModel, Wrapper, require_model_and_config
+from .tuner_layer import BaseTunerLayer
+
+NOTHING_TO_SAVE = (
+    "the model has no tensors of the adapter {!r}: `merge_and_unload` and `unload` take adapters "
+    "out and return the plain model, which has a `save_pretrained` of its own"
+)
 
 
 class PeftModel(Wrapper):
     """A model with adapters. What it does not know itself, it asks of the model inside."""
 
+    wraps = "base_model"
     _is_prompt_learning = False  # other libraries ask
     heads: tuple[str, ...] = ()  # saved whole with the adapter, where the model has them
 
@@ -51,33 +56,16 @@ class PeftModel(Wrapper):
         with all_or_nothing(model):
             self.base_model = LoraModel(
                 model,
-                self._with_heads(peft_config) if self.heads else peft_config,
+                peft_config,
                 adapter_name,
-                optional=self.heads,
                 autocast_adapter_dtype=autocast_adapter_dtype,
                 **options,
             )
             for attribute, prepare in MODELS_WITH.items():
                 if attribute in sys.modules or hasattr(type(model), attribute):
                     prepare(self)
+        self.peft_config = self.base_model.peft_config  # the same dict
         self.training = model.training
-
-    def inside(self) -> nn.Module:
-        """What this model asks for the names that it does not have."""
-        return self.base_model
-
-    def _with_heads(self, config: LoraConfig) -> LoraConfig:
-        """The config, in a copy that saves the task's heads too where it has any."""
-        if self.heads:
-            config = copy.deepcopy(config)
-            names = [*(config.modules_to_save or ()), *self.heads]
-            config.modules_to_save = list(dict.fromkeys(names))
-        return config
-
-    @property
-    def peft_config(self) -> dict[str, LoraConfig]:  # type: ignore[override]
-        """Adapter name -> its config."""
-        return self.base_model.peft_config
 
     @property
     def active_adapter(self) -> str:
@@ -110,33 +98,6 @@ class PeftModel(Wrapper):
         with METHODS["adapters_per_sample"](self, adapter_names):
             return self.get_base_model()(*args, **kwargs)
 
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """Inside it the model is the base model; after it, also after an error, as before."""
-        was_off = self.base_model.are_disabled()
-        self.base_model.disable_adapter_layers()
-        try:
-            yield
-        finally:
-            if not was_off:
-                self.base_model.enable_adapter_layers()
-
-    def add_adapter(
-        self,
-        adapter_name: str,
-        peft_config: LoraConfig,
-        low_cpu_mem_usage: bool = False,
-        autocast_adapter_dtype: bool = True,
-    ) -> None:
-        """Add an untrained adapter. It is not activated."""
-        self.base_model.add_adapter(
-            adapter_name,
-            self._with_heads(peft_config),
-            optional=self.heads,
-            autocast_adapter_dtype=autocast_adapter_dtype,
-            low_cpu_mem_usage=low_cpu_mem_usage,
-        )
-
     def save_pretrained(
         self,
         save_directory: str | Path,
@@ -153,75 +114,36 @@ class PeftModel(Wrapper):
         For `path_initial_model_for_weight_conversion` see `more.init.conversion`.
         """
         refuse_misspelt(unused, self.save_pretrained)
-        directory, known = Path(save_directory), list(self.peft_config)
-        names = known if selected_adapters is None else list(selected_adapters)
+        directory, base = Path(save_directory), self.get_base_model()
         if directory.is_file():
             raise ValueError(f"Provided path ({directory}) should be a directory, not a file")
-        if wrong := [name for name in names if name not in known]:
-            raise ValueError(
-                "You passed an invalid `selected_adapters` arguments, current supported adapter "
-                f"names are {known} - got {wrong}."
-            )
         if not safe_serialization:
             raise ValueError("only safetensors are written: a pickle can run code")
-        for name in names:
+        for name in self._selected(selected_adapters):
             tensors = get_peft_model_state_dict(
                 self, state_dict, name, save_embedding_layers=save_embedding_layers
             )
             if not tensors:
-                raise ValueError(
-                    f"the model has no tensors of the adapter {name!r}: `merge_and_unload` and "
-                    "`unload` take adapters out and return the plain model, which has a "
-                    "`save_pretrained` of its own"
-                )
-            config = self._config_to_save(name)
+                raise ValueError(NOTHING_TO_SAVE.format(name))
+            config = config_for_file(self.peft_config[name], base)
             if path_initial_model_for_weight_conversion is not None:
                 initial = path_initial_model_for_weight_conversion
                 config, tensors = METHODS["to_plain_lora"](self, name, config, tensors, initial)
             elif config.init_lora_weights not in (True, False):
-                entry = initialisation(config.init_lora_weights)
-                if entry is not None and entry.warning_on_saving:
-                    warnings.warn(entry.warning_on_saving, PeftWarning, stacklevel=2)
+                METHODS["warn_of_start"](config)
             if is_main_process:
                 folder = directory if name == "default" else directory / name
-                save_adapter(folder, config.to_json(), tensors, self._facts(name))
+                save_adapter(folder, config, tensors, base)
 
-    def _config_to_save(self, adapter_name: str) -> LoraConfig:
-        """The config as files have it: for inference, and with the base model's name or class."""
-        config = copy.deepcopy(self.peft_config[adapter_name])
-        config.inference_mode = True
-        base = self.get_base_model()
-        if config.base_model_name_or_path is None:
-            config.base_model_name_or_path = vars(base).get("name_or_path") or None
-        if config.modules_to_save:
-            config.modules_to_save = METHODS["names_for_peft"](config.modules_to_save, base)
-        if config.task_type is None:
-            config.auto_mapping = {
-                "base_model_class": type(base).__name__,
-                "parent_library": type(base).__module__,
-            }
-        return config
-
-    def _facts(self, adapter_name: str) -> dict[str, Any]:
-        """What a text beside the files can say of an adapter."""
-        config = self.peft_config[adapter_name]
-        base, targets = config.base_model_name_or_path, config.target_modules
-        task, model = config.task_type, self.get_base_model()
-        tags = {"lora", *(vars(model).get("model_tags") or ())}
-        tags |= {f"base_model:adapter:{base}"} if base else set()
-        tags |= {"transformers"} if hasattr(type(model), "base_model_prefix") else set()
-        return {
-            "tags": "".join(f"- {tag}\n" for tag in sorted(tags)),
-            "pipeline": "pipeline_tag: text-generation\n" if task == "CAUSAL_LM" else "",
-            "base_model": f"base_model: {base}\n" if base else "",
-            "base": base or type(model).__name__,
-            "r": config.r,
-            "alpha": config.lora_alpha,
-            "targets": targets if isinstance(targets, str) else ", ".join(sorted(targets or ())),
-            "bias": config.bias,
-            "saved": ", ".join(config.modules_to_save or ()) or "none",
-            "task": getattr(task, "value", task) or "none",
-        }
+    def _selected(self, names: list[str] | None) -> list[str]:
+        """The names of the adapters to save, all for None; raises for one that there is not."""
+        known = list(self.peft_config)
+        if wrong := [name for name in names or () if name not in known]:
+            raise ValueError(
+                "You passed an invalid `selected_adapters` arguments, current supported adapter "
+                f"names are {known} - got {wrong}."
+            )
+        return known if names is None else list(names)
 
     @classmethod
     def from_pretrained(
@@ -275,14 +197,6 @@ class PeftModel(Wrapper):
         elif train_it:
             self.base_model.set_requires_grad(adapter_name)
         return result
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return nn.Module.__getattr__(self, name)
-        except AttributeError:
-            if name == "base_model":
-                raise
-            return getattr(self.base_model, name)
 
 
 def get_peft_model(

@@ -21,17 +21,49 @@ from .plugs import METHODS
 from .tuner_layer import (
     AdapterHolder,
     StandIn,
-    Wrapper,
     adapter_parameters,
     as_list,
     named_holders,
 )
+
+ALREADY_THERE = (
+    "Adapter with name '{}' already exists. If this cell was run twice, make the base model anew, "
+    "or take its adapters out with `model = model.unload()`; for a second adapter, give another "
+    "`adapter_name`."
+)
+
+
+class Wrapper(nn.Module):
+    """What stands around an injected model: `LoraModel`, and `PeftModel` around that.
+
+    A name that it does not have itself it asks of what it wraps.
+    """
+
+    wraps: str  # the attribute that holds what it wraps
+    peft_config: dict[str, LoraConfig]  # by adapter name
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return nn.Module.__getattr__(self, name)
+        except AttributeError:
+            inside = vars(self).get("_modules", {}).get(self.wraps)
+            if inside is None:  # not there yet
+                raise
+            return getattr(inside, name)
+
+
+def injected_model(model: nn.Module) -> nn.Module:
+    """The model that the adapters were put into, without its wrappers."""
+    while isinstance(model, Wrapper):
+        model = getattr(model, model.wraps)
+    return model
 
 
 class LoraModel(Wrapper):
     """The tuner: it puts adapters into a model, switches them, merges them and takes them out."""
 
     prefix = "lora_"
+    wraps = "model"
 
     def __init__(
         self,
@@ -45,15 +77,11 @@ class LoraModel(Wrapper):
         require_model_and_config(model, config)
         self.model = model
         self.training = model.training
-        self.peft_config: dict[str, LoraConfig] = vars(model).get("peft_config", {})
+        self.peft_config = vars(model).get("peft_config", {})
         self.plans: dict[str, InjectionPlan] = {}
         self.flags_before: tuple[list[str], list[tuple[nn.Parameter, bool]]] = ([], [])
         self.add_adapter(adapter_name, config, **options)
         vars(model)["peft_config"] = self.peft_config
-
-    def inside(self) -> nn.Module:
-        """What this model asks for the names that it does not have."""
-        return self.model
 
     def holders(self) -> list[AdapterHolder]:
         """All that holds adapters in the model."""
@@ -99,11 +127,7 @@ class LoraModel(Wrapper):
         model = self.model
         require_model_and_config(model, config)
         if adapter_name in self.peft_config:
-            raise ValueError(
-                f"Adapter with name '{adapter_name}' already exists. If this cell was run twice, "
-                "make the base model anew, or take its adapters out with `model = model.unload()`; "
-                "for a second adapter, give another `adapter_name`."
-            )
+            raise ValueError(ALREADY_THERE.format(adapter_name))
         if state_dict is not None:
             config = METHODS["config_for_keys"](model, config, state_dict)
         plan = plan_injection(model, config, adapter_name, optional)
@@ -111,17 +135,16 @@ class LoraModel(Wrapper):
         active = as_list(before[0]._active_adapter) if before else [adapter_name]
         off = any(holder.disable_adapters for holder in before)
         with all_or_nothing(self):
+            if not self.peft_config:
+                model.requires_grad_(False)
             with torch.device("meta") if low_cpu_mem_usage else nullcontext():
                 apply_plan(model, plan)
-            if not self.peft_config:
-                _freeze_base(model)
             self.peft_config[adapter_name], self.plans[adapter_name] = plan.config, plan
             trains = adapter_name in active and not plan.config.inference_mode and not off
             holders = self.holders()
             for holder in holders:
                 holder._active_adapter, holder._disable_adapters = active, off
                 holder.show_base()
-            for holder in holders:
                 holder.set_requires_grad(adapter_name, trains)
             if autocast_adapter_dtype:
                 _in_float32(holders, adapter_name)
@@ -191,14 +214,6 @@ class LoraModel(Wrapper):
         """The model's own forward."""
         return self.model(*args, **kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
-
 
 def require_model_and_config(model: Any, config: Any) -> None:
     """Raise TypeError for arguments in the wrong order, or of another kind."""
@@ -206,14 +221,6 @@ def require_model_and_config(model: Any, config: Any) -> None:
         theirs = " of peft: take lora_lessons'" * type(config).__module__.startswith("peft.")
         given = f"{type(model).__name__} and {type(config).__name__}{theirs}"
         raise TypeError(f"a model and then a LoraConfig are needed, and given were {given}")
-
-
-def _freeze_base(model: nn.Module) -> None:
-    """Freeze every parameter that belongs to no adapter."""
-    of_adapters = {id(parameter) for _, parameter in adapter_parameters(model)}
-    for parameter in model.parameters():
-        if id(parameter) not in of_adapters:
-            parameter.requires_grad_(False)
 
 
 def _in_float32(holders: Iterable[AdapterHolder], adapter_name: str) -> None:

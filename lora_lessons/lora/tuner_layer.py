@@ -222,23 +222,6 @@ class BaseTunerLayer(AdapterHolder, StandIn, _Module):
         raise NotImplementedError
 
 
-class Wrapper(nn.Module):
-    """What stands around an injected model: `LoraModel`, and `PeftModel` around that."""
-
-    peft_config: dict[str, Any]  # by adapter name
-
-    def inside(self) -> nn.Module:
-        """What it wraps."""
-        raise NotImplementedError
-
-
-def injected_model(model: nn.Module) -> nn.Module:
-    """The model that the adapters were put into, without its wrappers."""
-    while isinstance(model, Wrapper):
-        model = model.inside()
-    return model
-
-
 def base_of(module: nn.Module) -> Any:
     """The plain layer, through what stands in for it."""
     return module.get_base_layer() if isinstance(module, StandIn) else module

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field, fields
-from enum import Enum
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, UnknownBiasError, did_you_mean, is_number
@@ -109,18 +108,6 @@ def names_misspelt_fields(config_class: type[T]) -> type[T]:
     return config_class
 
 
-def member(kind: type[Enum], value: Any, problem: str) -> Any:
-    """The enum's member for a value, or an error that lists them all."""
-    try:
-        return kind(value)
-    except ValueError:
-        names = [member.value for member in kind]
-        raise ConfigError(
-            f"{problem}: '{value}'. Must be one of the following: {', '.join(names)}."
-            f"{did_you_mean(value, names)}"
-        ) from None
-
-
 def as_names(value: Any, name: str) -> list[str] | None:
     """A list of names; a lone string would otherwise be read letter by letter."""
     if value is None:
@@ -133,21 +120,18 @@ def as_names(value: Any, name: str) -> list[str] | None:
 
 def as_set(value: Any, name: str) -> Any:
     """A list of names becomes a set; a string stays, for it is a regular expression."""
-    if value is None or isinstance(value, str):
-        check_patterns(name, [value] if value else [])
-        return value
-    return set(as_names(value, name) or ())
+    if isinstance(value, str):
+        check_pattern(name, value)
+    return value if value is None or isinstance(value, str) else set(as_names(value, name) or ())
 
 
-def check_patterns(name: str, patterns: Any) -> None:
-    """Each is a regular expression."""
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise ConfigError(
-                f"{name}={pattern!r} is not a valid regular expression: {error}"
-            ) from None
+def check_pattern(name: str, pattern: Any) -> None:
+    """It is a regular expression."""
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        message = f"{name}={pattern!r} is not a valid regular expression: {error}"
+        raise ConfigError(message) from None
 
 
 def check_config(config: Any) -> None:
@@ -160,7 +144,8 @@ def check_config(config: Any) -> None:
     check_numbers(config)
     check_choices(config)
     for name in ("rank_pattern", "alpha_pattern"):
-        check_patterns(name, getattr(config, name))
+        for pattern in getattr(config, name):
+            check_pattern(name, pattern)
     for broken, message in RULES:
         if broken(config):
             raise ConfigError(message.format(c=config))

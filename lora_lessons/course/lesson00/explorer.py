@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...lora.arithmetic import parameter_count
+from ...lora.more.low_rank import parameter_count
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice, Steps
 from ..plots import PALETTE, new_figure

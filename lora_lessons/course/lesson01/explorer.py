@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...lora.arithmetic import parameter_count, truncate
+from ...lora.more.low_rank import parameter_count, truncate
 from ...seeding import generator
 from ..explorers.base import Explorer
 from ..explorers.controls import Choice, Whole

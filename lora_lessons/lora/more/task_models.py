@@ -14,7 +14,24 @@ from ...errors import PeftWarning
 from ..config import LoraConfig, TaskType
 from ..model import PeftModel
 from ..plugs import MODELS_CALLED, MODELS_WITH, TASKS
-from ..tuner_layer import injected_model
+from ..tuner import injected_model
+from .adapters.loading import with_heads
+
+
+class PeftModelWithHead(PeftModel):
+    """A task whose heads, `heads`, are saved whole with the adapter where the model has them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        peft_config: LoraConfig,
+        adapter_name: str = "default",
+        autocast_adapter_dtype: bool = True,
+        **options: Any,
+    ) -> None:
+        config = with_heads(peft_config, self.heads)
+        options["optional"] = self.heads
+        super().__init__(model, config, adapter_name, autocast_adapter_dtype, **options)
 
 
 class PeftModelForCausalLM(PeftModel):
@@ -25,19 +42,19 @@ class PeftModelForSeq2SeqLM(PeftModel):
     """Language models with an encoder and a decoder."""
 
 
-class PeftModelForSequenceClassification(PeftModel):
+class PeftModelForSequenceClassification(PeftModelWithHead):
     """One class for each text: the head is `classifier` or `score`."""
 
     heads = ("classifier", "score")
 
 
-class PeftModelForTokenClassification(PeftModel):
+class PeftModelForTokenClassification(PeftModelWithHead):
     """One class for each token: the head is `classifier` or `score`."""
 
     heads = ("classifier", "score")
 
 
-class PeftModelForQuestionAnswering(PeftModel):
+class PeftModelForQuestionAnswering(PeftModelWithHead):
     """The span of an answer: the head is `qa_outputs`."""
 
     heads = ("qa_outputs",)

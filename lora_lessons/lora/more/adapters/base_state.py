@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ....errors import AdapterFileError, MergeError, did_you_mean
 from ....undo import all_or_nothing, write
 from ...files import LoadResult
-from ...tuner_layer import StandIn, injected_model
+from ...tuner import injected_model
+from ...tuner_layer import StandIn
 from .biases import BiasBank
 
 

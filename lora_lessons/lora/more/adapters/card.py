@@ -9,6 +9,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from ....errors import PeftWarning
 from ....storage import write_whole
+from ...files import facts_of
 from ...model import PeftModel
 from ...plugs import METHODS, TEXTS, method_of
 
@@ -61,7 +62,7 @@ def create_or_update_model_card(model: PeftModel, output_dir: str | Path) -> Non
     transformers' Trainer calls this after it has written a card of its own, whose text stays.
     """
     path = Path(output_dir) / "README.md"
-    text = TEXTS["README.md"].format(**model._facts(model.active_adapter))
+    text = TEXTS["README.md"].format(**facts_of(model.active_peft_config, model.get_base_model()))
     if path.is_file():
         text = kept_text(path.read_text(encoding="utf-8"), text)
     write_whole({path: text.encode()})

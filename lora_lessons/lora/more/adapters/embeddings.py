@@ -12,7 +12,8 @@ from ...config import LoraConfig
 from ...files import EMBEDDINGS
 from ...layer import LoraLayer
 from ...plugs import METHODS
-from ...tuner_layer import injected_model, named_holders
+from ...tuner import injected_model
+from ...tuner_layer import named_holders
 
 # parts of the key of a tensor that is an adapter's, or that a saved module has under its own name
 NOT_THE_BASE = ("lora_", "trainable_tokens_delta", "modules_to_save", "original_module")
@@ -108,4 +109,3 @@ def _embeddings_targeted(model: nn.Module) -> dict[str, nn.Module]:
 
 
 METHODS["embedding_tensors"] = embedding_tensors
-METHODS["embedding_targets"] = embedding_targets

@@ -17,19 +17,12 @@ from ....storage import refuse_misspelt, split_hub_arguments
 from ....undo import all_or_nothing, write
 from ...arithmetic import lora_scaling
 from ...config import LoraConfig, PeftConfig
-from ...files import (
-    PREFIX,
-    adapter_tensors,
-    configs_of,
-    load_peft_weights,
-    problems_of,
-    report_problems,
-)
+from ...files import PREFIX, adapter_tensors, configs_of, load_peft_weights
 from ...layer import LoraLayer
 from ...matching import check_target_module_exists, get_pattern_key
-from ...plugs import METHODS
 from ...tuner_layer import canonical_name
 from ..variants.dora import base_weight, row_norms
+from .faults import problems_of, report_problems
 from .rank_room import (
     COLUMNS,
     ROWS,
@@ -40,6 +33,7 @@ from .rank_room import (
     with_ranks,
     with_room,
 )
+from .spelling import respelled
 
 MUST_AGREE = ("use_rslora", "lora_dropout", "use_dora")  # in PEFT alpha_pattern too
 CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
@@ -93,7 +87,7 @@ def hotswap_adapter_from_state_dict(
     check_configs(model, adapter_name, config)
     _check_layers(layers, adapter_name)
     expected = adapter_tensors(model, adapter_name)
-    given = METHODS["respelled"](model, adapter_name, dict(state_dict), expected)
+    given = respelled(model, adapter_name, dict(state_dict), expected)
     plain = {name: layer for name, layer in layers.items() if is_plain(layer, adapter_name)}
     absent = _layers_left_out(plain, given, config)
     values = _fitted(plain, adapter_name, given, expected, config)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from ....errors import NoMatchingPeftModuleError, PeftWarning, did_you_mean
-from ...arithmetic import parameter_count
 from ...config import LoraConfig
 from ...inject import InjectionPlan, Target
 from ...matching import (
@@ -19,6 +18,7 @@ from ...matching import (
 )
 from ...plugs import METHODS, PARTS, PLAN_CHECKS
 from ...tuner_layer import base_of
+from ..low_rank import parameter_count
 
 
 def injection_table(plan: InjectionPlan) -> str:
@@ -162,7 +162,7 @@ def warn_and_correct(plan: InjectionPlan) -> None:
                 f"{name} shares its weight with {other}: the adapter acts on the first "
                 "alone, until it is merged. This can lead to complications."
             )
-    own = set((config._custom_modules or {}).values())
+    own = set(config._custom_modules.values())
     for target in plan.targets:
         if target.layer_class in own and not target.layer_class.is_known:
             its_type = type(target.module)

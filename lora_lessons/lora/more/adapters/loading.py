@@ -1,7 +1,8 @@
-"""One more file loaded into a model that has adapters, and what is said of another scaling."""
+"""One more adapter for a model that has some, new or from a file, and another scaling named."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,33 @@ def warn_of_other_scaling(
             PeftWarning,
             stacklevel=3,
         )
+
+
+@method_of(PeftModel)
+def add_adapter(
+    model: PeftModel,
+    adapter_name: str,
+    peft_config: LoraConfig,
+    low_cpu_mem_usage: bool = False,
+    autocast_adapter_dtype: bool = True,
+) -> None:
+    """Add an untrained adapter. It is not activated."""
+    model.base_model.add_adapter(
+        adapter_name,
+        with_heads(peft_config, model.heads),
+        optional=model.heads,
+        autocast_adapter_dtype=autocast_adapter_dtype,
+        low_cpu_mem_usage=low_cpu_mem_usage,
+    )
+
+
+def with_heads(config: LoraConfig, heads: tuple[str, ...]) -> LoraConfig:
+    """The config, in a copy that saves the task's heads too where there are any."""
+    if heads:
+        config = copy.deepcopy(config)
+        names = [*(config.modules_to_save or ()), *heads]
+        config.modules_to_save = list(dict.fromkeys(names))
+    return config
 
 
 @method_of(PeftModel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...layer import LoraLayer
 from ...plugs import METHODS
@@ -40,9 +40,7 @@ def _give_memory(holder: Any, parts: Any, adapter_name: str) -> bool:
         return False
     base = holder.get_base_layer()
     weight = getattr(base, getattr(holder, "weight_name", "weight"))
-    device = weight.device
-    if weight.is_meta:  # offloaded: a hook brings it where it is computed
-        device = getattr(getattr(base, "_hf_hook", None), "execution_device", None) or device
+    device = device_of_hook(base, weight) if weight.is_meta else weight.device
     if isinstance(part, nn.Parameter):
         empty = torch.empty_like(part, device=device)
         parts[adapter_name] = nn.Parameter(empty, part.requires_grad)
@@ -51,4 +49,11 @@ def _give_memory(holder: Any, parts: Any, adapter_name: str) -> bool:
     return True
 
 
+def device_of_hook(base: Any, weight: Tensor) -> torch.device:
+    """Where an offloaded weight is computed with: accelerate's hook brings it there."""
+    hook = getattr(base, "_hf_hook", None)
+    return torch.device(getattr(hook, "execution_device", None) or weight.device)
+
+
 METHODS["materialize"] = materialize
+METHODS["device_of_hook"] = device_of_hook

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...files import PREFIX
-from ...tuner_layer import injected_model
+from ...tuner import injected_model
 
 
 def renamed_as_the_base(

@@ -13,11 +13,25 @@ from ....errors import AdapterFileError, ConfigError, PeftWarning
 from ...files import PREFIX
 from ...plugs import METHODS
 from ...tuner_layer import canonical_name
+from .embeddings import embedding_targets
 from .renamed import renamed_as_the_base
 
 # Values of init_lora_weights, by whether they change the base that the file is for.
 LEAVES_THE_BASE = ("mica",)
 CHANGES_THE_BASE = ("corda", "lora_ga", "lora-ga")
+
+
+def brought_together(
+    model: nn.Module, adapter_name: str, given: dict[str, Tensor], expected: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The file's tensors and the model's, of a file that has keys which the adapter has not.
+
+    Keys in another spelling get the model's; whole embeddings have a place in the model; the base's
+    other tensors are left out.
+    """
+    given = respelled(model, adapter_name, given, expected)
+    expected = expected | embedding_targets(model, adapter_name, given, expected)
+    return without_base(model, given, expected), expected
 
 
 def respelled(
@@ -140,5 +154,5 @@ def _warn(message: str) -> None:
     warnings.warn(message, PeftWarning, stacklevel=5)
 
 
-for _method in (respelled, without_base, key_difference, renamed_keys, values_without_start):
+for _method in (brought_together, renamed_keys, values_without_start):
     METHODS[_method.__name__] = _method

@@ -11,12 +11,11 @@ from torch import nn
 from ...files import configs_of
 from ...model import PeftModel
 from ...plugs import method_of
-from ...tuner import LoraModel
+from ...tuner import LoraModel, injected_model
 from ...tuner_layer import (
     AdapterHolder,
     BaseTunerLayer,
     adapter_parameters,
-    injected_model,
 )
 
 Irregular = bool | Literal["irregular"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from ....errors import PeftWarning, did_you_mean
 from ....undo import all_or_nothing
 from ...merge import mergeable_layers
+from ...model import PeftModel
 from ...plugs import method_of
 from ...tuner import LoraModel
 from ...tuner_layer import as_list
@@ -62,6 +64,19 @@ def disable_adapter_layers(tuner: LoraModel) -> None:
             tuner.flags_before = (tuner.active_adapters, flags)
         for holder in tuner.holders():
             holder.enable_adapters(False)
+
+
+@method_of(PeftModel)
+@contextmanager
+def disable_adapter(model: PeftModel) -> Iterator[None]:
+    """Inside it the model is the base model; after it, also after an error, as before."""
+    was_off = model.base_model.are_disabled()
+    model.base_model.disable_adapter_layers()
+    try:
+        yield
+    finally:
+        if not was_off:
+            model.base_model.enable_adapter_layers()
 
 
 @method_of(LoraModel)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ....errors import ConfigError, NoMatchingPeftModuleError, did_you_mean
+from ....undo import all_or_nothing
 from ...config import LoraConfig
 from ...inject import InjectionPlan, replace_module
 from ...layer import LoraLayer
@@ -72,11 +73,13 @@ class TrainableTokensLayer(BaseTunerLayer, nn.Module):
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Write the adapters' rows into the weight itself; see `merge.merge_layer`."""
-        merge_layer(self, adapter_names, safe_merge)
+        with all_or_nothing(self):
+            merge_layer(self, adapter_names, safe_merge)
 
     def unmerge(self) -> None:
         """Give the weight back as it was; see `merge.unmerge_layer`."""
-        unmerge_layer(self)
+        with all_or_nothing(self):
+            unmerge_layer(self)
 
     @property
     def merged(self) -> bool:

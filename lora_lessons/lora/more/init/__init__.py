@@ -10,7 +10,7 @@ from ....errors import ConfigError, PeftWarning
 from ...arithmetic import at_least_float32
 from ...config import LoraConfig
 from ...layer import LoraLayer
-from ...plugs import CONFIG_CHECKS, INITIALISATIONS, Initialisation
+from ...plugs import CONFIG_CHECKS, INITIALISATIONS, METHODS, Initialisation, initialisation
 from . import conversion, eva, loftq
 from .orthogonal import orthogonal_factors
 from .principal import olora_factors, pissa_factors, take_out
@@ -54,6 +54,13 @@ def check_config(config: LoraConfig) -> None:
         )
 
 
+def warn_of_start(config: LoraConfig) -> None:
+    """Warn where the files of an adapter do not hold all that loading it needs."""
+    entry = initialisation(config.init_lora_weights)
+    if entry is not None and entry.warning_on_saving:
+        warnings.warn(entry.warning_on_saving, PeftWarning, stacklevel=3)
+
+
 for _name in ("orthogonal", "pissa", "olora"):
     INITIALISATIONS[_name] = Initialisation(initialize)
 INITIALISATIONS[r"pissa_niter_\d+"] = Initialisation(
@@ -63,5 +70,6 @@ INITIALISATIONS[r"pissa_niter_\d+"] = Initialisation(
     "`path_initial_model_for_weight_conversion` instead.",
 )
 CONFIG_CHECKS["init_lora_weights"] = check_config
+METHODS["warn_of_start"] = warn_of_start
 
 __all__ = ["conversion", "eva", "initialize", "loftq"]

@@ -21,7 +21,7 @@ from ...config import LoraConfig
 from ...inject import layer_class_for, resolved, targetable_modules
 from ...layer import LoraLayer
 from ...matching import check_target_module_exists, get_pattern_key
-from ...tuner_layer import Wrapper
+from ...tuner import Wrapper
 from .incremental_pca import IncrementalPCA
 
 PASSES = 100  # over the data, after which directions that still move are an error

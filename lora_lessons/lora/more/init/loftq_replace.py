@@ -18,7 +18,7 @@ from ....undo import all_or_nothing, write
 from ...arithmetic import at_least_float32
 from ...files import PREFIX
 from ...layer import LoraLayer
-from ...tuner_layer import injected_model
+from ...tuner import injected_model
 from ..layers.quantized import Quantized
 from .principal import pissa_factors
 

@@ -17,13 +17,14 @@ from torch.func import functional_call
 
 from ....errors import ConfigError, did_you_mean
 from ....undo import all_or_nothing
-from ...arithmetic import lora_delta, parameter_count
+from ...arithmetic import lora_delta
 from ...config import LoraConfig
 from ...inject import InjectionPlan
 from ...layer import Adapter, LoraLayer
 from ...matching import check_target_module_exists
 from ...plugs import LAYERS, PLAN_CHECKS
 from ...tuner_layer import base_of
+from ..low_rank import parameter_count
 from .by_weight import ByWeight, refuse_products, wide
 
 PARTS_OF_IT = ("q", "k", "v", "out")

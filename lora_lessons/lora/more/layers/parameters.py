@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ....errors import ConfigError, NoMatchingPeftModuleError, PeftWarning, did_you_mean
-from ...arithmetic import lora_delta, parameter_count
+from ...arithmetic import lora_delta
 from ...config import LoraConfig
 from ...inject import InjectionPlan, replace_module
 from ...layer import Adapter, LoraLayer
@@ -27,6 +27,7 @@ from ...matching import (
 )
 from ...plugs import CONFIG_CHECKS, PARTS, PLAN_CHECKS
 from ...tuner_layer import StandIn, base_of, canonical_name
+from ..low_rank import parameter_count
 from .by_weight import ByWeight, refuse_products, wide
 
 
