@@ -227,9 +227,8 @@ class LoraLayer(BaseTunerLayer):
     def add_to(self, values: dict[str, Tensor], adapter: str) -> set[str]:
         """Add the adapter's update to `values`; returns the names that it changed."""
         deltas = {self.weight_name: self.get_delta_weight(adapter)}
-        if (
-            bias := self.get_delta_bias(adapter) if self.lora_bias.get(adapter) else None
-        ) is not None:
+        bias = self.get_delta_bias(adapter) if self.lora_bias.get(adapter) else None
+        if bias is not None:
             deltas["bias"] = bias
         for key, delta in deltas.items():
             values[key] = values[key] + delta.to(values[key].device)

@@ -54,17 +54,18 @@ class PeftModel(Wrapper):
         nn.Module.__init__(self)  # by name: beside this class another library's may stand
         self.peft_type = PeftType.LORA
         with all_or_nothing(model):
-            self.base_model = LoraModel(
+            tuner = LoraModel(
                 model,
                 peft_config,
                 adapter_name,
                 autocast_adapter_dtype=autocast_adapter_dtype,
                 **options,
             )
+            self.base_model = tuner
+            self.peft_config = tuner.peft_config  # the same dict
             for attribute, prepare in MODELS_WITH.items():
                 if attribute in sys.modules or hasattr(type(model), attribute):
                     prepare(self)
-        self.peft_config = self.base_model.peft_config  # the same dict
         self.training = model.training
 
     @property

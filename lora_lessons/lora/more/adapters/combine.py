@@ -69,14 +69,9 @@ def add_weighted_adapter(
     kind = _checked_kind(tuner, adapters, weights, combination_type)
     if adapter_name in tuner.peft_config:
         raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
-    if kind in (*PAIRWISE, *MATRIX) and (density is None or not 0 < density <= 1):
-        raise ValueError(f"{kind} needs a density above 0 and at most 1, got {density}")
+    _check_shares(kind, density, svd_clamp)
     ranks = [_largest_rank(tuner.peft_config[name]) for name in adapters]
-    rank = sum(ranks) if kind in ("cat", "linear") else ranks[0]
-    if kind.endswith("svd"):
-        rank = max(ranks) if svd_rank is None else svd_rank
-    if svd_clamp is not None and not 0 <= svd_clamp <= 1:
-        raise ValueError(f"svd_clamp is a share of all entries, from 0 to 1, and it is {svd_clamp}")
+    rank = _rank_of_sum(kind, ranks, svd_rank)
     summed = dict.fromkeys(adapters, 0.0)
     for name, weight in zip(adapters, weights, strict=True):
         summed[name] += weight
@@ -91,6 +86,21 @@ def add_weighted_adapter(
         _copy_saved_modules(tuner, adapters, adapter_name)
         tuner.set_requires_grad(adapter_name, False)
         return errors
+
+
+def _rank_of_sum(kind: str, ranks: list[int], svd_rank: int | None) -> int:
+    """The sum's rank: exact where the factors are joined, and chosen where they are computed."""
+    if kind.endswith("svd"):
+        return max(ranks) if svd_rank is None else svd_rank
+    return sum(ranks) if kind in ("cat", "linear") else ranks[0]
+
+
+def _check_shares(kind: str, density: float | None, svd_clamp: float | None) -> None:
+    """Raise for a share that is none: `density` must be there for some kinds."""
+    if kind in (*PAIRWISE, *MATRIX) and (density is None or not 0 < density <= 1):
+        raise ValueError(f"{kind} needs a density above 0 and at most 1, got {density}")
+    if svd_clamp is not None and not 0 <= svd_clamp <= 1:
+        raise ValueError(f"svd_clamp is a share of all entries, from 0 to 1, and it is {svd_clamp}")
 
 
 def _checked_kind(tuner: LoraModel, adapters: list[str], weights: list[float], kind: str) -> str:

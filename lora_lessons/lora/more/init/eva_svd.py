@@ -26,6 +26,7 @@ from .incremental_pca import IncrementalPCA
 
 PASSES = 100  # over the data, after which directions that still move are an error
 LayerInputs = Callable[[Any, Any, str], Tensor]
+LayersInputs = LayerInputs | Mapping[str, LayerInputs] | None  # one for all, or one for each
 ModelInputs = Callable[[Any, LoraConfig], Any] | None
 
 
@@ -118,9 +119,7 @@ def get_eva_state_dict(
     peft_config: LoraConfig | None = None,
     forward_fn: Callable[[nn.Module, Any], Any] = forward_fn_dict,
     prepare_model_inputs_fn: ModelInputs = prepare_model_inputs_fn_language_modeling,
-    prepare_layer_inputs_fn: LayerInputs
-    | Mapping[str, LayerInputs]
-    | None = prepare_layer_inputs_fn_language_modeling,
+    prepare_layer_inputs_fn: LayersInputs = prepare_layer_inputs_fn_language_modeling,
     adapter_name: str = "default",
     gather_distributed_inputs: bool = True,
     show_progress_bar: bool = True,
@@ -136,12 +135,8 @@ def get_eva_state_dict(
     components, inputs that are not finite, and directions that never stand still; the model has its
     mode and its hooks back.
     """
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    if gather_distributed_inputs and processes > 1:
-        raise ValueError(
-            "the inputs of several processes are not gathered: get the components in one of them, "
-            "with gather_distributed_inputs=False, and give them to the others as `eva_state_dict`"
-        )
+    if gather_distributed_inputs:
+        _refuse_several_processes()
     config, layers = _targets(model, peft_config, adapter_name)
     if config.eva_config is None:
         raise ConfigError('the config has no eva_config: make it with init_lora_weights="eva"')
@@ -158,6 +153,15 @@ def get_eva_state_dict(
         for watch in watches.values():
             watch.listen(False)
         model.train(was_training)
+
+
+def _refuse_several_processes() -> None:
+    """Raise where the inputs would have to be gathered from other processes."""
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        raise ValueError(
+            "the inputs of several processes are not gathered: get the components in one of them, "
+            "with gather_distributed_inputs=False, and give them to the others as `eva_state_dict`"
+        )
 
 
 def _targets(
