@@ -151,7 +151,7 @@ LAYER = Exercise("layer", "A layer", 1, 1, ("a", "b", "c"), check_layer)
 def test_the_guard_refuses_the_packages_and_pefts_work():
     import peft
 
-    from lora_lessons.lora.arithmetic import truncate
+    from lora_lessons.lora.more.low_rank import truncate
 
     class Mine(ll.LoraLinear):
         pass
@@ -181,7 +181,7 @@ def test_a_name_of_the_package_is_told_as_a_notebook_writes_it(monkeypatch):
 
 
 def test_an_exercise_can_allow_a_package_function():
-    from lora_lessons.lora.arithmetic import truncate
+    from lora_lessons.lora.more.low_rank import truncate
 
     def check(answer, rng):
         expect(answer(torch.eye(3)), torch.eye(3, dtype=torch.float64))
