@@ -187,7 +187,13 @@ def test_an_exercise_can_allow_a_package_function():
         expect(answer(torch.eye(3)), torch.eye(3, dtype=torch.float64))
 
     allowing = Exercise(
-        "e", "E", 1, 1, ("a", "b", "c"), check, allowed=("lora_lessons.lora.more.low_rank.truncate",)
+        "e",
+        "E",
+        1,
+        1,
+        ("a", "b", "c"),
+        check,
+        allowed=("lora_lessons.lora.more.low_rank.truncate",),
     )
     assert run_check(allowing, lambda W: truncate(W, 3)).outcome == RIGHT
 
