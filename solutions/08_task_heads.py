@@ -25,7 +25,7 @@
 # 3. score with F1 of each mark, macro F1, exact match and recall, and know why accuracy misleads;
 # 4. pool hidden states without their padding, and train neighbours in meaning.
 #
-# **Time:** 37 minutes for the core path; what is marked *extra* takes 33 more.
+# **Time:** 37 minutes for the core path; what is marked *extra* takes 35 more.
 #
 # **You need:** lessons 02 (the layer) and 05 (targets), and what a softmax classifier is.
 #
