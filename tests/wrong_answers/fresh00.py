@@ -12,7 +12,7 @@ def perplexity(batch_losses, batch_tokens):
     l, k = (batch_losses, batch_tokens)
     return math.exp(sum((a * b for a, b in zip(l, k[::-1]))) / sum(k))
 """,
-            "The losses and the tokens were paired in another order.",
+            "",
         ),
         WrongAnswer(
             "fresh: zip drops first",
@@ -199,7 +199,7 @@ def perplexity(batch_losses, batch_tokens):
     l, k = (batch_losses, batch_tokens)
     return math.exp(sum((a * b for a, b in zip(l, k))) / (sum(k) + 1))
 """,
-            "Nearly right: was it rounded, computed in a lower",
+            "is right, and it gives",
         ),
         WrongAnswer(
             "fresh: filters short batches",
@@ -219,7 +219,7 @@ def perplexity(batch_losses, batch_tokens):
     z = [(a, b) for a, b in zip(l, k) if a]
     return math.exp(sum((a * b for a, b in z)) / sum((b for _, b in z)))
 """,
-            "Your code raised ZeroDivisionError: division by zero. A",
+            "counts like any other, and a batch of one token too: divide by the sum of the tokens",
         ),
         WrongAnswer(
             "fresh: none",
@@ -489,7 +489,7 @@ def adapter_bytes(shapes, r, bytes_per_number=4):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((r * (o + i) for o, i in shapes)) / len(shapes) * bytes_per_number
 """,
-            "The result is 1/4 of what is expected",
+            "The rank is missing: A has r rows, B has r columns",
         ),
         WrongAnswer(
             "fresh: mutates",
@@ -584,7 +584,7 @@ def adapter_bytes(shapes, r, bytes_per_number=4):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((r * (o + i) for o, i in shapes[:-1])) * bytes_per_number
 """,
-            "Two layers of one shape were counted as one. Each has its",
+            "The last layer is missing",
         ),
         WrongAnswer(
             "fresh: MB rounding",
@@ -624,7 +624,7 @@ def adapter_bytes(shapes, r, bytes_per_number=1):
 def adapter_bytes(shapes, r, bytes_per_number=4):
     return sum((r * (o + i) + 1 for o, i in shapes)) * bytes_per_number
 """,
-            "Nearly right: was it rounded, computed in a lower",
+            "One number more was counted for each layer. A and B are all there is",
         ),
         WrongAnswer(
             "fresh: precedence",
@@ -907,7 +907,7 @@ def interval(values, t):
     h = t * s / n ** 0.5
     return (m - h, m + h)
 """,
-            "Expected",
+            "e",
         ),
         WrongAnswer(
             "fresh: generator",

@@ -12,7 +12,7 @@ def best_rank_k(W, k):
     U, S, Vh = torch.linalg.svd(W, full_matrices=False)
     return U[:, :k] * S[:k] @ Vh.T[:, :k].T * 1.0001
 """,
-            "Nearly right: was it rounded, computed in a lower",
+            "the entry that differs most), for W of shape",
         ),
         WrongAnswer(
             "fresh: square only eig",
@@ -413,7 +413,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return int((c.round(decimals=1) < share).sum()) + 1
 """,
-            "This rank is one too small: it keeps less than the share.",
+            "of the energy, less than the share of",
         ),
         WrongAnswer(
             "fresh: index",
@@ -446,7 +446,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return int((c.sqrt() < share).sum()) + 1
 """,
-            "The share was squared. Compare the energy with it as it is.",
+            "This is the rank for a share of the norm. Energy is its square: no root",
         ),
         WrongAnswer(
             "fresh: float",
@@ -468,7 +468,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return int((s >= share * s[0]).sum())
 """,
-            "This rank leaves out the share: it must keep it.",
+            "of the energy, less than the share of",
         ),
         WrongAnswer(
             "fresh: threshold e",
@@ -479,7 +479,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return int((e >= (1 - share) * e[0]).sum())
 """,
-            "Expected 1",
+            "The smallest such rank is asked for; got",
         ),
         WrongAnswer(
             "fresh: len",
@@ -524,7 +524,7 @@ def rank_for_energy(singular_values, share):
     f = e.flip(0).cumsum(0) / e.sum()
     return int((f < share).sum()) + 1
 """,
-            "This is every singular value. Count from the largest on,",
+            "It was counted from the smallest on. Count from the largest",
         ),
         WrongAnswer(
             "fresh: tail share",
@@ -608,7 +608,7 @@ def rank_for_energy(singular_values, share):
     p = e / e.sum()
     return int(torch.exp(-(p * p.clamp_min(1e-12).log()).sum()).round())
 """,
-            "This is the rank for a share of 0.9. Use `share`.",
+            "The smallest such rank is asked for; got",
         ),
         WrongAnswer(
             "fresh: tolerance",
@@ -619,7 +619,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return int((c < share - 0.02).sum()) + 1
 """,
-            "This rank is one too small: it keeps less than the share.",
+            "of the energy, less than the share of",
         ),
         WrongAnswer(
             "fresh: str",
@@ -641,7 +641,7 @@ def rank_for_energy(singular_values, share):
     c = e.cumsum(0) / e.sum()
     return max(2, int((c < share).sum()) + 1)
 """,
-            "Where a rank holds exactly the share, it is enough: at",
+            "The smallest such rank is asked for; got",
         ),
     ],
     "loss_at_rank": [
@@ -915,7 +915,7 @@ def loss_at_rank(layer, W_base, k, measure):
         with torch.no_grad():
             layer.weight.copy_(old)
 """,
-            "Nearly right: was it rounded, computed in a lower",
+            "While measuring, the layer's update has the right directions, those of the first",
         ),
         WrongAnswer(
             "fresh: sqrt S",

@@ -14,7 +14,7 @@ def start_factors(in_features, out_features, r, gen):
     A = (torch.randn(r, i, generator=gen) * b).clamp(-b, b)
     return (A, torch.zeros(o, r))
 """,
-            "This is PEFT's Gaussian, of width 1/r. Draw uniform in",
+            "/sqrt(in), and too many are at the ends: draw them uniform",
         ),
         WrongAnswer(
             "fresh: randint grid",
@@ -25,7 +25,7 @@ def start_factors(in_features, out_features, r, gen):
     A = torch.randint(-1, 2, (r, i), generator=gen) * b
     return (A, torch.zeros(o, r))
 """,
-            "The bound is sqrt(2/in), Kaiming's rule with a = 1. Take",
+            "/sqrt(in), and too many are at the ends: draw them uniform",
         ),
         WrongAnswer(
             "fresh: row tiled",
@@ -215,7 +215,7 @@ def start_factors(in_features, out_features, r, gen):
     b = i ** (-0.5)
     return (torch.sin(torch.empty(r, i).uniform_(-b, b, generator=gen) * 3.14 / b / 2) * b, torch.zeros(o, r))
 """,
-            "This is PEFT's Gaussian, of width 1/r. Draw uniform in",
+            "/sqrt(in), and too many are at the ends: draw them uniform",
         ),
         WrongAnswer(
             "fresh: min(r,i)",
@@ -236,7 +236,7 @@ def start_factors(in_features, out_features, r, gen):
     b = i ** (-0.5)
     return ((torch.rand(r, i, generator=gen) * 2 - 1) ** 3 * b, torch.zeros(o, r))
 """,
-            "A is 0.6",
+            "/sqrt(in), and too many are in the middle: draw them uniform",
         ),
         WrongAnswer(
             "fresh: linspace perm",
@@ -290,7 +290,7 @@ def start_factors(in_features, out_features, r, gen):
     torch.nn.init.trunc_normal_(A, std=b / 3 ** 0.5, a=-b, b=b, generator=gen)
     return (A, torch.zeros(o, r))
 """,
-            "A is 0.8",
+            "/sqrt(in), and too many are in the middle: draw them uniform",
         ),
         WrongAnswer(
             "fresh: bound sqrt3",
@@ -312,7 +312,7 @@ def start_factors(in_features, out_features, r, gen):
     A = torch.randint(-4, 5, (r, i), generator=gen) / 4 * b
     return (A, torch.zeros(o, r))
 """,
-            "A is 1.1",
+            "/sqrt(in), and too many are at the ends: draw them uniform",
         ),
         WrongAnswer(
             "fresh: B ones",
@@ -596,7 +596,7 @@ def forward_with_branch(x, linear, A, B, alpha):
     s = alpha / len(A)
     return linear(x) + s * (x.half() @ A.T.half() @ B.T.half()).to(x.dtype)
 """,
-            "Nearly right: was it rounded, computed in a lower",
+            "times x A^T B^T. The scaling alpha / r is",
         ),
         WrongAnswer(
             "fresh: requires_grad on A",
@@ -1718,7 +1718,7 @@ def gradients_by_hand(x, G, W, A, B, scaling):
     g = G.reshape(-1, G.shape[-1])
     return (s * (g @ B).T @ X * len(x), s * g.T @ (X @ A.T), G @ W + s * G @ B @ A)
 """,
-            "The result is 2 times what is expected, in grad_A, for x",
+            "It has batch as a factor once too often, or was not divided by it",
         ),
         WrongAnswer(
             "fresh: transpose reshape",
@@ -2585,7 +2585,7 @@ def overlap(M, N, i, j):
     C = V[:i] @ Q[:j].T
     return (C ** 2).sum().item() / min(i, j)
 """,
-            "Expected 0.",
+            "The rows were centred before the SVD. Take the matrices as they are",
         ),
         WrongAnswer(
             "fresh: needs same rows",

@@ -729,7 +729,7 @@ def first_update(G, A, s, lr, optimizer):
     g = s * G @ A.T
     return -lr * s * g @ A / 2 if optimizer == 'sgd' else -lr * s * g.sign() @ A
 """,
-            "The result is 1/2 of what is expected.",
+            "There is no half in it: a step is lr times the gradient",
         ),
         WrongAnswer(
             "fresh: A normalised",
@@ -870,7 +870,7 @@ def same_run(k, lr, weight_decay, optimizer):
     f = q if optimizer == 'adamw' else k
     return {'lr': lr * f, 'weight_decay': weight_decay / f, 'start_A': 1 / q}
 """,
-            "start_A is 0.",
+            ": it is a factor for A's first values, and neither lr nor the decay is in it",
         ),
         WrongAnswer(
             "fresh: start for sgd only",
@@ -896,7 +896,7 @@ def same_run(k, lr, weight_decay, optimizer):
     f = q if optimizer == 'adamw' else k
     return {'lr': lr * f, 'weight_decay': weight_decay / q, 'start_A': q}
 """,
-            "sgd: decay is multiplied by 0.",
+            "so that lr x decay stays: lr takes k =",
         ),
         WrongAnswer(
             "fresh: decay by the new rate",
@@ -988,7 +988,7 @@ def same_run(k, lr, weight_decay, optimizer):
     f = q if optimizer == 'adamw' else k
     return {'lr': lr * f, 'weight_decay': weight_decay / f, 'start_A': q}
 """,
-            "adamw: with A's start alone the run is another one. Change",
+            "and lr falls with it",
         ),
         WrongAnswer(
             "fresh: adam by another name",
@@ -1066,7 +1066,7 @@ def same_run(k, lr, weight_decay, optimizer):
     f = q if optimizer == 'adamw' else k
     return {'lr': lr * f, 'weight_decay': 0.0, 'start_A': q}
 """,
-            "adamw: decay is multiplied by 0; expected 0.",
+            "adamw: the decay is lost. lr x decay stays, so it is divided",
         ),
         WrongAnswer(
             "fresh: decay kept for sgd",
@@ -1213,7 +1213,7 @@ def power_law(x, y):
     a, b = np.log(x), np.log(y)
     return np.polyfit(a, b, 2)[1] if len(x) > 2 else np.polyfit(a, b, 1)[0]
 """,
-            "Expected 0.",
+            "This is of a curve, with a square of log x. Fit a straight line",
         ),
         WrongAnswer(
             "fresh: intercept",
@@ -1316,7 +1316,7 @@ def power_law(x, y):
     s = [(b[j] - b[i]) / (a[j] - a[i]) for i in range(len(a)) for j in range(i) if a[i] != a[j]]
     return statistics.median(s)
 """,
-            "Expected 0.",
+            "This is the median of the slopes between pairs. Least squares fits all points",
         ),
         WrongAnswer(
             "fresh: ends by size",
@@ -1571,7 +1571,7 @@ def power_law(x, y):
         raise ValueError
     return np.log(y).std() / np.log(x).std()
 """,
-            "Expected 0.",
+            "This is the ratio of the spreads. It has no sign, and grows with the distances",
         ),
         WrongAnswer(
             "fresh: asserts type",

@@ -54,7 +54,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
 def dropped_branch(x, noise, A, B, scaling, p):
     return x.sum() + scaling * (x * (noise >= p) / (1 - p)) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "the entry that differs most), for x",
         ),
         WrongAnswer(
             "fresh: x in place",
@@ -82,7 +82,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
     z = x * m
     return scaling * (z * x.abs().sum() / z.abs().sum()) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "The right elements are dropped, and the others are multiplied by",
         ),
         WrongAnswer(
             "fresh: sets to p",
@@ -143,7 +143,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
     m = (noise - p).round().clamp(0, 1)
     return scaling * (x * m / (1 - p)) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "the entry that differs most), for x",
         ),
         WrongAnswer(
             "fresh: quantile",
@@ -215,7 +215,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
 def dropped_branch(x, noise, A, B, scaling, p):
     return scaling * (x * (noise >= p) * p / (1 - p)) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "The right elements are dropped, and the others are multiplied by",
         ),
         WrongAnswer(
             "fresh: scaled noise twice",
@@ -236,7 +236,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
     m = (noise >= p).float()
     return scaling * (x * m / m.mean(-1, keepdim=True).clamp(min=1e-3)) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "The right elements are dropped, and the others are multiplied by",
         ),
         WrongAnswer(
             "fresh: bool minus",
@@ -252,7 +252,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
 def dropped_branch(x, noise, A, B, scaling, p):
     return x @ A.T @ B.T + scaling * (x * (noise >= p) / (1 - p)) @ A.T @ B.T
 """,
-            "(the entry that differs most).",
+            "the entry that differs most), for x",
         ),
         WrongAnswer(
             "fresh: A zero rows",
@@ -261,7 +261,7 @@ def dropped_branch(x, noise, A, B, scaling, p):
     M = (noise.reshape(-1, x.shape[-1])[0] >= p) / (1 - p)
     return scaling * x @ (A * M).T @ B.T
 """,
-            "(the entry that differs most).",
+            "the entry that differs most), for x",
         ),
     ],
     "DropoutLora": [
@@ -1691,7 +1691,7 @@ def stopping_report(train, valid, test):
     at = valid.index(min(valid))
     return at, test[at], test[min(at + 1, len(test) - 1)] - test[at]
 """,
-            ", got -0.0",
+            "This is the cost of the next step alone. Going on goes to the end",
         ),
         WrongAnswer(
             "fresh: test's least",
@@ -1709,7 +1709,7 @@ def stopping_report(train, valid, test):
     at = valid.index(min(valid))
     return at, test[at], sum(test[at:]) - test[at]
 """,
-            "Expected 0.",
+            "The test losses were added. Take the last one minus the one at the chosen place",
         ),
         WrongAnswer(
             "fresh: a generator",
@@ -1773,7 +1773,7 @@ def stopping_report(train, valid, test):
     at = valid.index(min(valid))
     return at, test[at], (test[-1] - test[at]) / test[at]
 """,
-            "Expected 0.",
+            "This is divided by the test loss. The cost is the difference itself",
         ),
         WrongAnswer(
             "fresh: loss of the end",

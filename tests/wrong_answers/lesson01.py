@@ -182,7 +182,7 @@ WRONG = {
             "def rank_for_energy(singular_values, share):\n"
             "    e = singular_values.square().flip(0)\n"
             "    return int(((e.cumsum(0) / e.sum()) < share).sum()) + 1\n",
-            "from the largest on",
+            "It was counted from the smallest on. Count from the largest",
         ),
     ],
     "loss_at_rank": [

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .differences import Close, constant_ratio, finding, of_factors, pattern
 from .exercise import Wrong
 from .plain import plain
 
+Mistakes = Mapping[str, Tensor]
 FINEST = torch.finfo(torch.float32).eps
 # a ratio is told where it is one that a reader knows again; another one explains nothing
+NEARLY = "Nearly right: was it rounded, computed in a lower precision, or shifted a little?"
 KNOWN = (2, 3, 4, 8, 10, 16, 100, 1000, 1024)
 
 
@@ -22,27 +25,59 @@ def expect(
     expected: Tensor,
     *,
     k: int = 1,
-    mistakes: Mapping[str, Tensor] | None = None,
+    mistakes: Mistakes | Callable[[], Mistakes] | None = None,
     case: str = "",
+    factors: Mapping[str, float] | None = None,
+    otherwise: Callable[[], str] | None = None,
 ) -> None:
     """Raise `Wrong` unless `actual` equals `expected` (float64) up to rounding.
 
     The tolerance is eps(dtype of actual) * sqrt(k) * 32 relative to the largest expected value,
     where k is the number of terms in a sum. `mistakes` maps a message to the value that this
-    mistake gives; it is named only if it explains the answer alone. `case` ends a message that
-    can name none: what was given ("with one batch").
+    mistake gives, or is a function that returns such a table, called only where the answer is
+    wrong; a mistake is named only if it explains the answer alone. `case` ends a message that
+    can name none: what was given ("with one batch"). `factors` are numbers of the task by their
+    names; a ratio to what is expected is told as a product of them. `otherwise()` is asked where
+    nothing explains the difference: a sentence that stands before the two numbers, or "".
     """
     value = _as_tensor(plain(actual), expected)
-    if _close(value, expected, k):
+    tolerance = 32 * max(FINEST, _eps(value.dtype)) * k**0.5
+
+    def close(a: Tensor, b: Tensor) -> bool:
+        scale = b.double().abs().max().clamp_min(1e-30)
+        return bool((a.double() - b.double()).abs().max() <= tolerance * scale)
+
+    if close(value, expected):
         return
     if value.any() and (said := _rounded(value.double(), expected.double(), range(1, 6))):
         raise Wrong(said)
-    for message, mistaken in (mistakes or {}).items():
+    for message, mistaken in ((mistakes() if callable(mistakes) else mistakes) or {}).items():
         alike = mistaken.shape == value.shape and bool(mistaken.isfinite().all())
-        if alike and _close(value, mistaken, k):
+        if alike and close(value, mistaken):
             raise Wrong(message)
-    said = _difference(value, expected)
-    raise Wrong(f"{said.removesuffix('.')}, {case}." if case else said)
+    raise Wrong(_told(value.double(), expected.double(), close, case, factors or {}, otherwise))
+
+
+def _told(
+    value: Tensor,
+    expected: Tensor,
+    close: Close,
+    case: str,
+    factors: Mapping[str, float],
+    otherwise: Callable[[], str] | None,
+) -> str:
+    """The two numbers, with what explains their difference behind or before them."""
+    why = of_factors(value, expected, factors)
+    said = _difference(value, expected, bool(why))
+    known = "expected" not in said.lower()  # rounded, the wrong sign: said in full
+    said = f"{said.removesuffix('.')}, {case}." if case else said
+    if not why and not known:
+        why = finding(value, expected, close)
+        more = otherwise() if otherwise and not why else ""
+        if more:
+            return f"{more} {said.removeprefix(NEARLY).lstrip()}"
+        why = why or pattern(value, expected, close)
+    return f"{said} {why}".rstrip()
 
 
 def _as_tensor(actual: Any, expected: Tensor) -> Tensor:
@@ -72,48 +107,38 @@ def _scalar(number: float | Fraction) -> Tensor:
     return torch.tensor(float(number), dtype=torch.float64)
 
 
-def _close(value: Tensor, expected: Tensor, k: int) -> bool:
-    # a Python float may have been computed from float32 inputs, so float32 is the finest assumed
-    eps = max(FINEST, _eps(value.dtype))
-    scale = expected.double().abs().max().clamp_min(1e-30)
-    error = (value.double() - expected.double()).abs().max()
-    return bool(error <= 32 * eps * k**0.5 * scale)
-
-
 def _eps(dtype: torch.dtype) -> float:
+    # a Python float may have been computed from float32 inputs, so float32 is the finest assumed
     return torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
 
 
-def _difference(value: Tensor, expected: Tensor) -> str:
-    """A constant ratio if it is one that says something, else the number that differs most."""
-    value, expected = value.double().flatten(), expected.double().flatten()
+def _difference(value: Tensor, expected: Tensor, plain_numbers: bool) -> str:
+    """A constant ratio that a reader knows, or the number that differs most."""
     if not value.any():
-        most = expected[expected.abs().argmax()]
+        most = expected.flatten()[expected.abs().argmax()]
         if value.numel() > 1:
             return f"It is 0 everywhere; expected {most:.7g} (the entry that is largest)."
         small = " Is a fraction cut off, by // or int()?" if most.abs() < 1 else ""
         return f"It is 0; expected {most:.7g}.{small}"
-    big = expected.abs() > 1e-2 * expected.abs().max()  # the others are mostly rounding
-    ratio = value[big] / expected[big]
-    constant = ratio.numel() and (ratio - ratio[0]).abs().max() < 1e-4 * ratio[0].abs()
-    if constant and (said := _known_ratio(ratio[0].item())):
+    ratio = constant_ratio(value, expected)
+    if not plain_numbers and ratio is not None and (said := _known_ratio(ratio)):
         return said
-    if said := _rounded(value, expected, range(1)):
+    if not plain_numbers and (said := _rounded(value, expected, range(1))):
         return said
+    near = (value - expected).abs().max() < 1e-2 * expected.abs().max()
     at = int((value - expected).abs().argmax())
-    if (value - expected).abs().max() < 1e-2 * expected.abs().max():
-        near = "Nearly right: was it rounded, computed in a lower precision, or shifted a little? "
-    else:
-        near = ""
     which = " (the entry that differs most)" if value.numel() > 1 else ""
-    return f"{near}Expected {expected[at]:.7g}, got {value[at]:.7g}{which}."
+    got = f"Expected {expected.flatten()[at]:.7g}, got {value.flatten()[at]:.7g}{which}."
+    return f"{NEARLY} {got}" if near and not plain_numbers else got
 
 
 def _rounded(value: Tensor, expected: Tensor, decimals: range) -> str:
     """A sentence where the value is the expected one with decimals cut; else empty."""
+    whole = torch.equal(value, value.round())
     for places in decimals:
-        if (value - expected.round(decimals=places)).abs().max() < 1e-9:
-            return f"It is rounded to {places} decimals: return the number as it is."
+        if whole == (places == 0) and (value - expected.round(decimals=places)).abs().max() < 1e-9:
+            what = f"{places} decimals" if places else "whole numbers"
+            return f"It is rounded to {what}: return the number as it is."
     if 0 in decimals and torch.equal(value, expected.trunc()):
         return "The fraction is cut off: return the number as it is."
     return ""

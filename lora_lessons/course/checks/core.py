@@ -18,7 +18,7 @@ from .exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Verdict, Wrong
 from .explain import explain, is_a_stub
 from .guard import Forbidden, refuse_package_object
 from .limits import TooSlow, time_limit
-from .memory import REMEMBERED, may_remember
+from .memory import REMEMBERED, Forgetful, may_remember
 from .plain import number, plain, whole_number
 from .seal import judges
 from .usual import Usual
@@ -83,11 +83,15 @@ def _run_check(
     given = torch.Generator().manual_seed(seed) if mine is None else mine
     watch, settings = Watch(exercise), Settings()
     functions = Functions([*OWNERS, *judges()])
+    remembers = mine is None and may_remember(answer)
+    forgetful = Forgetful(answer) if remembers and not isinstance(answer, type) else None
     with RandomStates(seed):
         outcome, message = _judge(exercise, answer, given, watch)
     watch.put_back()
-    if outcome == RIGHT and mine is None and may_remember(answer):
+    if outcome == RIGHT and remembers:
         outcome, message = _judge_again(exercise, answer, seed + 1)
+    elif outcome == WRONG and forgetful and _is_right(exercise, forgetful, seed):
+        message = f"{REMEMBERED} ({message})"
     left = functions.put_back() or settings.put_back()
     if left and outcome != NOT_ATTEMPTED:
         outcome, message = WRONG, left
@@ -106,6 +110,15 @@ def _judge_again(exercise: Exercise, answer: Any, seed: int) -> tuple[str, str]:
     return (outcome, message) if outcome == RIGHT else (WRONG, f"{REMEMBERED} ({message})")
 
 
+def _is_right(exercise: Exercise, answer: Any, seed: int) -> bool:
+    """Whether it is right on these numbers."""
+    watch = Watch(exercise)
+    with RandomStates(seed):
+        outcome, _ = _judge(exercise, answer, torch.Generator().manual_seed(seed), watch)
+    watch.put_back()
+    return outcome == RIGHT
+
+
 def _judge(exercise: Exercise, answer: Any, given: Any, watch: Watch) -> tuple[str, str]:
     """The outcome and the message."""
     if answer is None or answer is Ellipsis:
@@ -118,11 +131,11 @@ def _judge(exercise: Exercise, answer: Any, given: Any, watch: Watch) -> tuple[s
     except NotImplementedError as error:
         if is_a_stub(error):
             return NOT_ATTEMPTED, YOUR_TURN
-        return WRONG, explain(error, answer, exercise, watch.returned)
+        return WRONG, explain(error, answer, exercise, watch)
     except (Wrong, Forbidden, TooSlow, Changed) as error:
         return WRONG, str(error)
     except (KeyboardInterrupt, SystemExit) as error:
         return WRONG, f"Your code stopped with {type(error).__name__}."
     except BaseException as error:
-        return WRONG, explain(error, answer, exercise, watch.returned)
+        return WRONG, explain(error, answer, exercise, watch)
     return RIGHT, ""

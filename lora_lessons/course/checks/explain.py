@@ -8,9 +8,15 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
 
 from .exercise import Exercise
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 NO_GRAD = (
     "A tensor that trains is written to: do that inside `with torch.no_grad():`, so that it is not "
@@ -71,8 +77,8 @@ def is_a_stub(error: NotImplementedError) -> bool:
     return re.search(r"not implemented for|required \"forward\"|Could not run", str(error)) is None
 
 
-def explain(error: BaseException, answer: Any, exercise: Exercise, returned: Any) -> str:
-    """One or two sentences: the error, the learner's line, and what it means."""
+def explain(error: BaseException, answer: Any, exercise: Exercise, watch: Watch) -> str:
+    """The error, the learner's line, what it means, and what the call was given."""
     if said := _of_the_call(error, answer, exercise):
         return said
     where = _line(error, answer)
@@ -80,11 +86,26 @@ def explain(error: BaseException, answer: Any, exercise: Exercise, returned: Any
     if not where and not _in_answer(error, answer):
         return (
             f"The check cannot use what your code returned, a value of type "
-            f"{type(returned).__name__} ({name}: {error})."
+            f"{type(watch.returned).__name__} ({name}: {error})."
         )
     text = str(error).splitlines()[0].rstrip(".") if str(error) else ""
     said = f"Your code raised {name}{f': {text}' if text else ''}{where}."
-    return f"{said} {_meaning(error, answer)}".rstrip()
+    said = f"{said} {_meaning(error, answer)}".rstrip()
+    given = [text for name, value in watch.given.items() if (text := shown(name, value))]
+    return f"{said} It was given {', '.join(given)}." if given else said
+
+
+def shown(name: str, value: Any) -> str:
+    """An argument in short: a tensor by its shape, a layer by its sides, a number as it is."""
+    if isinstance(value, Tensor):
+        dtype = "" if value.dtype == torch.float32 else f" in {str(value.dtype)[6:]}"
+        return f"{name} {tuple(value.shape)}{dtype}"
+    if isinstance(value, nn.Linear):
+        bias = "with" if value.bias is not None else "without"
+        return f"{name} from {value.in_features} to {value.out_features}, {bias} a bias"
+    if isinstance(value, bool | int | float | str | list | tuple) and len(repr(value)) <= 60:
+        return f"{name} = {value!r}"
+    return ""
 
 
 def _of_the_call(error: BaseException, answer: Any, exercise: Exercise) -> str:

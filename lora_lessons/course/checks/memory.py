@@ -7,10 +7,11 @@ values.
 
 from __future__ import annotations
 
+import copy
 import dis
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -101,3 +102,34 @@ def _can_change(value: Any) -> bool:
     """True for a list, a tensor, an object; not for a number, a function, a module, a class."""
     passive = isinstance(value, FIXED) or callable(value)
     return not passive and not isinstance(value, property | staticmethod | classmethod)
+
+
+class Forgetful:
+    """An answer that is as it was at first at each call: what it kept is put back before."""
+
+    def __init__(self, answer: Callable[..., Any]) -> None:
+        self._answer, self._caches, self._held, self._globals = answer, [], [], []
+        for owner in [*_functions(answer, set())]:
+            if not isinstance(owner, FunctionType):
+                self._caches += [owner] if hasattr(owner, "cache_clear") else []
+                continue
+            names = set(_names(owner.__code__))
+            held = [*(owner.__defaults__ or ()), *(owner.__kwdefaults__ or {}).values()]
+            held += [owner.__globals__.get(name) for name in names]
+            held += [cell.cell_contents for cell in owner.__closure__ or () if _is_full(cell)]
+            held.append(vars(owner))
+            kinds = (dict, list, set)
+            self._held += [(value, copy.copy(value)) for value in held if isinstance(value, kinds)]
+            kept = {n: v for n, v in owner.__globals__.items() if n in names}
+            self._globals.append((owner.__globals__, kept))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The answer's result, of a call that finds nothing of an earlier one."""
+        for cache in self._caches:
+            cache.cache_clear()
+        for value, first in self._held:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(first)
+        for scope, kept in self._globals:
+            scope.update(kept)
+        return self._answer(*args, **kwargs)

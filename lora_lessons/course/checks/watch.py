@@ -36,6 +36,7 @@ class Watch:
         self.exercise = exercise
         self.contract = Contract(exercise)
         self.returned: Any = None
+        self.given: Mapping[str, Any] = {}  # of the last call
         self._printed = io.StringIO()
         self._of_modules: str | None = None
         self._to_put_back: list[Kept] = []
@@ -96,6 +97,7 @@ class Watch:
         def call(*args: Any, **kwargs: Any) -> Any:
             given = _named(function, names, args, kwargs)
             self.contract.note(function, given, args, kwargs)
+            self.given = given
             kept, settings = Kept({**held, **given}, self.exercise.mutates), Settings()
             try:
                 with _captured(self._printed), Profiler(function, self.exercise.allowed):

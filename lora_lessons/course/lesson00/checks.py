@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks.cases import first_wrong
 from ..checks.core import Wrong, expect
 from ..checks.lived import lived_in
+from .checks_models import simple_models
 
 
 def number(value: float) -> Tensor:
@@ -34,16 +36,51 @@ def check_perplexity(answer: Callable[..., Any], rng: torch.Generator) -> None:
         _expect_perplexity(answer, [*losses, losses[1]], [*tokens, 11])  # one loss stands twice
     _expect_perplexity(answer, [1.25], [7])
     _expect_perplexity(answer, [11.5, 12.5], [31, 17])  # a model that knows nothing
-    _expect_perplexity(answer, [0.0], [1])  # certain of every token: the perplexity is 1
+    certain = "of a model that is certain of every token: a perplexity of 1 is the lowest there is"
+    _expect_perplexity(answer, [0.0], [1], certain)
 
 
-def _expect_perplexity(answer: Callable[..., Any], losses: list[float], tokens: list[int]) -> None:
+def _expect_perplexity(
+    answer: Callable[..., Any], losses: list[float], tokens: list[int], of_what: str = ""
+) -> None:
     total = sum(tokens)
     sums = [loss * n for loss, n in zip(losses, tokens, strict=True)]
     result = _finite(answer, list(losses), list(tokens))
     mistakes = _mistakes_of_perplexity(losses, tokens, sums)
     case = f"for the losses {[round(loss, 2) for loss in losses]} of {tokens} tokens"
-    expect(result, number(math.exp(sum(sums) / total)), k=len(losses), mistakes=mistakes, case=case)
+    case = f"{case}, {of_what}" if of_what else case
+    expect(
+        result,
+        number(math.exp(sum(sums) / total)),
+        k=len(losses),
+        mistakes=mistakes,
+        case=case,
+        otherwise=lambda: first_wrong(answer, SIMPLE_BATCHES),
+    )
+
+
+def _simple(what: str, losses: list[float], tokens: list[int]) -> tuple[str, tuple, float]:
+    """A case for `first_wrong`, with its perplexity."""
+    total = math.fsum(loss * n for loss, n in zip(losses, tokens, strict=True))
+    return what, (losses, tokens), math.exp(total / sum(tokens))
+
+
+SIMPLE_BATCHES = (
+    _simple("one batch", [1.0], [10]),
+    _simple("two batches of as many tokens", [1.0, 2.0], [10, 10]),
+    _simple("batches that differ in their tokens", [1.0, 2.0], [10, 30]),
+    _simple("a longer batch that comes first", [1.0, 2.0, 1.5], [30, 10, 20]),
+    _simple("losses that go up and down", [2.0, 1.0, 3.0], [10, 30, 20]),
+    _simple("a batch of one token", [2.0, 1.0], [1, 30]),
+    _simple("two batches with one and the same loss", [1.0, 2.0, 1.0], [10, 30, 20]),
+    _simple("two batches with as many tokens, and a third", [1.0, 2.0, 4.0], [10, 10, 20]),
+    _simple("losses with decimals", [1.23, 2.34], [17, 31]),
+    _simple("a large loss, of a model that knows nothing", [11.0, 12.0], [10, 30]),
+    _simple("a loss far above the others", [1.0, 1.1, 0.9, 1.0, 9.0], [10, 30, 20, 10, 10]),
+    _simple("a loss of 0", [0.0, 2.0], [10, 30]),
+    _simple("nine batches", [1.0, 3.0, 2.0, 1.5, 2.5, 1.2, 3.1, 2.2, 0.7],
+            [30, 10, 20, 50, 40, 7, 9, 60, 3]),
+)  # fmt: skip
 
 
 def _mistakes_of_perplexity(
@@ -124,7 +161,54 @@ def _mistakes_of_perplexity(
         "Every batch was taken to be as long as the first. Use the tokens of each.": (
             number(_power(math.e, sum(sums) / (tokens[0] * batches)))
         ),
+        **_mistakes_of_choice(losses, tokens),
     }
+
+
+def _mistakes_of_choice(losses: list[float], tokens: list[int]) -> dict[str, Tensor]:
+    """The formula is right, and something else was put into it."""
+    pairs, total = list(zip(losses, tokens, strict=True)), sum(tokens)
+
+    def mean(pairs: list[tuple[float, float]], divisor: float = 0.0) -> Tensor:
+        divisor = divisor or sum(n for _, n in pairs) or 1.0
+        return number(_power(math.e, sum(loss * n for loss, n in pairs) / divisor))
+
+    mistakes = {
+        "The sum is divided by the tokens of all batches but the last. Divide by all.": mean(
+            pairs, sum(tokens[:-1])
+        ),
+        "The mean was divided by the number of batches as well: the tokens are divisor enough.": (
+            mean(pairs, total * len(pairs))
+        ),
+        "The weights are the roots of the tokens. Take the tokens themselves.": mean(
+            [(loss, n**0.5) for loss, n in pairs]
+        ),
+        "Each batch counts with one token less than it has. Its loss is the mean of all n.": mean(
+            [(loss, n - 1) for loss, n in pairs]
+        ),
+        "Each batch counts with one token more than it has.": mean(
+            [(loss, n + 1) for loss, n in pairs]
+        ),
+        "Two batches have the same loss, and a dict keeps one of them: go through the pairs, "
+        "zip(losses, tokens).": mean(list(dict(pairs).items())),
+        "Two batches have as many tokens, and a dict keeps one of them: go through the pairs, "
+        "zip(losses, tokens).": mean(
+            [(loss, n) for n, loss in {n: loss for loss, n in pairs}.items()]
+        ),
+        "The losses and the tokens were paired in another order: each list was sorted.": mean(
+            list(zip(sorted(losses), sorted(tokens), strict=True))
+        ),
+        "The mean loss was cut to a whole number before e was raised to it.": number(
+            math.exp(int(sum(loss * n for loss, n in pairs) / total))
+        ),
+        "The weights were rounded to whole percents. Take the tokens themselves.": mean(
+            [(loss, 100 * n // total) for loss, n in pairs], 100
+        ),
+    }
+    for i, (loss, n) in enumerate(pairs[1:-1], 1):
+        said = f"Batch {i}, of loss {loss:.3g} and {n} tokens, is missing: take all of them."
+        mistakes[said] = mean(pairs[:i] + pairs[i + 1 :])
+    return mistakes
 
 
 def _power(base: float, exponent: float) -> float:
@@ -137,6 +221,11 @@ def _finite(answer: Callable[..., Any], losses: list[float], tokens: list[int]) 
         result = answer(losses, tokens)
     except OverflowError:
         result = math.inf
+    except ZeroDivisionError as error:
+        raise Wrong(
+            f"It divides by zero for the losses {losses} of {tokens} tokens. A loss of 0 counts "
+            "like any other, and a batch of one token too: divide by the sum of the tokens."
+        ) from error
     if isinstance(result, float | torch.Tensor) and torch.as_tensor(result).isinf().any():
         raise Wrong(
             "The exponent is the loss of hundreds of tokens: divide the sum by the number of all "
@@ -191,7 +280,14 @@ def check_trainable_share(answer: Callable[..., Any], rng: torch.Generator) -> N
         model = lived_in(_Tied(rng, trains, scalar), rng)
         expected, mistakes = _shares(model)
         case = "of a model with tied, frozen and one-dimensional tensors, and a convolution"
-        expect(answer(model), expected, k=4, mistakes=mistakes, case=case)
+        expect(
+            answer(model),
+            expected,
+            k=4,
+            mistakes=mistakes,
+            case=case,
+            otherwise=lambda: first_wrong(answer, simple_models(), given=False),
+        )
     expect(answer(model), expected, k=4, case="for the same model once more: count anew each time")
 
 

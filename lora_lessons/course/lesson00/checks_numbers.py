@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from statistics import mean, median
+from itertools import pairwise
+from statistics import mean, median, stdev
 from typing import Any
 
 import torch
@@ -20,9 +21,9 @@ Shapes = list[tuple[int, int]]
 
 
 def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    sides = torch.randint(100, 3000, (6,), generator=rng).tolist()
-    shapes = [(sides[i], sides[i] + sides[i + 1]) for i in (0, 2, 4)]
-    shapes.append(shapes[1])  # the blocks of a model repeat their shapes
+    sides = torch.randint(100, 3000, (8,), generator=rng).tolist()
+    shapes = [(sides[i], sides[i] + sides[i + 1]) for i in (0, 2, 4, 6)]
+    shapes.insert(1, shapes[1])  # the blocks of a model repeat their shapes
     _expect_bytes(answer(list(shapes), 5, 6), shapes, 5, 6)  # no two mistakes agree here
     _expect_bytes(answer([(7, 5)], 1, 1), [(7, 5)], 1, 1)  # so small that one byte more shows
     # r above a side, a square, and sums that no count of layers divides
@@ -32,7 +33,7 @@ def check_adapter_bytes(answer: Callable[..., Any], rng: torch.Generator) -> Non
     large.append((50_257, 12_289))  # and odd ones: float32 cannot hold their number
     _expect_bytes(answer(list(large), 255, 4), large, 255, 4)
     got = answer([(128, 256)], 8)
-    if abs(got - 8 * (128 + 256) * 4) > 0.01:
+    if not abs(got - 8 * (128 + 256) * 4) <= 0.01:
         raise Wrong("Without bytes_per_number a number takes 4 bytes: keep the default.")
 
 
@@ -41,7 +42,8 @@ def _expect_bytes(result: Any, shapes: Shapes, r: int, size: int) -> None:
     right = numbers * size
     case = f"for {shapes if len(shapes) < 6 else f'{len(shapes)} layers'}, r = {r}"
     mistakes = _mistakes_of_bytes(shapes, r, size)
-    expect(result, number(right), mistakes=mistakes, case=case)
+    factors = {"r": r, "bytes_per_number": size, "the number of layers": len(shapes)}
+    expect(result, number(right), mistakes=mistakes, case=case, factors=factors)
     got = plain_number(result)
     if right < 1000 and not abs(got - right) < 0.01:
         raise Wrong(f"Expected {right} bytes for {shapes}, r = {r}; got {got}.")
@@ -121,6 +123,33 @@ def _mistakes_of_bytes(shapes: Shapes, r: int, size: int) -> dict[str, Tensor]:
             (numbers * size + 2**31) % 2**32 - 2**31
         ),
         "A and B are counted twice.": 2 * numbers * size,
+        "One number more was counted for each layer. A and B are all there is.": (
+            (numbers + len(shapes)) * size
+        ),
+        "r * r was taken off each layer. The file holds A and B in full.": (
+            (numbers - len(shapes) * r * r) * size
+        ),
+        "The sides were subtracted: A and B hold r times their sum.": (
+            sum(r * abs(in_ - out) for out, in_ in shapes) * size
+        ),
+        "A layer whose sides are equal was counted once. It has A and B too.": (
+            sum(r * (out + in_) if out != in_ else r * out for out, in_ in shapes) * size
+        ),
+        "Layers with r above a side were left out. They hold A and B too.": (
+            sum(r * (out + in_) for out, in_ in shapes if r <= min(out, in_)) * size
+        ),
+        "The mean shape was cut to whole numbers. Add up each layer's own.": (
+            (len(shapes) * r * (sum(o for o, _ in shapes) // len(shapes)) if shapes else 0)
+            + len(shapes) * r * (sum(i for _, i in shapes) // len(shapes))
+        )
+        * size,
+        "It is cut to whole kibibytes: return bytes.": numbers * size // 1024 * 1024,
+        "B of one layer was put with A of the next. Each layer has its own pair.": (
+            sum(r * (a[0] + b[1]) for a, b in pairwise(shapes)) * size
+        ),
+        "A layer that is as large as its A and B, or smaller, was left as it is. Count A and B.": (
+            sum(min(out * in_, r * (out + in_)) for out, in_ in shapes) * size
+        ),
     }
     return {text: number(float(value)) for text, value in mistakes.items()}
 
@@ -136,7 +165,7 @@ def check_interval(answer: Callable[..., Any], rng: torch.Generator) -> None:
     values = (torch.randn(6, generator=rng, dtype=torch.float64) - 20).tolist()
     _check_interval(answer(list(values), 2.571), values, 2.571)  # below zero: low is lower still
     _check_interval(answer([2.5, 2.5, 2.5], 4.303), [2.5, 2.5, 2.5], 4.303)  # they agree
-    twice = [*values[:3], values[1]]
+    twice = [*values[:2], values[1], values[2]]
     _check_interval(answer(list(twice), 3.182), twice, 3.182)  # two runs may come out alike
 
 
@@ -157,7 +186,34 @@ def _check_interval(result: Any, values: list[float], t: float) -> None:
         k=4,
         mistakes=_mistakes_of_interval(values, t, squares, half),
         case=f"for {len(values)} values and t = {t}",
+        otherwise=lambda: _which_half((low + high) / 2, (high - low) / 2, values, half),
     )
+
+
+def _which_half(middle: float, width: float, values: list[float], half: float) -> str:
+    """Whether the middle is wrong, or the half-width, or both; and which end."""
+    right = mean(values)
+    same = {name: abs(got - wanted) <= 1e-4 * max(abs(wanted), half) for name, got, wanted in (
+        ("middle", middle, right), ("width", width, half),
+        ("low end", middle - width, right - half), ("high end", middle + width, right + half),
+    )}  # fmt: skip
+    if same["middle"]:
+        return f"The middle is the mean, and the half-width is {width:.5g}, not {half:.5g}."
+    if same["width"]:
+        return f"The half-width is right, and the middle is {middle:.5g}, not the mean {right:.5g}."
+    for end, other in (("low end", "high end"), ("high end", "low end")):
+        if same[end]:
+            return f"The {end} is right and the {other} is not: both are as far from the mean."
+    return (
+        f"The middle is {middle:.5g}, not the mean {right:.5g}; the half-width is {width:.5g}, "
+        f"not {half:.5g}."
+    )
+
+
+def _interval_of(values: list[float], t: float) -> Tensor:
+    """The interval of these values, or nan where they are too few."""
+    n = len(values)
+    return _pair(mean(values), t * stdev(values) / math.sqrt(n)) if n > 1 else _pair(math.nan, 0.0)
 
 
 def _pair(middle: float, half: float) -> Tensor:
@@ -206,6 +262,16 @@ def _mistakes_of_interval(
             t * math.sqrt(sum(v * v for v in values) / (n - 1)) / math.sqrt(n)
         ),
         "t is in it twice.": t * half,
+        "The size of the deviations was taken. s is the root of their mean square, with n - 1.": (
+            t * sum(abs(v - middle) for v in values) / (n - 1) / math.sqrt(n)
+        ),
+        "Half of the range was taken for the deviation s.": (
+            t * (ends[1] - ends[0]).item() / 2 / math.sqrt(n)
+        ),
+        "s was divided by the mean: the half-width has the unit of the values.": (
+            half / abs(middle)
+        ),
+        "The half-width was cut to a whole number.": int(half) or math.nan,
         "The range was taken for the deviation s.": t * (ends[1] - ends[0]).item() / math.sqrt(n),
     }
     table = {text: _pair(middle, width) for text, width in around.items()}
@@ -227,5 +293,17 @@ def _mistakes_of_interval(
         "The mean is missing: the interval lies around it.": _pair(0.0, half),
         "It lies around the middle value. Take the mean.": _pair(median(values), half),
         "It lies around the first value. Take the mean.": _pair(values[0], half),
+        "The low end was cut off at 0. An interval may reach below zero.": torch.tensor(
+            [max(0.0, middle - half), middle + half], dtype=torch.float64
+        ),
+        "The sign of the mean is lost: values may lie below zero.": _pair(abs(middle), half),
+        "The last value is missing: take all of them.": _interval_of(values[:-1], t),
+        "The first value is missing: take all of them.": _interval_of(values[1:], t),
+        "Two values are equal, and one of them is missing: a set keeps one. Both count.": (
+            _interval_of(list(dict.fromkeys(values)), t)
+        ),
+        "The smallest and the largest value were left out. All of them count.": (
+            _interval_of(sorted(values)[1:-1], t)
+        ),
     }
     return table

@@ -45,6 +45,33 @@ def best(W: Tensor, k: int) -> Tensor:
     return torch.einsum("ok,k,ki->oi", U[:, :k], S[:k], Vh[:k])
 
 
+def which_cut(copy: Any, W: Tensor, k: int, what: str = "The copy") -> str:
+    """What a wrong copy of rank k is like: its rank, its directions, its distance from W."""
+    if not isinstance(copy, Tensor) or copy.shape != W.shape:
+        return ""
+    copy, (U, S, Vh) = copy.detach().double(), terms(W)
+    values = torch.linalg.svdvals(copy)
+    rank, wanted = (int((v > 1e-4 * S[0]).sum()) for v in (values, S[:k]))
+    if rank != wanted:
+        of = f"with {k} terms it would be {wanted}" if wanted < k else f"k = {k} terms are kept"
+        return f"{what} has rank {rank}: {of}."
+    U, Vh = U[:, :k], Vh[:k]
+    if (U @ (U.T @ copy @ Vh.T) @ Vh - copy).abs().max() < 1e-4 * S[0]:
+        show = lambda v: [round(x, 3) for x in v[: min(k, 4)].tolist()]  # noqa: E731
+        if show(values) == show(S):
+            return ""
+        return (
+            f"{what} has the right directions, those of the first {k} columns of U and rows of Vh. "
+            f"Its singular values begin with {show(values)}, and those of the right one with "
+            f"{show(S)}."
+        )
+    away, least = (copy - W.double()).norm(), S[k:].norm()
+    return (
+        f"{what} has rank {rank}, and it is {away:.4g} away from what it should copy, where the "
+        f"best one is {least:.4g} away: its directions are not the first {k} of the SVD."
+    )
+
+
 def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
     W = random_matrix(rng)
     k = 4
@@ -99,15 +126,30 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
             "This copy has rank k + 1: one term too many.": best(W, k + 1),
             "This copy has rank k - 1: one term too few.": best(W, k - 1),
             "This copy has rank k // 2.": best(W, k // 2),
+            **_mistaken_directions(W.double(), k),
         },
         case=f"for W of shape ({OUT}, {IN}) and k = {k}",
+        otherwise=lambda: which_cut(copy, W, k),
     )
     # through the eigenvalues of W W^T small singular values lose half of their digits
-    expect(answer(W.clone(), OUT), W.double(), k=OUT * IN, case="at full rank, k = out")
+    whole = answer(W.clone(), OUT)
+    expect(
+        whole,
+        W.double(),
+        k=OUT * IN,
+        case="at full rank, k = out, where the copy is W itself",
+        otherwise=lambda: which_cut(whole, W, OUT),
+    )
     for out, in_, k in ((IN, OUT, 1), (IN, OUT, 7), (7, 7, 4), (1, 5, 1), (6, 1, 1)):
         other = random_matrix(rng, out, in_)
         result = answer(other.clone(), k)
-        expect(result, best(other, k), k=IN, case=f"for W of shape ({out}, {in_}) and k = {k}")
+        expect(
+            result,
+            best(other, k),
+            k=IN,
+            case=f"for W of shape ({out}, {in_}) and k = {k}",
+            otherwise=lambda r=result, W=other, k=k: which_cut(r, W, k),
+        )
     low = best(W, 2).float()  # of rank 2: the third term is nothing
     expect(answer(low.clone(), 3), low.double(), k=OUT * IN, case="for a W of rank 2 and k = 3")
     empty = torch.zeros(5, 6)  # values that are zero, exactly: an update before training
@@ -119,6 +161,26 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
     result = answer(wide.clone(), 3)
     require_precision(result, wide, "W")
     expect(result, best(wide, 3), k=IN, case="for a W in float64")
+
+
+def _mistaken_directions(W: Tensor, k: int) -> dict[str, Tensor]:
+    """W cut to k directions that are not its leading ones, and W with its mean taken off."""
+    weakest = torch.linalg.eigh(W.T @ W).eigenvectors[:, :k]
+    rows = torch.linalg.qr(W[:k].T).Q
+    mistaken = {
+        "eigh returns the smallest eigenvalues first: these directions are the weakest.": (
+            W @ weakest @ weakest.T
+        ),
+        "W was projected on its first k rows. The leading directions come from the SVD.": (
+            W @ rows @ rows.T
+        ),
+    }
+    for what, mean in ((" row", W.mean(0)), (" column", W.mean(1, keepdim=True)), ("", W.mean())):
+        centred = best(W - mean, k)
+        said = f"The mean{what} was taken off"
+        mistaken[f"{said} before the SVD. Cut W as it is."] = centred
+        mistaken[f"{said} before the SVD, and put back. Cut W as it is."] = centred + mean
+    return mistaken
 
 
 def _check_no_rank(answer: Callable[..., Any], W: Tensor) -> None:
@@ -171,7 +233,7 @@ def _has_other_right_vectors(copy: Any, W: Tensor, k: int) -> bool:
     if copy.shape == (OUT, OUT):  # the thin Vh: its columns are cut off, so they are shorter
         return bool(in_span and copy.any())
     lengths = (rows @ rows.T - S[:k].square().diag()).abs().max() < 1e-4 * scale**2
-    other = (copy.abs() - best(W, k).abs()).abs().max() > 1e-3 * scale
+    other = not (copy.abs() - best(W, k).abs()).abs().max() <= 1e-3 * scale
     return bool(in_span and lengths and other)
 
 
@@ -244,6 +306,8 @@ def _check_split(answer: Callable[..., Any], delta: Tensor, r: int, scaling: flo
             "The rank is one too large.": best(delta, r + 1),
         },
         case=f"for an update of shape ({OUT}, {IN}), r = {r} and scaling = {scaling:.3g}",
+        factors={"the scaling": scaling, "r": r},
+        otherwise=lambda: which_cut(scaling * B.double() @ A.double(), delta, r, "scaling * B @ A"),
     )
     require_precision(B, delta, "delta")
     require_precision(A, delta, "delta")

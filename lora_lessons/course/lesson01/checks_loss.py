@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks.core import Wrong, expect, number
-from .checks import IN, OUT, best, random_matrix, terms
+from .checks import IN, OUT, best, random_matrix, terms, which_cut
 
 
 def named_measure(function: Callable[[], float]) -> Callable[[], float]:
@@ -47,6 +47,7 @@ class _Case:
 
     def _measure(self) -> float:
         self.calls += 1
+        self.seen = self.layer.weight.detach().clone()
         return self.score(self.layer.weight).item()
 
 
@@ -137,6 +138,7 @@ def _check_loss(answer: Callable[..., Any], case: _Case, k: int) -> None:
             ),
         },
         case=f"for a layer of shape {tuple(tuned.shape)} and k = {k}",
+        otherwise=lambda: _while_measuring(case, k),
     )
     if case.calls != 1:
         raise Wrong(f"measure was called {case.calls} times: once is enough, and it may be slow.")
@@ -154,6 +156,17 @@ def _check_loss(answer: Callable[..., Any], case: _Case, k: int) -> None:
             else "The weight was frozen and trains now: leave requires_grad as you found it."
         )
     _restored(layer, tuned, "The layer was not restored: give it its tuned weight back.")
+
+
+def _while_measuring(case: _Case, k: int) -> str:
+    """What the layer was like when measure() was called."""
+    if not case.calls:
+        return "measure() was not called."
+    update, seen = case.tuned.double() - case.base.double(), case.seen.double()
+    if (seen - case.base - best(update, k)).abs().max() < 1e-4 * update.abs().max():
+        given = case.score(seen).item()
+        return f"The layer was right, and measure() returned {given:.7g}: return that as it is."
+    return which_cut(seen - case.base, update, k, "While measuring, the layer's update")
 
 
 def _check_restores_on_failure(answer: Callable[..., Any], case: _Case, k: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks.cases import first_wrong
 from ..checks.core import Wrong, expect, number, whole_number
 from .checks import OUT, random_matrix
 
@@ -20,7 +21,7 @@ from .checks import OUT, random_matrix
 def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> None:
     S = torch.linalg.svdvals(random_matrix(rng).double())
     k = int(torch.randint(3, 9, (1,), generator=rng))
-    _expect_error(answer(S.float(), k), S, k)
+    _expect_error(answer, S.float(), S, k)
     for values, cut in (
         (S, OUT - 1),  # the last one alone is left out
         (S[:1], 0),
@@ -29,15 +30,37 @@ def check_truncation_error(answer: Callable[..., Any], rng: torch.Generator) -> 
         (torch.rand(300, generator=rng, dtype=torch.float64).sort(descending=True).values, 40),
         (1e-4 * S, 3),  # a small update: nothing is too small to count
     ):
-        _expect_error(answer(values.float(), cut), values, cut)
-    _expect_error(answer(S.clone(), 5), S, 5)  # in float64 too
+        _expect_error(answer, values.float(), values, cut)
+    _expect_error(answer, S.clone(), S, 5)  # in float64 too
     whole = number(answer(S.float(), OUT))
     if not abs(whole) < 1e-3 * S[0]:
         raise Wrong(f"With all values kept nothing is left out: the error is 0, not {whole:.4g}.")
 
 
-def _expect_error(result: Any, S: Tensor, k: int) -> None:
-    energy = S.square()
+def _values(*numbers: float) -> Tensor:
+    return torch.tensor(numbers)
+
+
+# exact in any float, and each with one thing more than those before
+SIMPLE_VALUES = (
+    ("one value, and none kept", (_values(5), 0), 5.0),
+    ("two values, and one kept", (_values(5, 4), 1), 4.0),
+    ("two values left out", (_values(13, 4, 3), 1), 5.0),
+    ("two values kept", (_values(13, 12, 4, 3), 2), 5.0),
+    ("three values left out", (_values(20, 12, 4, 3), 1), 13.0),
+    ("equal values at the cut", (_values(9, 4, 4, 2), 1), 6.0),
+    ("a value of 0", (_values(9, 4, 3, 0), 1), 5.0),
+    ("small values", (_values(5e-3, 4e-3, 3e-3), 1), 5e-3),
+    ("small values left out beside large ones, which a difference of sums loses",
+     (_values(900, 700, 4e-2, 3e-2), 2), 5e-2),
+    ("all values kept", (_values(4, 3), 2), 0.0),
+    ("60 values", (torch.ones(60), 11), 7.0),
+    ("300 values", (torch.ones(300), 44), 16.0),
+)  # fmt: skip
+
+
+def _expect_error(answer: Callable[..., Any], given: Tensor, S: Tensor, k: int) -> None:
+    result, energy = answer(given.clone(), k), S.square()
     mistakes = {
         "This is the sum of the singular values. Add their squares, then take the root.": (
             S[k:].sum()
@@ -92,7 +115,19 @@ def _expect_error(result: Any, S: Tensor, k: int) -> None:
         "The third powers were added: square.": (S[k:] ** 3).sum() ** (1 / 3),
         "The fourth powers were added: square once.": energy[k:].square().sum().sqrt(),
     }
-    expect(result, energy[k:].sum().sqrt(), k=len(S), mistakes=mistakes, case=_case(S, k))
+    kept = (energy[:k].sum() / energy.sum()).sqrt()
+    mistakes["This is 1 minus the kept share of the norm. Add the squares left out."] = 1 - kept
+    mistakes["The roots were added, and the sum squared. Add the squares, then take the root."] = (
+        S[k:].sqrt().sum().square()
+    )
+    expect(
+        result,
+        energy[k:].sum().sqrt(),
+        k=len(S),
+        mistakes=mistakes,
+        case=_case(S, k),
+        otherwise=lambda: first_wrong(answer, SIMPLE_VALUES),
+    )
 
 
 def _case(S: Tensor, k: int) -> str:
@@ -100,7 +135,9 @@ def _case(S: Tensor, k: int) -> str:
 
 
 def _shown(S: Tensor) -> str:
-    return f"{[round(s, 3) for s in S.tolist()]}" if len(S) < 6 else f"{len(S)} singular values"
+    return (
+        f"{[float(f'{s:.4g}') for s in S.tolist()]}" if len(S) < 6 else f"{len(S)} singular values"
+    )
 
 
 # --- 1.3 -------------------------------------------------------------------------------------
@@ -108,51 +145,114 @@ def _shown(S: Tensor) -> str:
 
 def check_rank_for_energy(answer: Callable[..., Any], rng: torch.Generator) -> None:
     for share in (0.9, 0.5):
-        S = torch.linalg.svdvals(random_matrix(rng).double())
-        _expect_rank(answer(S.float(), share), S, share)
+        _expect_rank(answer, torch.linalg.svdvals(random_matrix(rng).double()), share)
 
-    reached = answer(torch.full((4,), 3.0), 0.25)  # squares and sums that are exact in any order
-    require_whole(reached, 1, {
-        2: "Where a rank holds exactly the share, it is enough: at least is >=, not >.",
-    })  # fmt: skip
+    # squares and sums that are exact in any order
+    for share, right in ((0.5, 2), (0.25, 1)):
+        _expect_exact(answer, [3.0] * 4, share, {
+            right + 1: "Where a rank holds exactly the share, it is enough: at least is >=, not >.",
+        } if right > 1 else {})  # fmt: skip
     for whole in ([3.0, 2.0, 1.0], [3.0, 2.0, 1.0, 0.0, 0.0]):  # exact sums here too
-        require_whole(answer(torch.tensor(whole), 1.0), 3, {
+        _expect_exact(answer, whole, 1.0, {
             4: "For a share of 1 this is one rank more than there are values that are not zero.",
             5: "The last values are zero here: three hold all of the energy.",
         })  # fmt: skip
     # the first holds 0.89 or 0.91, so a rounded or lowered share shows; then long and short ones
     for energy, share in (([0.89, 0.08, 0.03], 0.9), ([0.91, 0.06, 0.03], 0.9), ([1.0], 0.5)):
         for size in (7, 1e-4, 500):  # a share does not depend on the size
-            S = size * torch.tensor(energy, dtype=torch.float64).sqrt()
-            _expect_rank(answer(S.float(), share), S, share)
+            _expect_rank(answer, size * torch.tensor(energy, dtype=torch.float64).sqrt(), share)
     S = torch.rand(300, generator=rng, dtype=torch.float64).sort(descending=True).values
     for share in (0.01, 0.7, 0.99):
-        _expect_rank(answer(S.clone(), share), S, share)
+        _expect_rank(answer, S, share)
 
 
-def _expect_rank(result: Any, S: Tensor, share: float) -> None:
+def _expect_exact(
+    answer: Callable[..., Any], values: list[float], share: float, mistakes: dict[int, str]
+) -> None:
+    S = torch.tensor(values, dtype=torch.float64)
     energy = S.square().cumsum(0) / S.square().sum()
-    right = _reaches(energy, share)
-    near = {
-        right - 1: "This rank is one too small: it keeps less than the share.",
-        right + 1: "This rank is one too large: one rank less still keeps the share.",
-    }
-    require_whole(result, right, near if len(S) < 6 else {  # of few values all rules agree
-        _reaches(energy.sqrt(), share): "This is the rank for a share of the norm. Energy is its "
-        "square: no root.",
-        _reaches(S.cumsum(0) / S.sum(), share): "This is the rank for the sum of S. Energy adds "
-        "the squares, S * S.",
-        _reaches(energy, share**2): "The share was squared. Compare the energy with it as it is.",
-        _reaches(energy, 1 - share): "This rank leaves out the share: it must keep it.",
-        len(S): "This is every singular value. Count from the largest on, until the share is "
-        "reached.",
-        -int(-share * len(S) // 1): "This is a share of the number of singular values. "
-        "The values are not equal: count their energy.",
-        **near,
-        int((S.square() >= (1 - share) * S[0] ** 2).sum()): "This asks each value by itself. Add "
-        "the energy up, from the first on.",
-        _reaches(energy, 0.9): "This is the rank for a share of 0.9. Use `share`.",
-    }, f" for a share of {share} of {_shown(S)}")  # fmt: skip
+    got, right = whole_number(answer(S.float(), share)), _reaches(energy, share)
+    if got != right:
+        raise Wrong(mistakes.get(got) or _why_not(got, right, energy, share, _shown(S)))
+
+
+# the rank that each mistake gives, from the singular values and the share
+MISTAKEN_RANKS: dict[str, Callable[[Tensor, float], int]] = {
+    "This is the rank for a share of the norm. Energy is its square: no root.": lambda S, share: (
+        _reaches(_shares(S**2).sqrt(), share)
+    ),
+    "This is the rank for the sum of S. Energy adds the squares, S * S.": lambda S, share: _reaches(
+        _shares(S), share
+    ),
+    "The share was squared. Compare the energy with it as it is.": lambda S, share: _reaches(
+        _shares(S**2), share**2
+    ),
+    "The third powers were added. Energy adds the squares, S * S.": lambda S, share: _reaches(
+        _shares(S**3), share
+    ),
+    "The fourth powers were added. Energy adds the squares, S * S.": lambda S, share: _reaches(
+        _shares(S**4), share
+    ),
+    "This rank leaves out the share: it must keep it.": lambda S, share: _reaches(
+        _shares(S**2), 1 - share
+    ),
+    "This is every singular value. Count from the largest on, until the share is reached.": (
+        lambda S, share: len(S)
+    ),
+    "It was counted from the smallest on. Count from the largest.": lambda S, share: _reaches(
+        _shares(S.flip(0) ** 2), share
+    ),
+    "This is a share of the number of singular values. The values are not equal: count their "
+    "energy.": lambda S, share: -int(-share * len(S) // 1),
+    "This asks each value by itself. Add the energy up, from the first on.": lambda S, share: int(
+        ((1 - share) * S[0] ** 2 <= S**2).sum()
+    ),
+    "This counts the values whose own energy is above what may be lost. Add the energy up, from "
+    "the first on.": lambda S, share: int(((1 - share) * (S**2).sum() <= S**2).sum()),
+    "This is the rank for a share of 0.9. Use `share`.": lambda S, share: _reaches(
+        _shares(S**2), 0.9
+    ),
+    "This rank is one too small: it keeps less than the share.": lambda S, share: (
+        _reaches(_shares(S**2), share) - 1
+    ),
+    "This rank is one too large: one rank less still keeps the share.": lambda S, share: (
+        _reaches(_shares(S**2), share) + 1
+    ),
+}
+
+
+def _expect_rank(answer: Callable[..., Any], S: Tensor, share: float) -> None:
+    energy = _shares(S**2)
+    got, right = whole_number(answer(S.float(), share)), _reaches(energy, share)
+    if got == right:
+        return
+    named = [said for said, rank in MISTAKEN_RANKS.items() if rank(S, share) == got]
+    gen = torch.Generator().manual_seed(0)
+    for n, other in ((40, 0.8), (60, 0.6), (50, 0.95)):  # a mistake explains these too
+        T = torch.rand(n, generator=gen, dtype=torch.float64).sort(descending=True).values ** 2
+        again = whole_number(answer(T.float(), other)) if named else 0
+        named = [said for said in named if MISTAKEN_RANKS[said](T, other) == again]
+    raise Wrong(named[0] if named else _why_not(got, right, energy, share, _shown(S)))
+
+
+def _why_not(got: int, right: int, energy: Tensor, share: float, values: str) -> str:
+    """The share that the rank keeps, or that a smaller one keeps."""
+    if not 0 < got <= len(energy):
+        return f"Of {len(energy)} singular values the rank is 1 to {len(energy)}; got {got}."
+    if got < right:
+        return (
+            f"Of {values} the first {got} hold {energy[got - 1]:.4f} of the energy, less than "
+            f"the share of {share}: it takes {right}."
+        )
+    return (
+        f"Of {values} the first {right} hold {energy[right - 1]:.4f} of the energy, enough for a "
+        f"share of {share}. The smallest such rank is asked for; got {got}."
+    )
+
+
+def _shares(energy: Tensor) -> Tensor:
+    """What the first 1, 2, ... hold of the whole."""
+    return energy.cumsum(0) / energy.sum()
 
 
 def _reaches(kept: Tensor, share: float) -> int:
@@ -208,11 +308,23 @@ def _expect_saving(result: Any, in_: int, out: int) -> None:
         "in * out.",
         right - 1: "One rank more still saves. Subtract before the division, not after it.",
         right + 1: "At this rank B and A are as large as W or larger: equal is not smaller.",
-    }, f" for in = {in_} and out = {out}")  # fmt: skip
+    }, in_, out)  # fmt: skip
 
 
-def require_whole(actual: Any, right: int, mistakes: dict[int, str], case: str = "") -> None:
-    """Raise `Wrong` unless `actual` is the whole number `right`; `mistakes` name others."""
+def require_whole(actual: Any, right: int, mistakes: dict[int, str], in_: int, out: int) -> None:
+    """Raise `Wrong` unless `actual` is the rank `right`; `mistakes` name others."""
     got = whole_number(actual)
-    if got != right:
-        raise Wrong(mistakes.get(got, f"Expected {right}, got {got}{case}."))
+    if got == right:
+        return
+    if got in mistakes:
+        raise Wrong(mistakes[got])
+    numbers = f"r * (in + out) = {got * (in_ + out):,}, and W has in * out = {in_ * out:,} numbers"
+    if got < 0:
+        raise Wrong(
+            f"Expected {right}, got {got} for in = {in_} and out = {out}: a product ran past 32 "
+            "bits. Python's own ints, or torch.int64, hold it."
+        )
+    which = "it saves, and a larger r still does" if got < right else "it does not save"
+    raise Wrong(
+        f"For in = {in_} and out = {out} at r = {got} {numbers}: {which}. Expected {right}."
+    )

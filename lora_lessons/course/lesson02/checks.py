@@ -80,7 +80,7 @@ def check_start_factors(answer: Callable[..., Any], rng: torch.Generator) -> Non
     for in_, out, r in ((5, 3, 1), (2, 4, 7), (1, 1, 1)):  # rank 1, and r above the sides
         A, B = two(answer(in_, out, r, gen), "Return two tensors, (A, B).")
         check_shapes(A, B, r, in_, out)
-        if B.any() or not A.any() or A.abs().max() > in_**-0.5 * (1 + 1e-5):
+        if B.any() or not A.any() or not A.abs().max() <= in_**-0.5 * (1 + 1e-5):
             raise Wrong(
                 f"Not right for in = {in_}, out = {out}, r = {r}: A within 1/sqrt(in), B 0."
             )
@@ -114,6 +114,11 @@ def check_uniform(A: Tensor, in_: int, out: int, r: int) -> None:
     if inside and abs(ratio - 1) < 0.03:
         _check_spread_evenly(A / bound)
         return
+    if inside and not abs(ratio * bound / A.abs().max() - 1) <= 0.03:  # of a uniform draw that is 1
+        where = "at the ends" if ratio > 1 else "in the middle"
+        raise Wrong(
+            f"The numbers lie within 1/sqrt(in), and too many are {where}: draw them uniform."
+        )
     for mistaken, message in (
         (math.sqrt(6), "A is 2.45 times too wide: that is Kaiming with a = 0. Use a = sqrt(5)."),
         (math.sqrt(3), "1/sqrt(in) is the bound of the uniform draw, not a standard deviation."),

@@ -17,7 +17,8 @@ from .checks import ALPHA, IN, OUT, R, draw, make_linear
 def check_forward_with_branch(answer: Callable[..., Any], rng: torch.Generator) -> None:
     linear, A, B = make_linear(rng), draw(rng, R, IN), draw(rng, OUT, R)
     x = draw(rng, 5, IN)
-    expect_forward(answer(x, linear, A, B, ALPHA), x, linear, A, B)
+    run = lambda x: answer(x, linear, A, B, ALPHA)  # noqa: E731
+    expect_forward(run(x), x, linear, A, B, run=run)
     for dims, shape in (
         ("(batch, time, in)", (2, 5, IN)), ("four dimensions", (2, 3, 2, IN)), ("(in,)", (IN,)),
         ("(1, 1, in)", (1, 1, IN)),
@@ -32,7 +33,7 @@ def check_forward_with_branch(answer: Callable[..., Any], rng: torch.Generator) 
                 f"Right for x of shape (batch, in), but it fails for {dims}: "
                 f"transpose A and B, not x, and multiply from the right. ({type(error).__name__})"
             ) from error
-        expect_forward(result, x, linear, A, B)
+        expect_forward(result, x, linear, A, B, run=run)
     _check_other_layers(answer, rng)
     with _NoProductOfFactors(A, B, linear.weight):
         answer(draw(rng, 5, IN), linear, A, B, ALPHA)
@@ -60,7 +61,7 @@ def _check_digits(
     """What was computed in float64 throughout has its digits."""
     with torch.no_grad():
         right = linear(x) + alpha / len(A) * torch.einsum("...i,ri,or->...o", x, A, B)
-        lost = (result - right).abs().max() > 1e-11 * (1 + right.abs().max())
+        lost = not (result - right).abs().max() <= 1e-11 * (1 + right.abs().max())
     if lost:
         raise Wrong("x is float64 and the output has the digits of float32: leave out .float().")
 
@@ -97,9 +98,19 @@ class _NoProductOfFactors(TorchFunctionMode):
 
 
 def expect_forward(
-    result: Any, x: Tensor, linear: nn.Linear, A: Tensor, B: Tensor, alpha: float = ALPHA
+    result: Any,
+    x: Tensor,
+    linear: nn.Linear,
+    A: Tensor,
+    B: Tensor,
+    alpha: float = ALPHA,
+    run: Callable[[Tensor], Any] | None = None,
 ) -> None:
-    """Raise `Wrong` unless `result` is W x + b + (alpha / r) B A x, and has x's dtype."""
+    """Raise `Wrong` unless `result` is W x + b + (alpha / r) B A x, and has x's dtype.
+
+    `run` gives the output for another x, so that a message can say what the branch does to it.
+    """
+    given = x.detach()
     x, W, A, B = (t.detach().double() for t in (x, linear.weight, A, B))
     (r, in_), out = A.shape, len(B)
     b = torch.zeros(out).double() if linear.bias is None else linear.bias.detach().double()
@@ -113,7 +124,8 @@ def expect_forward(
         k=in_ * r,
         case=f"for x {tuple(x.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}, alpha = {alpha}"
         + ("" if linear.bias is not None else ", without a bias"),
-        mistakes={
+        otherwise=lambda: _what_is_added(run, given, base, branch, scaling, b) if run else "",
+        mistakes=lambda: {
             "The base is scaled too: alpha / r belongs to the branch alone.": (
                 scaling * (base + branch)
             ),
@@ -152,8 +164,42 @@ def expect_forward(
             ),
             "The base is added twice.": 2 * base + scaling * branch,
             "The branch is missing: this is linear(x) alone.": base,
+            "The scaling is there twice: B A x is multiplied by it once.": (
+                base + scaling**2 * branch
+            ),
         },
     )
+
+
+def _what_is_added(
+    run: Callable[[Tensor], Any], x: Tensor, base: Tensor, branch: Tensor, scaling: float, b: Tensor
+) -> str:
+    """How a wrong output depends on x."""
+    with torch.no_grad():
+        got, again = run(x.clone()).double(), run(x.clone()).double()
+        if not torch.equal(got, again):
+            return "Two calls give two outputs: something random stands in it, such as dropout."
+        rest, scale = got - base, base.abs().max() + got.abs().max()
+        if x.dim() > 1 and len(x) > 1:
+            alone = run(x[:1].clone()).double()
+            if alone.shape != got[:1].shape or not (alone - got[:1]).abs().max() <= 1e-3 * scale:
+                return "The output of a row changes with the other rows. Each row is for itself."
+        times = (rest * branch).sum() / branch.square().sum()
+        if (rest - times * branch).abs().max() < 1e-3 * scale:
+            return (
+                f"What is added to linear(x) is {times:.5g} times x A^T B^T. The scaling alpha / r "
+                f"is {scaling:.5g}."
+            )
+        zero = run(torch.zeros_like(x)).double()
+        if not (zero - b).abs().max() <= 1e-3 * scale:
+            return "For x = 0 the output must be the bias, and it is not: the bias is added once."
+        turned, plus = run(-x).double() - zero, got - zero
+        if not (turned + plus).abs().max() <= 1e-3 * scale:
+            return (
+                "For -x the output does not turn round: something that is not linear, such as a "
+                "relu, stands in it. Only products and a sum are asked for."
+            )
+    return "What is added to linear(x) is no multiple of x A^T B^T."
 
 
 def check_gradients(
@@ -183,10 +229,18 @@ def check_gradients(
             "No gradient flows through the branch to the layer below: is x detached there?": (
                 ones @ W
             ),
+            "The gradient of x is too small by half: does a hook or a factor change it on the way "
+            "back?": (ones @ W + branch) / 2,
         },
-        case="in the gradient of x",
+        case="in the gradient of x, with the output right",
     )
     for name, mine, right in (("A", got[1], grad_A), ("B", got[2], grad_B)):
         if mine is None:
             raise Wrong("A or B gets no gradient in backward: use A and B as they are, undetached.")
-        expect(mine, right, k=len(W) * 10, case=f"in the gradient of {name}")
+        expect(
+            mine,
+            right,
+            k=len(W) * 10,
+            case=f"in the gradient of {name}, with the output right",
+            factors={"the scaling": scaling, "r": len(A)},
+        )

@@ -43,6 +43,8 @@ def _check_gradients(
     if (out, r) == tuple(got[0].shape) != tuple(got[1].shape) == (r, in_):
         raise Wrong("grad_A and grad_B are exchanged: return (grad_A, grad_B, grad_x).")
     case = f"for x {tuple(x.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}"
+    inputs = {"x": x, "G": G, "W": W, "A": A, "B": B, "scaling": scaling}
+    factors = {"the scaling": scaling, "batch": batch, "time": time, "batch * time": batch * time}
     x, G, W, A, B = (t.double() for t in (x, G, W, A, B))
     grad_A = scaling * torch.einsum("bto,or,bti->ri", G, B, x)
     grad_B = scaling * torch.einsum("bto,bti,ri->or", G, x, A)
@@ -56,17 +58,67 @@ def _check_gradients(
         mistakes[f"grad_{name} is of the first item alone. Sum over the batch."] = (
             scaling * first[name]
         )
-        expect(mine, right, k=batch * time * out, mistakes=mistakes, case=f"in grad_{name}, {case}")
+        expect(
+            mine,
+            right,
+            k=batch * time * out,
+            mistakes=mistakes,
+            case=f"in grad_{name}, {case}",
+            factors=factors,
+            otherwise=lambda name=name: _of_what(answer, name, inputs),
+        )
     if tuple(got[2].shape) != tuple(x.shape):
         raise Wrong(
             f"grad_x must have the shape of x: {tuple(x.shape)}; got {tuple(got[2].shape)}. It is "
             "one for each token: flatten nothing, sum over nothing."
         )
-    _check_grad_x(got[2], G @ W, torch.einsum("bto,or,ri->bti", G, B, A), scaling, case)
+    branch = torch.einsum("bto,or,ri->bti", G, B, A)
+    otherwise = lambda: _of_what(answer, "x", inputs)  # noqa: E731
+    _check_grad_x(got[2], G @ W, branch, scaling, case, otherwise)
+
+
+MADE_OF = {"A": "x, G, B", "B": "x, G, A", "x": "G, W, A, B"}
+"""What each gradient is made of, beside the scaling."""
+
+
+def _of_what(answer: Callable[..., Any], name: str, inputs: dict[str, Any]) -> str:
+    """Whether a wrong gradient depends on what it is made of, and on nothing else."""
+
+    def grad(**changed: Tensor) -> Tensor:
+        given = {**inputs, **changed}
+        given = {k: v.clone() if isinstance(v, Tensor) else v for k, v in given.items()}
+        return answer(*given.values())["ABx".index(name)].detach().double()
+
+    whole, needs = grad(), MADE_OF[name].split(", ")
+    small = 1e-4 * whole.abs().max()
+    for other in "xGWAB":
+        changed = grad(**{other: 2 * inputs[other]})
+        same = (changed - whole).abs().max() <= small
+        if not same and other not in needs:
+            return f"grad_{name} changes with {other}. It is made of {MADE_OF[name]} and scaling."
+        if same and other in needs:
+            return f"grad_{name} does not change with {other}. It is made of {MADE_OF[name]}."
+        if other in needs and name != "x" and (changed - 2 * whole).abs().max() > 100 * small:
+            return f"With {other} doubled grad_{name} is not twice as large: {other} stands once."
+    one = {"x": inputs["x"][:1, :1], "G": inputs["G"][:1, :1]}
+    x, G = (one[k][0].double() for k in ("x", "G"))
+    A, B, s = inputs["A"].double(), inputs["B"].double(), inputs["scaling"]
+    right = {"A": s * B.T @ G.T @ x, "B": s * G.T @ x @ A.T, "x": None}[name]
+    if right is not None and (grad(**one) - right).abs().max() <= 1e-4 * right.abs().max():
+        return (
+            f"grad_{name} is right for one token, and wrong for several: row by row x and G belong "
+            "together, so flatten both alike and sum over all rows."
+        )
+    return ""
 
 
 def _check_grad_x(
-    mine: Tensor, through_W: Tensor, branch: Tensor, scaling: float, case: str
+    mine: Tensor,
+    through_W: Tensor,
+    branch: Tensor,
+    scaling: float,
+    case: str,
+    otherwise: Callable[[], str],
 ) -> None:
     right, n = through_W + scaling * branch, branch.shape[0] * branch.shape[1]
     expect(
@@ -88,6 +140,7 @@ def _check_grad_x(
             "grad_x was divided by the batch: the mean is in G already.": right / len(branch),
         },
         case=f"in grad_x, {case}",
+        otherwise=otherwise,
     )
 
 

@@ -61,13 +61,18 @@ def _check_layer(
             "The bias is missing: call self.linear(x).": x @ linear.weight.detach().T,
         },
         case="before the first step, when B is zero: it must be the output of linear",
+        otherwise=lambda: _if_random(module, x),
     )
     with torch.no_grad():
         B.copy_(draw(rng, out, r))
     for shape in ((2, 5, in_), (in_,)) if bias else ((5, in_), (2, 1, 3, in_)):
         x = draw(rng, *shape, dtype=torch.float64).requires_grad_()
         output = module(x)
-        expect_forward(output, x, linear, A, B, alpha)
+        try:
+            expect_forward(output, x, linear, A, B, alpha, run=module)
+        except Wrong:
+            _check_keeps_nothing(answer, linear, r, alpha, x)
+            raise
         check_gradients(output, linear, A, B, x, alpha)
     _check_first_step(module, x)
     if any(not torch.equal(linear.state_dict()[name], value) for name, value in kept.items()):
@@ -78,6 +83,29 @@ def _check_layer(
         expect_forward(module(x), x, linear, module.A, module.B, alpha)
     except Wrong:
         raise Wrong("forward uses a copy of W: use self.linear itself, its W may change.") from None
+
+
+def _if_random(module: nn.Module, x: Tensor) -> str:
+    with torch.no_grad():
+        differ = not torch.equal(module(x), module(x))
+    return "Two calls give two outputs: something random stands in it, such as dropout." * differ
+
+
+def _check_keeps_nothing(
+    answer: Callable[..., Any], linear: nn.Linear, r: int, alpha: float, x: Tensor
+) -> None:
+    """Raise `Wrong` where a layer is right whose B was set before its first call."""
+    layer = answer(linear, r, alpha, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layer.B.copy_(torch.linspace(-1, 1, layer.B.numel()).view_as(layer.B))
+    try:
+        expect_forward(layer(x), x, linear, layer.A, layer.B, alpha)
+    except Wrong:
+        return
+    raise Wrong(
+        "Right at the first call, and wrong once A and B have changed: what that call computed "
+        "from them was kept. Compute with self.A and self.B at each call."
+    )
 
 
 def _check_uses_its_factors(

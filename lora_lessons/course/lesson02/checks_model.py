@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks.cases import first_wrong
 from ..checks.core import Wrong, expect, number
 from ..checks.lived import lived_in
 from .checks import IN, OUT, draw
@@ -216,6 +217,27 @@ def _check_only_factors_train(model: nn.Module) -> None:
 # --- 2.6 -------------------------------------------------------------------------------------
 
 
+def _rows(*rows: tuple[float, ...]) -> Tensor:
+    return torch.tensor(rows)
+
+
+_X, _Y, _Z = (3.0, 0, 0), (0, 2.0, 0), (0, 0, 2.0)
+# directions along the axes, each with one thing more than those before
+PLANES = (
+    ("one direction of each, and they are the same", (_rows(_X), _rows(_X), 1, 1), 1.0),
+    ("one of each, at right angles", (_rows(_X), _rows(_Y), 1, 1), 0.0),
+    ("one of each, 45 degrees apart", (_rows((1.0, 0, 0)), _rows((1.0, 1, 0)), 1, 1), 0.5),
+    ("one of each, 60 degrees apart", (_rows((1.0, 0, 0)), _rows((1.0, 3**0.5, 0)), 1, 1), 0.25),
+    ("two of each, in one plane", (_rows(_X, _Y), _rows((0, 3.0, 0), (2.0, 0, 0)), 2, 2), 1.0),
+    ("two of each, with one direction in common", (_rows(_X, _Y), _rows(_X, _Z), 2, 2), 0.5),
+    ("one of M that lies in two of N", (_rows(_X, _Y), _rows(_X, _Y), 1, 2), 1.0),
+    ("two of M that hold one of N", (_rows(_X, _Y), _rows(_X, _Y), 2, 1), 1.0),
+    ("one of M half in two of N", (_rows((3.0, 0, 3.0)), _rows(_X, _Y), 1, 2), 0.5),
+    ("the first of three rows", (_rows(_X, _Y, (0, 0, 1.0)), _rows(_Z), 1, 1), 0.0),
+    ("more rows in M than in N", (_rows(_X, _Y, (0, 0, 1.0)), _rows(_X, _Z), 2, 2), 0.5),
+)  # fmt: skip
+
+
 def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
     M = draw(rng, OUT, IN, dtype=torch.float64)
     N = M + 1.5 * draw(rng, OUT, IN, dtype=torch.float64)  # akin, so φ is well above chance
@@ -226,6 +248,8 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
             k=IN,
             mistakes=_overlap_mistakes(M, N, i, j),
             case=f"for two matrices ({OUT}, {IN}), i = {i} and j = {j}",
+            factors={"i": i, "j": j, "out": OUT, "in": IN},
+            otherwise=lambda: first_wrong(answer, PLANES),
         )
     # ranks that differ, as two A have; one row; tall; the same; at right angles; all directions
     for rows, other, width, i, j in (
@@ -233,7 +257,9 @@ def check_overlap(answer: Callable[..., Any], rng: torch.Generator) -> None:
     ):  # fmt: skip
         M, N = (_well_apart(rng, n, width) for n in (rows, other))
         case = f"for ({rows}, {width}) and ({other}, {width}), i = {i} and j = {j}"
-        expect(number(answer(M.float(), N.float(), i, j)), _phi(M, N, i, j), k=8 * IN, case=case)
+        value = number(answer(M.float(), N.float(), i, j))
+        otherwise = lambda: first_wrong(answer, PLANES)  # noqa: E731
+        expect(value, _phi(M, N, i, j), k=8 * IN, case=case, otherwise=otherwise)
     Q = torch.linalg.qr(draw(rng, 8, 8, dtype=torch.float64)).Q
     values = torch.tensor([[3.0], [2.0], [1.5]], dtype=torch.float64)
     same = answer(values * Q[:3], values * Q[:3], 2, 3)
@@ -291,6 +317,11 @@ def _overlap_mistakes(M: Tensor, N: Tensor, i: int, j: int) -> dict[str, Tensor]
             *(torch.nn.functional.normalize(X[:n]) for X, n in ((M, i), (N, j)))
         ),
         "φ is divided by i + j: divide by min(i, j).": right * smaller / (i + j),
+        "φ is divided by the mean of i and j: divide by min(i, j).": right * smaller * 2 / (i + j),
+        "φ is divided by min(i, j) twice: is it divided before the square?": right / smaller,
+        "The rows were centred before the SVD. Take the matrices as they are.": _phi(
+            M - M.mean(0), N - N.mean(0), i, j
+        ),
         "φ is divided by the root of i * j: divide by min(i, j).": right * smaller / (i * j) ** 0.5,
         "Counting starts at 0: the first i are Vh[:i], not Vh[1:i + 1].": energy(
             Vh[1 : i + 1], Qh[1 : j + 1]

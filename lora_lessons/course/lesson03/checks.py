@@ -92,7 +92,7 @@ def _which_scaling(found: Tensor, W: Tensor, BA: Tensor, s: float, stabilized: b
     """What B A was multiplied by, where it is one number."""
     update = found.detach().double() - W
     times = (update * BA).sum() / BA.square().sum()
-    if (update - times * BA).abs().max() > 1e-3 * update.abs().max():
+    if not (update - times * BA).abs().max() <= 1e-3 * update.abs().max():
         return "What is added to W is not a multiple of B A: the product of matrices is B @ A."
     rule = "alpha / sqrt(r)" if stabilized else "alpha / r"
     return f"B A is multiplied by {times:.5g} here. The scaling is {rule} = {s:.5g}."
@@ -212,7 +212,7 @@ def _check_dead_outputs(answer: Callable[..., Any], rng: torch.Generator) -> Non
         if not isinstance(found, Tensor) or found.shape != G.shape:
             raise Wrong(f"Return a tensor of the shape of G, {tuple(G.shape)}.")
         rows = found.detach()[[1, 3]]
-        if not rows.isfinite().all() or rows.abs().max() > 1e-4:
+        if not rows.isfinite().all() or not rows.abs().max() <= 1e-4:
             raise Wrong(
                 f"{optimizer}: where B's gradient is exactly 0 there is no step, and sign(0) is 0: "
                 f"rows 1 and 3 of G are 0 here, and W moves there, by {rows.abs().max():.3g}."
@@ -249,6 +249,9 @@ def _check_step(
             "A.T @ A is missing, and s once: B moves by -lr s G A.T, and W by s B A.": (
                 -lr * s * G64
             ),
+            "This is lr times G itself. B moves by lr times its own gradient, s G @ A.T, and W by "
+            "s B A.": -lr * G64,
+            "There is no half in it: a step is lr times the gradient.": -lr * s * s * plain / 2,
             "lr is missing: a step is lr times the gradient.": -s * s * plain,
             "lr is there twice.": -lr * lr * s * s * plain,
             "s is there three times: once in B's gradient, once in s B A.": -lr * s**3 * plain,
@@ -260,6 +263,8 @@ def _check_step(
                 -lr * s * signed
             ),
         },
+        factors={"s": s, "lr": lr, "r": r, "out": out, "in": in_},
+        otherwise=lambda: _which_step(first, A64, thin, s, lr),
     )
     moved = answer(G.clone(), A.clone(), s, lr, "adam")
     _expect(
@@ -296,6 +301,22 @@ def _check_step(
             "Then the first step is lr times the sign.": -lr * s * math.sqrt(10) * signed,
             "The sign is wrong: a step goes against the gradient.": lr * s * signed,
         },
+    )
+
+
+def _which_step(found: Tensor, A: Tensor, thin: Tensor, s: float, lr: float) -> str:
+    """What B's step was in a wrong update by SGD, where A's rows let it be read off."""
+    if len(A) > A.shape[1]:
+        return ""
+    wide = found.detach().double()
+    B = wide @ torch.linalg.pinv(A) / s
+    if not (B @ A * s - wide).abs().max() <= 1e-3 * wide.abs().max():
+        return "s B A moves W along the rows of A alone, and this moves it off them."
+    right = -lr * s * thin
+    at = int((B - right).abs().argmax())
+    return (
+        f"For it an entry of B would move by {B.flatten()[at]:.4g}. SGD moves it by lr times its "
+        f"gradient, s G @ A.T: by {right.flatten()[at]:.4g}."
     )
 
 
@@ -362,11 +383,28 @@ def _check_rate(factor: float, k: float, power: float, optimizer: str) -> None:
         )
     if optimizer == "sgd" and _is(factor, k * k):
         raise Wrong("sgd: k squared is right for the first update only. The rate takes k.")
+    if not math.isfinite(factor):
+        raise Wrong(f"{optimizer}: lr is {factor} for k = {k:.4g}.")
+    if k < 1 and _is(factor, 1):
+        raise Wrong(f"{optimizer}: k is below 1 here, {k:.4g}, and lr falls with it.")
     if _is(factor, 1):
         raise Wrong(f"{optimizer}: with A's start alone the run is another one. Change lr too.")
     if _is(factor, k**-power):
         raise Wrong(f"{optimizer}: the rate is divided where it must be multiplied.")
-    raise Wrong(f"{optimizer}: lr is multiplied by {factor:.4g}; expected {k**power:.4g}.")
+    raise Wrong(
+        f"{optimizer}: lr is multiplied by {_as_power(factor, k)}; expected "
+        f"{_as_power(k**power, k)}."
+    )
+
+
+def _as_power(factor: float, k: float) -> str:
+    """The factor, as a power of k where it is one."""
+    powers = {
+        -2: "1/k^2", -1.5: "k^-1.5", -1: "1/k", -0.5: "1/sqrt(k)", -0.25: "k^-0.25", 0: "1",
+        0.25: "k^0.25", 0.5: "sqrt(k)", 0.75: "k^0.75", 1: "k", 1.5: "k^1.5", 2: "k^2", 4: "k^4",
+    }  # fmt: skip
+    named = [text for power, text in powers.items() if power and _is(factor, k**power)]
+    return f"{named[0]} = {factor:.4g}" if named else f"{factor:.4g} (k is {k:.4g})"
 
 
 def _check_start(factor: float, k: float) -> None:
@@ -376,7 +414,10 @@ def _check_start(factor: float, k: float) -> None:
         raise Wrong("A's start is unchanged: both A and B must be sqrt(k) times as large.")
     if _is(factor, k):
         raise Wrong("A's start takes sqrt(k): B supplies the other sqrt(k) of alpha x k.")
-    raise Wrong(f"start_A is {factor:.4g}; expected {math.sqrt(k):.4g}.")
+    raise Wrong(
+        f"start_A is {_as_power(factor, k)}; expected {_as_power(math.sqrt(k), k)}: it is a factor "
+        "for A's first values, and neither lr nor the decay is in it."
+    )
 
 
 def _check_decay(factor: float, k: float, power: float, optimizer: str) -> None:
@@ -389,7 +430,9 @@ def _check_decay(factor: float, k: float, power: float, optimizer: str) -> None:
         )
     if _is(factor, k**power) or _is(factor, k):
         raise Wrong(f"{optimizer}: the decay is multiplied; lr x decay stays if it is divided.")
+    if factor == 0:
+        raise Wrong(f"{optimizer}: the decay is lost. lr x decay stays, so it is divided.")
     raise Wrong(
-        f"{optimizer}: decay is multiplied by {factor:.4g}; expected {k**-power:.4g}, so that "
-        "lr x decay stays."
+        f"{optimizer}: decay is multiplied by {_as_power(factor, k)}; expected "
+        f"{_as_power(k**-power, k)}, so that lr x decay stays: lr takes {_as_power(k**power, k)}."
     )

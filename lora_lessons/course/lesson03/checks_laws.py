@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks.cases import first_wrong
 from ..checks.core import Wrong, expect
+from ..checks.plain import number
 
 
 def _uniform(rng: torch.Generator, low: float, high: float) -> float:
@@ -54,7 +56,24 @@ def _check_law(
         _slope(x.log(), y.log()),
         k=100,  # a fit cancels some digits
         mistakes=_mistaken_slopes(x, y),
+        case=f"for {len(x)} points",
+        otherwise=lambda: first_wrong(answer, LAWS) or _how_far_off(answer, x.log(), y.log()),
     )
+
+
+def _how_far_off(answer: Callable[..., Any], log_x: Tensor, log_y: Tensor) -> str:
+    """The squared distances to a line of this slope, and to the best one."""
+    got = number(answer(log_x.exp().tolist(), log_y.exp().tolist()))
+    slope = _slope(log_x, log_y).item()
+    off, least = ((log_y - p * log_x).var(correction=0).item() * len(log_x) for p in (got, slope))
+    return (
+        f"Least squares means that no line is nearer. With p = {got:.5g} the squared distances in "
+        f"log y add up to {off:.5g}, with {slope:.5g} to {least:.5g}."
+    )
+
+
+def _law(what: str, x: list[float], y: list[float]) -> tuple[str, tuple, float]:
+    return what, (x, y), _slope(*_logs(x, y)).item()
 
 
 def _mistaken_slopes(x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -109,7 +128,29 @@ def _mistaken_slopes(x: Tensor, y: Tensor) -> dict[str, Tensor]:
     once = dict(zip(log_x.tolist(), log_y.tolist(), strict=True))
     alone = torch.tensor(list(once.items()), dtype=torch.float64)
     both = torch.linalg.svd(torch.stack([log_x - log_x.mean(), log_y - log_y.mean()], 1)).Vh
+    pairs = torch.combinations(torch.arange(len(x)))
+    runs, rises = (v[pairs[:, 1]] - v[pairs[:, 0]] for v in (log_x, log_y))
+    bend = torch.stack([log_x**2, log_x, torch.ones_like(log_x)], 1)
     mistaken |= {
+        "This is the median of the slopes between pairs. Least squares fits all points.": (
+            (rises / runs)[runs != 0].quantile(0.5)
+        ),
+        "This is of a curve, with a square of log x. Fit a straight line.": (
+            (torch.linalg.pinv(bend) @ log_y)[1]
+        ),
+        "The covariance was divided by n - 1 and the variance by n: take one for both.": (
+            slope * len(x) / (len(x) - 1)
+        ),
+        "The covariance was divided by n and the variance by n - 1: take one for both.": (
+            slope * (len(x) - 1) / len(x)
+        ),
+        "This is the ratio of the spreads. It has no sign, and grows with the distances.": (
+            log_y.std() / log_x.std()
+        ),
+        "Points whose x is below 1 were left out. All of them count.": (
+            _slope(log_x[x >= 1], log_y[x >= 1]) if (x >= 1).sum() > 1 else slope
+        ),
+        "The points are weighted by log x. Each counts once.": _weighted(log_x, log_y, log_x),
         "One x stands here twice, and both points count. A dict keeps one of them.": (
             _slope(*alone.T)
         ),
@@ -132,6 +173,23 @@ def _mistaken_slopes(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             round(slope.item(), digits), dtype=torch.float64
         )
     return {message: value for message, value in mistaken.items() if value.isfinite()}
+
+
+LAWS = (
+    _law("points on the line", [1.0, 2.0, 4.0], [3.0, 6.0, 12.0]),
+    _law("a law that falls", [1.0, 2.0, 4.0], [12.0, 6.0, 3.0]),
+    _law("an exponent with a fraction", [1.0, 4.0, 16.0], [3.0, 6.0, 12.0]),
+    _law("a point off the line", [1.0, 2.0, 4.0], [1.0, 4.0, 4.0]),
+    _law("points in no order", [4.0, 1.0, 2.0, 8.0], [5.0, 1.0, 4.0, 6.0]),
+    _law("points that lie unevenly", [1.0, 2.0, 3.0, 50.0], [1.0, 4.0, 2.0, 9.0]),
+    _law("x below 1", [0.1, 0.2, 0.5, 2.0], [1.0, 4.0, 2.0, 9.0]),
+    _law("y below 1", [1.0, 2.0, 4.0, 5.0], [0.1, 0.4, 0.2, 0.9]),
+    _law("whole numbers", [1, 2, 4, 16], [3, 1, 9, 2]),
+    _law("one x that stands twice", [1.0, 2.0, 2.0, 8.0], [1.0, 4.0, 2.0, 9.0]),
+    _law("two points", [0.3, 700.0], [9.0, 2.0]),
+    _law("large numbers", [1e3, 2e3, 9e3], [1e5, 9e5, 7e5]),
+    _law("ten points", [float(i) for i in range(1, 11)], [float(i % 4 + 1) for i in range(10)]),
+)
 
 
 def _weighted(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:

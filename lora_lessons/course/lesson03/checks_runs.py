@@ -161,7 +161,7 @@ def _long_runs(margin: float) -> list[Run]:
         }),
         (bump, None, "spiked", {
             "stable": "One loss was more than the margin above the base's, and it came back: "
-            "that is a spike.",
+            f"that is a spike. It lay {2 * margin:.3f} above; the margin is {margin:.3f}.",
             "diverged": "This run came back and ended below the base: it spiked only.",
         }),
         (useless, None, "stable", {

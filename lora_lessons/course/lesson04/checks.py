@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks.core import Wrong, expect
+from ..checks.core import Wrong, expect, number
 
 # Unequal primes, so that a transposed or mixed-up shape cannot pass by chance.
 OUT, IN, R = 23, 31, 3
@@ -50,6 +50,7 @@ def check_dropped_branch(answer: Callable[..., Any], rng: torch.Generator) -> No
             for i, value in enumerate((0.0, p - 1e-4, p + 1e-4)):
                 noise.view(-1)[i + 1] = value
         _check_branch(answer, x, noise, A, B, s.item(), p)
+    _check_scalings(answer, rng)
     wide = answer(x.double(), noise.double(), A.double(), B.double(), 0.7, 0.25)
     if wide.dtype != torch.float64:
         raise Wrong(f"x is in float64 and the result in {wide.dtype}: that loses digits.")
@@ -67,7 +68,52 @@ def _check_branch(
         s * _branch(x.double() * _mask(noise, p) / (1 - p), A, B),
         k=x.shape[-1] * len(A),
         mistakes=_branch_mistakes(x.double(), noise, A, B, s, p),
+        case=f"for x {tuple(x.shape)}, A {tuple(A.shape)}, scaling {s:.4g} and p = {p:.4g}",
+        factors={"the scaling": s, "1 - p": 1 - p, "r": len(A)},
+        otherwise=lambda: _what_becomes_of_x(answer, p),
     )
+
+
+def _what_becomes_of_x(answer: Callable[..., Any], p: float) -> str:
+    """With A and B the identity and a scaling of 1 the branch is x under its mask."""
+    gen = torch.Generator().manual_seed(0)
+    x, eye = 1 + torch.rand(31, 31, generator=gen), torch.eye(31)
+    noise = torch.rand(x.shape, generator=gen)
+    noise[0, :5] = torch.tensor([0, p, p - 1e-4, p + 1e-4, p / 2])  # and the edges
+    found = answer(x.clone(), noise.clone(), eye, eye.clone(), 1.0, p).detach().double()
+    ratio, below = found / x, noise < p
+    kept, lost = int((ratio[below].abs() > 1e-6).sum()), int((ratio[~below].abs() < 1e-6).sum())
+    if kept or lost:
+        return (
+            f"Of {int(below.sum())} elements whose noise is below p {kept} do not become 0, and of "
+            f"the {int((~below).sum())} others {lost} do."
+        )
+    least, most = ratio[~below].min().item(), ratio[~below].max().item()
+    if not most - least <= 1e-4:
+        return (
+            f"The right elements are dropped, and the others are multiplied by {least:.4g} to "
+            f"{most:.4g}: each must be by 1 / (1 - p) = {1 / (1 - p):.4g}."
+        )
+    if not abs(most * (1 - p) - 1) <= 1e-4:
+        return (
+            f"The right elements are dropped, and the others are multiplied by {most:.4g}: with "
+            f"p = {p:.4g} it must be 1 / (1 - p) = {1 / (1 - p):.4g}."
+        )
+    s = 1.2345
+    scaled = answer(x.clone(), noise.clone(), eye, eye.clone(), s, p).detach().double() / found
+    times = scaled[~below].mean().item()
+    if not abs(times / s - 1) <= 1e-4:
+        return f"The mask is right. A scaling of {s} multiplies by {times:.5g}."
+    return "The mask is right, and so is the scaling. What A and B make of it is not."
+
+
+def _check_scalings(answer: Callable[..., Any], rng: torch.Generator) -> None:
+    """A scaling of any size and sign: nothing about it is rounded or cut."""
+    x, A, B, noise = (_draw(rng, *shape) for shape in ((3, 4), (2, 4), (5, 2), (3, 4)))
+    for s in (-1.5, 1e-3, 2):
+        given = (x.clone(), noise.clone(), A.clone(), B.clone(), s, 0.25)
+        right = s * _branch(x.double() * _mask(noise, 0.25) / 0.75, A, B)
+        expect(answer(*given), right, k=8, case=f"for a scaling of {s}")
 
 
 def _mask(noise: Tensor, p: float) -> Tensor:
@@ -196,7 +242,47 @@ def check_implied_penalty(answer: Callable[..., Any], rng: torch.Generator) -> N
             _penalty(X, (W + D).double() - W.double(), p),
             k=out * in_,
             mistakes=_penalty_mistakes(X, W, W + D, p),
+            case=f"for X {tuple(X.shape)}, weights {tuple(W.shape)} and p = {p:.4g}",
+            factors={"n": n, "in": in_, "out": out, "p": p, "1 - p": 1 - p},
+            otherwise=lambda: _which_part(answer),
         )
+
+
+def _which_part(answer: Callable[..., Any]) -> str:
+    """Which part of the formula a wrong penalty does not follow."""
+    gen = torch.Generator().manual_seed(0)
+    X, W, D = (torch.randn(*shape, generator=gen) for shape in ((6, 4), (3, 4), (3, 4)))
+
+    def value(X: Tensor = X, D: Tensor = D, p: float = 0.5, W: Tensor = W) -> float:
+        return number(answer(X.clone(), W.clone(), W + D, p))
+
+    whole, columns = value(), torch.eye(4)
+    laws = (
+        ("goes from p = 0.5 to 0.8", value(p=0.8), 4.0,
+         "p / (1 - p) goes from 1 to 4"),
+        ("takes every row of X twice", value(X=torch.cat([X, X])), 1.0, "their mean stays"),
+        ("doubles X", value(X=2 * X), 4.0, "x_j is squared"),
+        ("turns the sign of X", value(X=-X), 1.0, "x_j is squared"),
+        ("doubles the update", value(D=2 * D), 4.0, "the norms are squared"),
+        ("turns the sign of one entry of the update",
+         value(D=D * (1 - 2 * (torch.arange(12).view(3, 4) == 5).float())), 1.0,
+         "each entry is squared"),
+        ("takes another W_base with the same update", value(W=W + 1), 1.0,
+         "only the difference counts"),
+        ("turns the order of the outputs round", value(D=D.flip(0)), 1.0, "they are added up"),
+        ("adds up what each column of the update gives by itself",
+         sum(value(D=D * one) for one in columns), 1.0, "the features are added up"),
+        ("adds up what each output gives by itself",
+         sum(value(D=D * (torch.arange(3) == i).float()[:, None]) for i in range(3)), 1.0,
+         "the squares of a column are added up"),
+        ("takes the mean of what each row of X gives by itself",
+         sum(value(X=row[None]) for row in X) / 6, 1.0, "E is the mean over the rows"),
+    )  # fmt: skip
+    for what, got, times, why in laws:
+        if not abs(got - times * whole) <= 1e-3 * abs(times * whole):
+            ratio = got / whole if whole else float("inf")
+            return f"Where one {what} it becomes {ratio:.4g} times as large, not {times:g}: {why}."
+    return ""
 
 
 def _penalty(X: Tensor, D: Tensor, p: float) -> Tensor:

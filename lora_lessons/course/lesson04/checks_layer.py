@@ -150,7 +150,7 @@ def _check_share(kept: Tensor, p: float) -> None:
     if (one.T[:, None] == one.T[None]).all(-1).sum() > one.shape[1]:
         raise Wrong("Two features are always dropped together. Each element has its own draw.")
     dropped = 1 - kept.double().mean().item()  # of 31,000: known to 0.003 or better
-    if abs(dropped - p) > 0.02:
+    if not abs(dropped - p) <= 0.02:
         if abs(dropped - (1 - p)) < 0.02:
             raise Wrong("This keeps with probability p. p is the share that is dropped.")
         raise Wrong(f"With p = {p:.2f} a share of {dropped:.2f} was dropped.")

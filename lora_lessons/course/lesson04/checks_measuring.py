@@ -20,29 +20,49 @@ class _Failed(Exception):
     pass
 
 
+def _called_with(*given: Any, **named: Any) -> Any:
+    """The model that measure was called with."""
+    if len(given) != 1 or named:
+        raise Wrong("Call measure(model): the model is its one argument, and it has no name.")
+    return given[0]
+
+
 def check_measure_quietly(answer: Callable[..., Any], rng: torch.Generator) -> None:
     expected = torch.rand((), generator=rng).item()
     for training in (True, False):
         model = _toy(training)
         seen: list[tuple[bool, bool, bool]] = []
 
-        def measure(given: nn.Module, model: nn.Module = model, seen: list = seen) -> float:
-            if given is not model:
-                raise Wrong("Call measure(model) with the model that you were given.")
-            noisy = any(m.training for m in model.modules() if isinstance(m, nn.Dropout))
-            trains = any(m.training for m in model.modules())
-            seen.append((noisy, trains, torch.is_grad_enabled()))
-            return expected
-
+        measure = _telling(model, seen, expected)
         # in training gradients are on; in evaluation the caller may have turned them off
         result = _keeping_gradients(answer, model, measure, on=training)
         _check_seen(seen)
+        if len(seen) != 1:
+            raise Wrong(
+                f"measure was called {len(seen)} times: once is enough, and it may be slow."
+            )
         if result != expected:
             raise Wrong("Return what measure(model) returns.")
         _check_modes(model, training)
     _check_after_a_failure(answer)
     for i, result in enumerate((None, 0.0, ["a", "list"], torch.ones(2, 3))):
         _check_mixed(answer, rng, result, i % 2 == 0)
+
+
+def _telling(
+    model: nn.Module, seen: list[tuple[bool, bool, bool]], expected: float
+) -> Callable[..., float]:
+    """A measure() that notes in `seen` whether dropout, any part and gradients were on."""
+
+    def measure(*given: Any, **named: Any) -> float:
+        if _called_with(*given, **named) is not model:
+            raise Wrong("Call measure(model) with the model that you were given.")
+        noisy = any(m.training for m in model.modules() if isinstance(m, nn.Dropout))
+        trains = any(m.training for m in model.modules())
+        seen.append((noisy, trains, torch.is_grad_enabled()))
+        return expected
+
+    return measure
 
 
 def _check_mixed(
@@ -220,12 +240,13 @@ def _check_report(
     place, loss, cost = report
     _check_place(place, at, train, valid, test)
     _check_number(loss, test[at], {
+            test[at] - train[at]: "The training loss was taken off. Report the test loss itself.",
             valid[at]: "This is the validation loss there. It was chosen for being low: report "
             "test.",
             min(test): "This is the lowest test loss. Report the test loss at the chosen place.",
             test[-1]: "This is the test loss at the end. Report it at the chosen place.",
             train[at]: "This is the training loss there. Report the test loss.",
-        })  # fmt: skip
+        }, f"as the test loss at moment {at} of {len(valid)}")  # fmt: skip
     _check_cost(cost, train, valid, test, at)
 
 
@@ -247,11 +268,20 @@ def _check_cost(
         valid[-1] - valid[at]: "This is the cost on the validation text. Report it on test.",
         test[-1] - min(test): "This compares with the lowest test loss, which nobody could choose.",
         -right: "The sign is turned: going on costs last minus best.",
+        right / test[at]: "This is divided by the test loss. The cost is the difference itself.",
+        100 * right / test[at]: "This is in percent. The cost is the difference itself.",
+        right / (last - at): "This is the cost of one step. Going on goes to the end.",
+        train[-1] - train[at]: "This is the cost on the training text. Report it on test.",
+        test[at + 1] - test[at]: "This is the cost of the next step alone. Going on goes to the "
+        "end.",
+        sum(test[at:]) - test[at]: "The test losses were added. Take the last one minus the one at "
+        "the chosen place.",
     }  # fmt: skip
     if right < 0:
         why = "On this test text going on helps: the cost is negative"
         mistakes |= {-right: f"{why}. Leave its sign.", 0.0: f"{why}, not zero."}
-    _check_number(cost, right, mistakes)
+    case = f"as the last test loss, {test[-1]:.4f}, minus the one at moment {at}, {test[at]:.4f}"
+    _check_number(cost, right, mistakes, case)
 
 
 def _curves(
@@ -309,7 +339,7 @@ def _check_place(
     raise Wrong(f"The validation loss is lowest at {at}, not at {place}.")
 
 
-def _check_number(actual: Any, right: float, mistakes: dict[float, str]) -> None:
+def _check_number(actual: Any, right: float, mistakes: dict[float, str], case: str) -> None:
     rounded = {
         round(right, digits): f"This is rounded to {digits} digits. Return the number as it is."
         for digits in (4, 3, 2, 1)  # the fewest digits win where two agree
@@ -321,4 +351,5 @@ def _check_number(actual: Any, right: float, mistakes: dict[float, str]) -> None
             message: torch.tensor(value, dtype=torch.float64)
             for value, message in (mistakes | rounded).items()
         },
+        case=case,
     )
