@@ -29,10 +29,9 @@ def check_AdaptedLinear(answer: Callable[..., Any], rng: torch.Generator) -> Non
     _check_layer(answer, rng, IN, OUT, R, ALPHA, bias=True)
     _check_first_values(answer, rng)
     # no bias, r above both sides; rank 1; an alpha with a fraction
-    for in_, out, r, alpha, bias in ((3, 5, 7, 16, False), (5, 3, 1, 2.5, True)):
-        _check_layer(answer, rng, in_, out, r, alpha, bias)
+    _check_layer(answer, rng, 3, 5, 7, 16, bias=False)
+    _check_layer(answer, rng, 5, 3, 1, 2.5, bias=True, another=True)
     _check_low_precision(answer, rng)
-    _check_two_at_once(answer, rng)
 
 
 def _check_layer(
@@ -43,13 +42,17 @@ def _check_layer(
     r: int,
     alpha: float,
     bias: bool,
+    another: bool = False,
 ) -> None:
+    """Check a layer of these sides; after `another` one was made too, with another alpha."""
     linear = make_linear(rng, torch.float64, in_, out, bias)
     kept = {name: value.clone() for name, value in linear.state_dict().items()}
     x = draw(rng, 2, 5, in_, dtype=torch.float64)
     start = linear(x).detach()
     leave_sevens(out, r, torch.float64)
     module = answer(linear, r, alpha, rng)
+    if another:
+        answer(linear, r, 3 * alpha, rng)
     A, B = _own_factors(module, r, in_, out)
     _check_what_trains(module, linear)
     expect(
@@ -71,7 +74,7 @@ def _check_layer(
         try:
             expect_forward(output, x, linear, A, B, alpha, run=module)
         except Wrong:
-            _check_keeps_nothing(answer, linear, r, alpha, x)
+            _check_alone(answer, linear, r, alpha, x, another)
             raise
         check_gradients(output, linear, A, B, x, alpha)
     _check_first_step(module, x)
@@ -91,10 +94,15 @@ def _if_random(module: nn.Module, x: Tensor) -> str:
     return "Two calls give two outputs: something random stands in it, such as dropout." * differ
 
 
-def _check_keeps_nothing(
-    answer: Callable[..., Any], linear: nn.Linear, r: int, alpha: float, x: Tensor
+def _check_alone(
+    answer: Callable[..., Any],
+    linear: nn.Linear,
+    r: int,
+    alpha: float,
+    x: Tensor,
+    another: bool,
 ) -> None:
-    """Raise `Wrong` where a layer is right whose B was set before its first call."""
+    """Raise `Wrong` where a layer is right that is alone, and whose B was set before any call."""
     layer = answer(linear, r, alpha, torch.Generator().manual_seed(0))
     with torch.no_grad():
         layer.B.copy_(torch.linspace(-1, 1, layer.B.numel()).view_as(layer.B))
@@ -103,8 +111,11 @@ def _check_keeps_nothing(
     except Wrong:
         return
     raise Wrong(
-        "Right at the first call, and wrong once A and B have changed: what that call computed "
-        "from them was kept. Compute with self.A and self.B at each call."
+        "After two layers were made, the first one computes otherwise than alone: keep all that "
+        "belongs to a layer in self."
+        if another
+        else "Right at the first call, and wrong once A and B have changed: what that call "
+        "computed from them was kept. Compute with self.A and self.B at each call."
     )
 
 
@@ -140,23 +151,6 @@ def _check_first_step(module: nn.Module, x: Tensor) -> None:
             "While B is zero it gets no gradient, so it stays zero for ever: run the branch at the "
             "start too."
         )
-
-
-def _check_two_at_once(answer: Callable[..., Any], rng: torch.Generator) -> None:
-    """Two layers with another alpha each: the second does not change the first."""
-    linears = [make_linear(rng, torch.float64) for _ in range(2)]
-    alphas, x = (ALPHA, 3 * ALPHA), draw(rng, 2, IN, dtype=torch.float64)
-    layers = [answer(linear, R, a, rng) for linear, a in zip(linears, alphas, strict=True)]
-    for layer, linear, alpha in zip(layers, linears, alphas, strict=True):
-        with torch.no_grad():
-            layer.B.copy_(draw(rng, OUT, R))
-        try:
-            expect_forward(layer(x), x, linear, layer.A, layer.B, alpha)
-        except Wrong as error:
-            raise Wrong(
-                "After two layers were made, one of them computes otherwise than alone: keep all "
-                f"that belongs to a layer in self. ({error})"
-            ) from None
 
 
 def _check_low_precision(answer: Callable[..., Any], rng: torch.Generator) -> None:
