@@ -45,7 +45,7 @@ def _check_layer(
     another: bool = False,
 ) -> None:
     """Check a layer of these sides; after `another` one was made too, with another alpha."""
-    linear = make_linear(rng, torch.float64, in_, out, bias)
+    linear = make_linear(rng, torch.float64, in_, out, bias).train(bias)  # each mode is there once
     kept = {name: value.clone() for name, value in linear.state_dict().items()}
     x = draw(rng, 2, 5, in_, dtype=torch.float64)
     start = linear(x).detach()
