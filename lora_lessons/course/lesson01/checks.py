@@ -140,6 +140,11 @@ def check_best_rank_k(answer: Callable[..., Any], rng: torch.Generator) -> None:
         case="at full rank, k = out, where the copy is W itself",
         otherwise=lambda: which_cut(whole, W, OUT),
     )
+    _check_other_matrices(answer, W, rng)
+
+
+def _check_other_matrices(answer: Callable[..., Any], W: Tensor, rng: torch.Generator) -> None:
+    """Tall, square and thin ones, one of low rank, one of zeros, with ties, in float64."""
     for out, in_, k in ((IN, OUT, 1), (IN, OUT, 7), (7, 7, 4), (1, 5, 1), (6, 1, 1)):
         other = random_matrix(rng, out, in_)
         result = answer(other.clone(), k)

@@ -223,7 +223,9 @@ MISTAKEN_RANKS: dict[str, Callable[[Tensor, float], int]] = {
 
 def _expect_rank(answer: Callable[..., Any], S: Tensor, share: float) -> None:
     energy = _shares(S**2)
-    got, right = whole_number(answer(S.float(), share)), _reaches(energy, share)
+    # of many values two ranks may lie nearer to the share than float32 can tell
+    given = S.float() if len(S) < 100 else S.clone()
+    got, right = whole_number(answer(given, share)), _reaches(energy, share)
     if got == right:
         return
     named = [said for said, rank in MISTAKEN_RANKS.items() if rank(S, share) == got]
