@@ -24,7 +24,7 @@
 # 3. say what logits and recomputing cost, and what to change first when memory runs out;
 # 4. time a step honestly, and say what a small step waits for.
 #
-# **Time:** 42 minutes for the core path; what is marked *extra* takes 9 more.
+# **Time:** 43 minutes for the core path; what is marked *extra* takes 9 more.
 #
 # **You need:** what AdamW keeps for each number (lesson 00), where LoRA's gradients come from (lesson 02).
 #
