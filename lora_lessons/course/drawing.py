@@ -171,7 +171,7 @@ class Drawing:
     def legend(self, x: float, y: float, trains: str = "trains") -> None:
         """What hatching means, in a line that begins at (x, y)."""
         second = 60 + len(trains) * SIZE * WIDE
-        for place, state, words in ((0, TRAINS, trains), (second, FROZEN, "frozen: no gradient")):
+        for place, state, words in ((0, TRAINS, trains), (second, FROZEN, "frozen: not updated")):
             self._rect(Part(x + place, y, 26, 18), state, 0)
             self.label(x + place + 34, y + 14, words, anchor="start")
 

@@ -184,7 +184,7 @@ def test_own_numbers_are_written_as_numbers(body):
     exec(f"def my_budget():\n    {body}\n", scope)
     verdict = ll.lesson("01").check.my_budget(scope["my_budget"])
     assert verdict.outcome == WRONG
-    assert "Write it yourself, as numbers" in verdict.message
+    assert "only numbers are read" in verdict.message
 
 
 def test_what_is_right_is_in_no_frame_above_a_call_for_own_numbers():

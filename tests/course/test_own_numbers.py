@@ -163,9 +163,9 @@ def verdict_on(answer):
         ("7, 'x'", "Return numbers; got str."),
         ("True, 7 / 3", "Return numbers; got bool."),
         ("None", "Return 2 numbers; got None."),
-        ("lesson.mine('two').values()", "It uses 'lesson'."),
-        ("[mine['a'] for _ in range(2)]", "It uses 'mine'."),
-        ("__import__('torch')", "It uses '__import__'."),
+        ("lesson.mine('two').values()", "it uses 'lesson'."),
+        ("[mine['a'] for _ in range(2)]", "it uses 'mine'."),
+        ("__import__('torch')", "it uses '__import__'."),
     ],
 )
 def test_what_is_said_to_an_answer(source, message):
@@ -181,7 +181,7 @@ def test_an_import_in_the_answer_is_refused():
 
         return random.random(), 1
 
-    assert "It uses" in verdict_on(answer).message
+    assert "it uses" in verdict_on(answer).message
 
 
 def test_a_value_kept_around_the_answer_is_refused():
@@ -190,7 +190,7 @@ def test_a_value_kept_around_the_answer_is_refused():
     def answer():
         return kept, kept / 3
 
-    assert "It uses 'kept'" in verdict_on(answer).message
+    assert "it uses 'kept'" in verdict_on(answer).message
 
 
 def test_arithmetic_and_math_are_at_hand():

@@ -438,7 +438,7 @@ WRONG = {
             "1.96": ("238_080, 0.0093813", "1.96 is for many runs"),
             "rounded": ("238_080, 0.012", "rounded too far"),
             "the bytes alone": ("238_080", "Return 2 numbers"),
-            "looks it up": ("mine['most_bytes'], 0.0", "It uses 'mine'"),
+            "looks it up": ("mine['most_bytes'], 0.0", "it uses 'mine'"),
         },
     ),
 }

@@ -100,8 +100,8 @@ def _alone(answer: Callable[[], Any]) -> Callable[[], Any]:
 
 def _looks_up(name: str) -> str:
     return (
-        f"It uses {name!r}. Write it yourself, as numbers: work the answer out in any cell, and "
-        "return what came out."
+        f"Not a number yet: it uses {name!r}, and only numbers are read here. Work the answer out "
+        "in a cell of its own, and return the plain number that came out. Arithmetic is taken too."
     )
 
 

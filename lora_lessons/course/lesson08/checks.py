@@ -366,7 +366,7 @@ def _compare_f1(value: Any, table: Tensor) -> None:
             f1.where(true + said > 0, 1.0).mean()
         ),
     }
-    mistakes = {m: v for m, v in mistakes.items() if abs(float(v - right)) > 1e-4}
+    mistakes = {m: v for m, v in mistakes.items() if not abs(float(v - right)) <= 1e-4}
     case = f"for the table {table.tolist()}" if len(table) < 4 else ""
     expect(value, right, k=len(f1), mistakes=mistakes, case=case)
 

@@ -375,7 +375,7 @@ def _other_size(merged: Tensor, W: Tensor, delta: Tensor) -> str:
     added = merged.double() - W.double()
     times = float((added * delta).sum() / delta.square().sum())
     off = (added - times * delta).abs().max()
-    if off <= 2 * torch.finfo(W.dtype).eps * W.abs().max() and abs(times - 1) > 0.05:
+    if off <= 2 * torch.finfo(W.dtype).eps * W.abs().max() and not abs(times - 1) <= 0.05:
         return (
             f"What was added is about {times:.2g} times the update: add scaling * B A, whole and "
             "once."
