@@ -163,9 +163,9 @@ def verdict_on(answer):
         ("7, 'x'", "Return numbers; got str."),
         ("True, 7 / 3", "Return numbers; got bool."),
         ("None", "Return 2 numbers; got None."),
-        ("lesson.mine('two').values()", "it uses 'lesson'."),
-        ("[mine['a'] for _ in range(2)]", "it uses 'mine'."),
-        ("__import__('torch')", "it uses '__import__'."),
+        ("lesson.mine('two').values()", "it uses 'lesson',"),
+        ("[mine['a'] for _ in range(2)]", "it uses 'mine',"),
+        ("__import__('torch')", "it uses '__import__',"),
     ],
 )
 def test_what_is_said_to_an_answer(source, message):
