@@ -61,6 +61,9 @@ class FourBitLinear(nn.Linear):
     """An `nn.Linear` whose weight is n/2 bytes, with what it takes to read them."""
 
     compute_dtype = torch.bfloat16
+    absmax: Tensor  # (blocks,) in 8 bits
+    absmax_of_absmax: Tensor  # float32: a scale for 256 scales, and last their mean
+    codes: Tensor  # float32: 16 of NF4, then those of the 8 bits
 
     @property
     def quant_state(self) -> State:
