@@ -126,13 +126,13 @@ def test_every_wrong_answer_belongs_to_an_exercise(number):
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_the_packages_own_piece_is_refused(number, name):
     """Handed in as it is, in a lambda, or in a function: each refused by the guard."""
-    from lora_lessons.lora import arithmetic as lora_math
+    from lora_lessons.lora.more import low_rank
 
     check = getattr(ll.lesson(number).check, name)
     for handed_in in (
-        lora_math.truncate,
+        low_rank.truncate,
         ll.LoraLinear,
-        lambda *args, **kwargs: lora_math.truncate(torch.ones(3, 3), 1),
+        lambda *args, **kwargs: low_rank.truncate(torch.ones(3, 3), 1),
     ):
         verdict = check(handed_in)
         assert verdict.outcome == WRONG
